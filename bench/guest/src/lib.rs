@@ -1,0 +1,1 @@
+//! The guest that the benchmarks call.

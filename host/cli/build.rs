@@ -1,0 +1,51 @@
+//! Builds the modules that the binary carries, and writes `bundled.rs` for `main.rs` to include.
+
+#[path = "src/cargo_module.rs"]
+mod cargo_module;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match bundle() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cargo::error={error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bundle() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let sources = ["modules", "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
+    let mut entries = String::new();
+    for crate_dir in module_crates(&root.join("modules"))? {
+        let name = crate_dir.file_name().unwrap_or_default().to_string_lossy();
+        let wasm = cargo_module::build_in_script(&crate_dir.join("Cargo.toml"), &sources)
+            .map_err(|error| format!("module {name:?}: {error}"))?;
+        writeln!(entries, "    ({name:?}, include_bytes!({wasm:?})),")?;
+    }
+    let code = format!(
+        "/// The modules that this binary carries: name and component, sorted by name.\n\
+         pub(crate) const BUNDLED: &[(&str, &[u8])] = &[\n{entries}];\n"
+    );
+    fs::write(cargo_module::out_dir()?.join("bundled.rs"), code)?;
+    Ok(())
+}
+
+/// The folders of `modules/` that hold a crate, sorted.
+fn module_crates(modules: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut crates = Vec::new();
+    for entry in fs::read_dir(modules)? {
+        let path = entry?.path();
+        if path.join("Cargo.toml").is_file() {
+            crates.push(path);
+        }
+    }
+    crates.sort();
+    Ok(crates)
+}

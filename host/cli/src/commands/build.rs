@@ -1,0 +1,44 @@
+//! `hostel build`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::cargo_module::ModuleBuild;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The folder of the module's crate.
+    #[arg(default_value = ".")]
+    crate_folder: PathBuf,
+    /// Where to put the module [default: NAME.wasm in the crate's target folder].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Builds a module's crate into one file.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = &arguments.crate_folder;
+    let built = ModuleBuild {
+        manifest: folder.join("Cargo.toml"),
+        target_dir: folder.join("target/modules"),
+        quiet: false,
+    }
+    .run()?;
+    let module = match &arguments.out {
+        Some(out) => {
+            std::fs::copy(&built, out).with_context(|| out.display().to_string())?;
+            out.as_path()
+        }
+        None => built.as_path(),
+    };
+    println!("{} ({} KiB)", display(module), std::fs::metadata(module)?.len().div_ceil(1024));
+    Ok(())
+}
+
+/// Relative to where the command was called, where that is shorter.
+fn display(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,79 @@
+//! The `hostel` command. One file per command in `commands/`; what they share is here.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command speaks to people and scripts"
+)]
+
+mod cargo_module;
+mod commands;
+mod options;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A backend platform for many tenants in one binary.
+#[derive(Parser)]
+#[command(name = "hostel", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve for development: everything is allowed to everybody, logs are readable.
+    Dev(commands::serve::Arguments),
+    /// Serve.
+    Serve(commands::serve::Arguments),
+    /// Build a module's crate into one .wasm file.
+    Build(commands::build::Arguments),
+    /// Look at modules.
+    #[command(subcommand)]
+    Module(commands::module::Command),
+    /// Make and list tenants.
+    #[command(subcommand)]
+    Tenant(commands::tenant::Command),
+    /// Check and show the configuration.
+    #[command(subcommand)]
+    Config(commands::config::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Dev(arguments) => commands::serve::run(arguments, true).await,
+            Command::Serve(arguments) => commands::serve::run(arguments, false).await,
+            Command::Build(arguments) => commands::build::run(&arguments),
+            Command::Module(command) => commands::module::run(command).await,
+            Command::Tenant(command) => commands::tenant::run(command).await,
+            Command::Config(command) => commands::config::run(command),
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One line for the cause, one for what can be done about it.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  caused by: {cause}");
+    }
+    if let Some(hint) = error.downcast_ref::<hostel::Error>().and_then(hostel::Error::hint_text) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,98 @@
+//! Tenancy: which tenants there are, how a request finds its own, and what a module may know of it.
+
+mod store;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{HasData, Linker};
+
+pub use self::store::{NewTenant, Tenants};
+use crate::bindings::hostel::tenancy::tenancy::{self, Host};
+use crate::call::CallContext;
+use crate::error::Result;
+use crate::names::TenantSlug;
+
+/// `[tenancy]`: how requests find their tenant.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenancyConfig {
+    /// The header that names the tenant.
+    #[serde(with = "header_name")]
+    pub header: http::HeaderName,
+    /// Tenants are subdomains of this name; empty when they are not.
+    pub base_domain: String,
+    /// The tenant of requests that name none, made at the first start; empty when there is none.
+    #[serde(with = "optional_slug")]
+    pub default_tenant: Option<TenantSlug>,
+}
+
+impl Default for TenancyConfig {
+    fn default() -> Self {
+        Self {
+            header: http::HeaderName::from_static("x-tenant"),
+            base_domain: String::new(),
+            default_tenant: "default".parse().ok(),
+        }
+    }
+}
+
+/// What one call may know of its tenant.
+pub struct TenancyView<'a> {
+    pub(crate) call: &'a CallContext,
+}
+
+struct TenancyData;
+
+impl HasData for TenancyData {
+    type Data<'a> = TenancyView<'a>;
+}
+
+/// Links `hostel:tenancy`.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> TenancyView<'_>,
+) -> Result<(), wasmtime::Error> {
+    tenancy::add_to_linker::<T, TenancyData>(linker, view)
+}
+
+impl Host for TenancyView<'_> {
+    fn current(&mut self) -> wasmtime::Result<tenancy::Tenant> {
+        let tenant = &self.call.tenant;
+        Ok(tenancy::Tenant {
+            id: tenant.id.to_string(),
+            slug: tenant.slug.to_string(),
+            display_name: tenant.display_name.clone(),
+        })
+    }
+}
+
+mod header_name {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(name: &http::HeaderName, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(name.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<http::HeaderName, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse()
+            .map_err(|_| de::Error::custom(format!("`{text}` is no header's name, such as `x-tenant`")))
+    }
+}
+
+mod optional_slug {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::names::TenantSlug;
+
+    pub(super) fn serialize<S: Serializer>(slug: &Option<TenantSlug>, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(slug.as_ref().map_or("", TenantSlug::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<TenantSlug>, D::Error> {
+        let text = String::deserialize(d)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(de::Error::custom)
+    }
+}

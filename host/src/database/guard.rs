@@ -1,0 +1,251 @@
+//! The wall around guest SQL on SQLite: limits, an allow-list of actions and functions, and a clock
+//! that interrupts.
+//!
+//! SQLite asks the authorizer while it prepares a statement, whoever wrote it. So the guard knows who
+//! is speaking, and statements of the host are never kept in the statement cache, where a guest's
+//! equal text would find them.
+
+#![allow(unsafe_code, reason = "SQLite's limits and its authorizer have no safe interface in sqlx")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use libsqlite3_sys as ffi;
+use sqlx::SqliteConnection;
+
+use crate::error::{Error, Result};
+
+/// Tables of the host inside a unit begin with this; no guest statement may name them.
+pub(super) const HOST_TABLE_PREFIX: &str = "hostel_";
+
+/// Virtual-machine steps between two looks at the clock: tens of microseconds.
+const STEPS_BETWEEN_CHECKS: i32 = 1_000;
+
+/// Whose statement is being prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Speaker {
+    /// A module's request: reads and writes rows.
+    Guest = 0,
+    /// A module's migration: changes tables too.
+    Migration = 1,
+    /// The host itself: transactions and its own tables.
+    Host = 2,
+}
+
+/// Who speaks on a connection, and until when.
+pub(super) struct Guard {
+    speaker: AtomicU8,
+    /// Microseconds after `start` at which SQLite is interrupted.
+    deadline: AtomicU64,
+    start: Instant,
+}
+
+impl Guard {
+    pub(super) fn speak(&self, speaker: Speaker) {
+        self.speaker.store(speaker as u8, Ordering::Release);
+    }
+
+    pub(super) fn allow_for(&self, time: Duration) {
+        let deadline = self.start.elapsed().saturating_add(time).as_micros();
+        self.deadline.store(u64::try_from(deadline).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Stops whatever runs, at the next look at the clock.
+    pub(super) fn interrupt(&self) {
+        self.deadline.store(0, Ordering::Release);
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.start.elapsed().as_micros() >= u128::from(self.deadline.load(Ordering::Acquire))
+    }
+
+    fn is(&self, speaker: Speaker) -> bool {
+        self.speaker.load(Ordering::Acquire) == speaker as u8
+    }
+}
+
+/// Hardens a new connection, for good.
+pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guard>> {
+    let guard = Arc::new(Guard {
+        speaker: AtomicU8::new(Speaker::Guest as u8),
+        deadline: AtomicU64::new(u64::MAX),
+        start: Instant::now(),
+    });
+    let mut handle = connection.lock_handle().await?;
+    let clock = Arc::clone(&guard);
+    handle.set_progress_handler(STEPS_BETWEEN_CHECKS, move || !clock.is_overdue());
+    let database = handle.as_raw_handle().as_ptr();
+    for (limit, value) in [
+        (ffi::SQLITE_LIMIT_ATTACHED, 0),
+        (ffi::SQLITE_LIMIT_LENGTH, 4_000_000),
+        (ffi::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+        (ffi::SQLITE_LIMIT_EXPR_DEPTH, 50),
+        (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
+        (ffi::SQLITE_LIMIT_COMPOUND_SELECT, 20),
+        (ffi::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
+        (ffi::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock.
+        unsafe { ffi::sqlite3_limit(database, limit, value) };
+    }
+    for (option, value) in [
+        (ffi::SQLITE_DBCONFIG_DEFENSIVE, 1),
+        (ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+        (ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+        (ffi::SQLITE_DBCONFIG_DQS_DML, 0),
+        (ffi::SQLITE_DBCONFIG_DQS_DDL, 0),
+    ] {
+        let mut now: c_int = -1;
+        // SAFETY: as above; these options take an int and a pointer to an int, which lives on.
+        let code = unsafe { ffi::sqlite3_db_config(database, option, value as c_int, &raw mut now) };
+        if code != ffi::SQLITE_OK || now != value {
+            return Err(Error::internal("SQLite refused a setting that protects tenants"));
+        }
+    }
+    // SAFETY: as above. The guard outlives the authorizer: the progress handler's closure holds it,
+    // and sqlx drops that closure when the connection closes, after the last statement.
+    let code = unsafe {
+        ffi::sqlite3_set_authorizer(database, Some(authorize), Arc::as_ptr(&guard).cast_mut().cast())
+    };
+    drop(handle);
+    if code != ffi::SQLITE_OK {
+        return Err(Error::internal("SQLite refused the authorizer that protects tenants"));
+    }
+    Ok(guard)
+}
+
+/// Called by SQLite for each action of a statement that is being prepared.
+unsafe extern "C" fn authorize(
+    guard: *mut c_void,
+    action: c_int,
+    first: *const c_char,
+    second: *const c_char,
+    _database: *const c_char,
+    _trigger: *const c_char,
+) -> c_int {
+    // SAFETY: `harden` passes a guard that lives as long as the connection.
+    let guard = unsafe { &*guard.cast::<Guard>() };
+    // SAFETY: SQLite passes null or a string that lives during this call.
+    let (first, second) = unsafe { (text(first), text(second)) };
+    if guard.is(Speaker::Host) || is_allowed(action, first, second, guard.is(Speaker::Migration)) {
+        ffi::SQLITE_OK
+    } else {
+        ffi::SQLITE_DENY
+    }
+}
+
+/// # Safety
+/// `pointer` is null or a C string that outlives `'a`.
+unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a str> {
+    if pointer.is_null() {
+        return Some("");
+    }
+    // SAFETY: by this function's contract.
+    unsafe { CStr::from_ptr(pointer) }.to_str().ok()
+}
+
+/// The allow-list. A name that is not UTF-8 (`None`) is never allowed.
+fn is_allowed(action: c_int, first: Option<&str>, second: Option<&str>, migration: bool) -> bool {
+    let (Some(first), Some(second)) = (first, second) else { return false };
+    match action {
+        ffi::SQLITE_SELECT | ffi::SQLITE_RECURSIVE => true,
+        ffi::SQLITE_FUNCTION => FUNCTIONS.binary_search(&second).is_ok(),
+        ffi::SQLITE_READ => is_readable(first) || (migration && is_schema_table(first)),
+        ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
+            // A migration's DDL writes the schema table; DEFENSIVE keeps plain statements off it.
+            is_ordinary(first) || (migration && is_schema_table(first))
+        }
+        ffi::SQLITE_CREATE_TABLE
+        | ffi::SQLITE_CREATE_VIEW
+        | ffi::SQLITE_DROP_TABLE
+        | ffi::SQLITE_DROP_VIEW
+        | ffi::SQLITE_REINDEX
+        | ffi::SQLITE_ANALYZE => migration && is_ordinary(first),
+        // First the index or trigger, then its table.
+        ffi::SQLITE_CREATE_INDEX
+        | ffi::SQLITE_CREATE_TRIGGER
+        | ffi::SQLITE_DROP_INDEX
+        | ffi::SQLITE_DROP_TRIGGER => migration && is_index_name(first) && is_ordinary(second),
+        // First the database, then the table.
+        ffi::SQLITE_ALTER_TABLE => migration && first == "main" && is_ordinary(second),
+        _ => false,
+    }
+}
+
+fn starts_with(name: &str, prefix: &str) -> bool {
+    name.as_bytes()
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+/// A table of the module's own.
+fn is_ordinary(name: &str) -> bool {
+    const RESERVED: [&str; 8] = [
+        HOST_TABLE_PREFIX,
+        "sqlite_",
+        "pragma_",
+        // Tables that SQLite makes up on the spot and that tell of the whole file.
+        "dbstat",
+        "bytecode",
+        "tables_used",
+        "completion",
+        "generate_series",
+    ];
+    !RESERVED.iter().any(|prefix| starts_with(name, prefix))
+}
+
+/// Indexes that SQLite makes for `UNIQUE` and `PRIMARY KEY` bear names of its own.
+fn is_index_name(name: &str) -> bool {
+    is_ordinary(name) || starts_with(name, "sqlite_autoindex_")
+}
+
+/// `json_each` and `json_tree` read nothing but their arguments, and are ordinary names here.
+fn is_readable(name: &str) -> bool {
+    is_ordinary(name)
+}
+
+fn is_schema_table(name: &str) -> bool {
+    ["sqlite_master", "sqlite_schema", "sqlite_sequence"]
+        .iter()
+        .any(|table| name.eq_ignore_ascii_case(table))
+}
+
+/// SQLite's built-in functions that depend on their arguments, the rows and the time alone. Sorted.
+const FUNCTIONS: &[&str] = &[
+    "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "ceil",
+    "ceiling", "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count", "cume_dist",
+    "current_date", "current_time", "current_timestamp", "date", "datetime", "degrees",
+    "dense_rank", "exp", "first_value", "floor", "format", "glob", "group_concat", "hex", "ifnull",
+    "iif", "instr", "json", "json_array", "json_array_length", "json_extract", "json_group_array",
+    "json_group_object", "json_insert", "json_object", "json_patch", "json_pretty", "json_quote",
+    "json_remove", "json_replace", "json_set", "json_type", "json_valid", "julianday", "lag",
+    "last_value", "lead", "length", "like", "likelihood", "likely", "ln", "log", "log10", "log2",
+    "lower", "ltrim", "max", "min", "mod", "nth_value", "ntile", "nullif", "octet_length",
+    "percent_rank", "pi", "pow", "power", "printf", "quote", "radians", "random", "randomblob",
+    "rank", "replace", "round", "row_number", "rtrim", "sign", "sin", "sinh", "sqrt", "strftime",
+    "string_agg", "substr", "substring", "subtype", "sum", "tan", "tanh", "time", "timediff",
+    "total", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch", "unlikely", "upper",
+    "zeroblob",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_functions_are_sorted_so_that_all_are_found() {
+        assert!(FUNCTIONS.is_sorted());
+    }
+
+    #[test]
+    fn no_spelling_reaches_the_hosts_tables() {
+        for name in ["hostel_migrations", "HOSTEL_migrations", "sqlite_master", "pragma_table_info", "DBSTAT"] {
+            assert!(!is_ordinary(name), "{name}");
+        }
+        assert!(is_ordinary("notes"));
+        assert!(is_ordinary("é"));
+    }
+}

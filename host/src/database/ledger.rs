@@ -1,0 +1,64 @@
+//! The ledger of a unit: which migrations of which module were applied, with their checksums.
+
+use sha2::{Digest, Sha256};
+use sqlx::Row as _;
+
+use super::units::GuestConnection;
+use crate::error::Result;
+
+/// A row of the ledger.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AppliedMigration {
+    /// The migration's id.
+    pub id: String,
+    /// SHA-256 of its `up` script.
+    pub checksum: Vec<u8>,
+}
+
+/// What the ledger keeps of a script.
+pub fn checksum(script: &str) -> Vec<u8> {
+    Sha256::digest(script.as_bytes()).to_vec()
+}
+
+impl GuestConnection {
+    /// The migrations of `module` that this unit has seen, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applied(&mut self, module: &str) -> Result<Vec<AppliedMigration>> {
+        self.as_host(
+            "CREATE TABLE IF NOT EXISTS hostel_migrations (
+                module     TEXT    NOT NULL,
+                id         TEXT    NOT NULL,
+                checksum   BLOB    NOT NULL,
+                applied_at INTEGER NOT NULL DEFAULT (unixepoch()),
+                PRIMARY KEY (module, id)
+            ) STRICT",
+        )
+        .await?;
+        let rows = self
+            .fetch_as_host(
+                sqlx::query("SELECT id, checksum FROM hostel_migrations WHERE module = $1 ORDER BY id")
+                    .bind(module.to_owned()),
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok(AppliedMigration { id: row.try_get(0)?, checksum: row.try_get(1)? }))
+            .collect()
+    }
+
+    /// Writes a row of the ledger, in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn record(&mut self, module: &str, migration: &AppliedMigration) -> Result<()> {
+        self.fetch_as_host(
+            sqlx::query("INSERT INTO hostel_migrations (module, id, checksum) VALUES ($1, $2, $3)")
+                .bind(module.to_owned())
+                .bind(migration.id.clone())
+                .bind(migration.checksum.clone()),
+        )
+        .await?;
+        Ok(())
+    }
+}

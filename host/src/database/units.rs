@@ -1,0 +1,339 @@
+//! Units: one SQLite file per tenant for what its modules write, opened when first needed and closed
+//! when others are needed more.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _, Sqlite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::SqlConfig;
+use super::guard::{Guard, Speaker, harden};
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::TenantId;
+
+/// What a column's declared type says beyond how SQLite stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// 0 and 1.
+    Boolean,
+    /// 16 bytes.
+    Uuid,
+    /// Microseconds since the Unix epoch.
+    Timestamp,
+    /// JSON text.
+    Json,
+}
+
+impl ColumnKind {
+    fn of_declared(declared: &str) -> Option<Self> {
+        match declared.to_ascii_lowercase().as_str() {
+            "boolean" | "bool" => Some(Self::Boolean),
+            "uuid" => Some(Self::Uuid),
+            "timestamp" | "timestamptz" | "timestamp with time zone" => Some(Self::Timestamp),
+            "json" | "jsonb" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// The declared kinds of a unit's columns, by table and column.
+type Kinds = HashMap<String, HashMap<String, ColumnKind>>;
+
+/// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed.
+pub type Lease = Object<Connector>;
+
+/// All units of this platform.
+pub struct Units {
+    folder: PathBuf,
+    config: SqlConfig,
+    open: moka::future::Cache<TenantId, Arc<Unit>>,
+}
+
+impl Units {
+    /// Units below `folder`, one folder per tenant.
+    pub fn new(folder: PathBuf, config: SqlConfig) -> Self {
+        let open = moka::future::Cache::new(config.units_open_max.get());
+        Self { folder, config, open }
+    }
+
+    /// The unit of a tenant's system and operator modules.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<Unit>> {
+        if let Some(unit) = self.open.get(&tenant).await {
+            return Ok(unit);
+        }
+        let opening = async {
+            let folder = self.folder.join(tenant.to_string());
+            tokio::fs::create_dir_all(&folder).await?;
+            Unit::open(&folder.join("tenant.db"), &self.config).await
+        };
+        self.open.try_get_with(tenant, opening).await.map_err(|shared| {
+            Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
+                .because(shared)
+        })
+    }
+}
+
+/// One unit.
+pub struct Unit {
+    pool: Pool<Connector>,
+    kinds: ArcSwap<Kinds>,
+    /// SQLite has one writer; waiting here costs no thread and is fair.
+    writer: Arc<Semaphore>,
+    wait: Duration,
+}
+
+impl Unit {
+    async fn open(path: &Path, config: &SqlConfig) -> Result<Arc<Self>> {
+        let connector = Connector { path: path.to_owned(), config: config.clone() };
+        let wait = config.wait_timeout_ms.as_millis();
+        let pool = Pool::builder(connector)
+            .max_size(config.connections_per_unit_max.as_usize())
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::internal("a pool cannot be made").because(error))?;
+        let unit =
+            Self { pool, kinds: ArcSwap::default(), writer: Arc::new(Semaphore::new(1)), wait };
+        let mut connection = unit.lease(Instant::now() + wait).await?;
+        unit.learn_kinds(&mut connection).await?;
+        drop(connection);
+        Ok(Arc::new(unit))
+    }
+
+    /// A connection, after a wait that is bounded by the configuration and by `deadline`.
+    ///
+    /// # Errors
+    /// `unavailable` when none became free, or none could be opened.
+    pub async fn lease(&self, deadline: Instant) -> Result<Lease> {
+        let wait = self.wait_until(deadline);
+        let timeouts = Timeouts { wait: Some(wait), create: Some(wait), recycle: None };
+        self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            other => busy("connection").because(other),
+        })
+    }
+
+    /// The right to write, after a wait that is bounded like [`lease`](Self::lease)'s.
+    ///
+    /// # Errors
+    /// `unavailable` when another write did not end in time.
+    pub async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.writer).try_acquire_owned() {
+            return Ok(permit);
+        }
+        tokio::time::timeout(self.wait_until(deadline), Arc::clone(&self.writer).acquire_owned())
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| busy("turn to write"))
+    }
+
+    fn wait_until(&self, deadline: Instant) -> Duration {
+        self.wait.min(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// What the declared type of `table.column` says.
+    pub fn kind_of(&self, table: &str, column: &str) -> Option<ColumnKind> {
+        self.kinds.load().get(table)?.get(column).copied()
+    }
+
+    /// Reads the declared types again, after tables were changed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn learn_kinds(&self, connection: &mut GuestConnection) -> Result<()> {
+        let rows = connection
+            .fetch_as_host(sqlx::query(
+                "SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c
+                 WHERE m.type = 'table'",
+            ))
+            .await?;
+        let mut kinds = Kinds::new();
+        for row in &rows {
+            if let Some(kind) = ColumnKind::of_declared(row.try_get(2)?) {
+                kinds.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, kind);
+            }
+        }
+        self.kinds.store(Arc::new(kinds));
+        Ok(())
+    }
+}
+
+fn busy(what: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, "database-busy", format!("no {what} became free in time"))
+}
+
+/// Opens connections for a unit's pool.
+pub struct Connector {
+    path: PathBuf,
+    config: SqlConfig,
+}
+
+impl Manager for Connector {
+    type Type = GuestConnection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<GuestConnection> {
+        let page_bytes = 4096;
+        let pages_max = self.config.unit_max_bytes.get() / page_bytes;
+        let mut connection = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(self.config.durability.as_sqlite())
+            .busy_timeout(self.config.wait_timeout_ms.as_millis())
+            .foreign_keys(true)
+            .pragma("page_size", page_bytes.to_string())
+            .pragma("max_page_count", pages_max.to_string())
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(|error| {
+                Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
+                    .because(error)
+            })?;
+        let guard = harden(&mut connection).await?;
+        Ok(GuestConnection { connection, guard, busy: false })
+    }
+
+    async fn recycle(&self, connection: &mut GuestConnection, _: &Metrics) -> RecycleResult<Error> {
+        if connection.busy {
+            return Err(RecycleError::message("a statement or a transaction did not end"));
+        }
+        Ok(())
+    }
+}
+
+/// A hardened connection to one unit.
+pub struct GuestConnection {
+    connection: SqliteConnection,
+    guard: Arc<Guard>,
+    /// Set while a statement runs or a transaction is open; a connection that is given back like
+    /// this is closed.
+    busy: bool,
+}
+
+impl GuestConnection {
+    /// Runs `statement` as `speaker`, with `time` to do it. `each` gets row by row and may stop with
+    /// an error. Returns how many rows were changed.
+    ///
+    /// # Errors
+    /// SQLite's, or that of `each`.
+    pub async fn run<'q>(
+        &mut self,
+        speaker: Speaker,
+        time: Duration,
+        statement: Query<'q, Sqlite, SqliteArguments>,
+        mut each: impl FnMut(&SqliteRow) -> Result<()>,
+    ) -> Result<u64, Failure> {
+        use futures_util::TryStreamExt as _;
+
+        let was_busy = std::mem::replace(&mut self.busy, true);
+        self.guard.speak(speaker);
+        self.guard.allow_for(time);
+        let mut changed = 0;
+        let outcome = {
+            let interrupt = InterruptOnDrop(&self.guard);
+            let mut results = self.connection.fetch_many(statement);
+            let outcome = loop {
+                match results.try_next().await {
+                    Ok(Some(sqlx::Either::Left(done))) => changed += done.rows_affected(),
+                    Ok(Some(sqlx::Either::Right(row))) => {
+                        if let Err(error) = each(&row) {
+                            break Err(Failure::Refused(error));
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(_) if self.guard.is_overdue() => break Err(Failure::Overdue),
+                    Err(error) => break Err(Failure::Database(error)),
+                }
+            };
+            if matches!(outcome, Ok(()) | Err(Failure::Database(_) | Failure::Overdue)) {
+                // The statement has ended by itself: nothing is left to be stopped.
+                std::mem::forget(interrupt);
+            }
+            outcome
+        };
+        // A statement that was cut short may still hold locks: such a connection stays marked.
+        if !matches!(outcome, Err(Failure::Refused(_))) {
+            self.busy = was_busy;
+        }
+        outcome.map(|()| changed)
+    }
+
+    /// Begins a transaction that writes. Until [`end`](Self::end), the connection counts as in use.
+    ///
+    /// # Errors
+    /// When another write does not end in time.
+    pub async fn begin(&mut self) -> Result<()> {
+        self.as_host("BEGIN IMMEDIATE").await?;
+        self.busy = true;
+        Ok(())
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// When it cannot be committed; it is rolled back then.
+    pub async fn end(&mut self, commit: bool) -> Result<()> {
+        let ended = self.as_host(if commit { "COMMIT" } else { "ROLLBACK" }).await;
+        // A failed end leaves the connection marked, and it is closed, which rolls back.
+        self.busy = ended.is_err();
+        ended
+    }
+
+    /// Runs a module's migration script, which may hold many statements.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+        let statement = sqlx::query(AssertSqlSafe(script.to_owned())).persistent(false);
+        self.run(Speaker::Migration, time, statement, |_| Ok(())).await.map(|_| ())
+    }
+
+    pub(super) async fn as_host(&mut self, statement: &'static str) -> Result<()> {
+        self.fetch_as_host(sqlx::query(statement)).await.map(|_| ())
+    }
+
+    pub(super) async fn fetch_as_host(
+        &mut self,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>> {
+        self.guard.speak(Speaker::Host);
+        self.guard.allow_for(Duration::from_secs(60));
+        let rows = self.connection.fetch_all(statement.persistent(false)).await;
+        self.guard.speak(Speaker::Guest);
+        rows.map_err(Error::from)
+    }
+}
+
+/// Why a guest's statement did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// The database refused it.
+    Database(sqlx::Error),
+    /// It ran for too long.
+    Overdue,
+    /// Its rows were refused by the host: too many, too large.
+    Refused(Error),
+}
+
+/// A future that is dropped leaves its statement running in the connection's thread: stop it.
+struct InterruptOnDrop<'a>(&'a Guard);
+
+impl Drop for InterruptOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.interrupt();
+    }
+}

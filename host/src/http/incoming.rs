@@ -1,0 +1,251 @@
+//! What a client sent, taken apart: its id and trace, its tenant, its path, query, headers and body.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::{self, HeaderMap, HeaderName};
+use http::request::Parts;
+use hyper::body::Body as _;
+use percent_encoding::percent_decode_str;
+
+use super::App;
+use crate::capabilities::http::IncomingBody;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::RequestId;
+use crate::runtime::{Body, Route};
+
+/// Names the request, in every log line and every error.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Not shown to modules: credentials, which are the host's to check; what concerns one connection
+/// (RFC 9110, section 7.6.1); what the host has used up.
+const HIDDEN: [HeaderName; 14] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::EXPECT,
+    REQUEST_ID,
+];
+
+/// The request's id: the client's where it is fit, else a new one.
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| RequestId::from_client(value.as_bytes()))
+        .unwrap_or_default()
+}
+
+/// The trace that the request belongs to: the second part of `traceparent`, version 00.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let valid = is_hex(version, 2)
+        && version != "ff"
+        && is_hex(trace, 32)
+        && trace.bytes().any(|b| b != b'0')
+        && is_hex(parent, 16)
+        && is_hex(flags, 2)
+        && (version != "00" || parts.next().is_none());
+    valid.then(|| trace.into())
+}
+
+/// The slug of the tenant that the request is for: by header, by subdomain, or the default one.
+pub(super) fn tenant_slug<'r>(app: &'r App, parts: &'r Parts) -> Result<Cow<'r, str>> {
+    if let Some(value) = parts.headers.get(&app.tenancy.header) {
+        return value.to_str().map(Cow::Borrowed).map_err(|_| no_such_tenant());
+    }
+    if !app.tenancy.base_domain.is_empty()
+        && let Some(slug) = subdomain(host(parts).unwrap_or_default(), &app.tenancy.base_domain)
+    {
+        return Ok(Cow::Owned(slug.to_ascii_lowercase()));
+    }
+    match &app.tenancy.default_tenant {
+        Some(slug) => Ok(Cow::Borrowed(slug.as_str())),
+        None => Err(Error::new(
+            ErrorKind::Invalid,
+            "tenant-missing",
+            format!("name the tenant in the header `{}`", app.tenancy.header),
+        )),
+    }
+}
+
+fn no_such_tenant() -> Error {
+    Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant")
+}
+
+fn host(parts: &Parts) -> Option<&str> {
+    let name = parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
+    // A port follows the last colon, unless that is inside an IPv6 address.
+    Some(name.rsplit_once(':').map_or(name, |(name, port)| if port.contains(']') { name } else { name }))
+}
+
+fn subdomain<'h>(host: &'h str, base: &str) -> Option<&'h str> {
+    let split = host.len().checked_sub(base.len() + 1)?;
+    let (slug, rest) = (host.get(..split)?, host.get(split..)?);
+    let is_below = rest.strip_prefix('.').is_some_and(|rest| rest.eq_ignore_ascii_case(base));
+    (is_below && !slug.is_empty()).then_some(slug)
+}
+
+/// `/api/notes/7` is module `notes` and path `/7`; `/api/notes` and `/api/notes/` are its `/`.
+pub(super) fn split_path(path: &str) -> Option<(&str, &str)> {
+    let below = path.strip_prefix("/api/")?;
+    Some(match below.find('/') {
+        Some(slash) => (&below[..slash], &below[slash..]),
+        None => (below, "/"),
+    })
+}
+
+/// Path parameters, decoded.
+pub(super) fn parameters(encoded: &[&str]) -> Result<Vec<String>> {
+    encoded
+        .iter()
+        .map(|parameter| percent_decode_str(parameter).decode_utf8().map(Cow::into_owned))
+        .collect::<Result<_, _>>()
+        .map_err(|_| Error::new(ErrorKind::Invalid, "invalid-path", "the path is not encoded UTF-8"))
+}
+
+/// The query's pairs, decoded.
+pub(super) fn query(parts: &Parts) -> Vec<(String, String)> {
+    let raw = parts.uri.query().unwrap_or_default();
+    form_urlencoded::parse(raw.as_bytes()).into_owned().collect()
+}
+
+/// The headers that modules may see. A value that is no UTF-8 is read as Latin-1, as it was meant
+/// when HTTP was young.
+pub(super) fn headers(app: &App, headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter(|(name, _)| !HIDDEN.contains(name) && **name != app.tenancy.header)
+        .map(|(name, value)| {
+            let value = match std::str::from_utf8(value.as_bytes()) {
+                Ok(text) => text.to_owned(),
+                Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+            };
+            (name.as_str().to_owned(), value)
+        })
+        .collect()
+}
+
+/// The body: at once where it is small, as it arrives where not.
+pub(super) async fn body(app: &App, route: &Route, body: axum::body::Body) -> Result<Body> {
+    let limit = app.config.body_max_bytes.get().min(route.body_max_bytes.unwrap_or(u64::MAX));
+    if body.is_end_stream() {
+        return Ok(Body::None);
+    }
+    let length = body.size_hint().exact();
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    let inline_max = app.config.body_inline_max_bytes.get();
+    let mut chunks = Box::pin(limited(body, limit));
+    if length.is_some_and(|length| length > inline_max) {
+        return Ok(Body::Streamed(IncomingBody { length, chunks, rest: Bytes::new() }));
+    }
+    let gather = async {
+        let mut gathered = Vec::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
+        while let Some(chunk) = chunks.next().await {
+            gathered.extend_from_slice(&chunk?);
+            if gathered.len() as u64 > inline_max {
+                return Ok(Err(gathered));
+            }
+        }
+        Ok(Ok(gathered))
+    };
+    match tokio::time::timeout(app.config.body_timeout_ms.as_millis(), gather).await {
+        Ok(Ok(Ok(whole))) => Ok(Body::Bytes(whole)),
+        Ok(Ok(Err(begun))) => {
+            Ok(Body::Streamed(IncomingBody { length, chunks, rest: begun.into() }))
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::new(ErrorKind::InputTimeout, "body-timeout", "the body took too long to arrive")),
+    }
+}
+
+/// The chunks of a body, cut off with an error once there are more than `limit` bytes.
+fn limited(
+    body: axum::body::Body,
+    limit: u64,
+) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
+    let mut left = limit;
+    body.into_data_stream().map(move |chunk| {
+        let chunk = chunk.map_err(|error| {
+            Error::new(ErrorKind::Invalid, "body-broken", "the body did not arrive whole").because(error)
+        })?;
+        left = left.checked_sub(chunk.len() as u64).ok_or_else(|| too_large(limit))?;
+        Ok(chunk)
+    })
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "body-too-large",
+        format!("the body is too large: at most {limit} bytes"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_module_and_what_is_below_it() {
+        assert_eq!(split_path("/api/notes"), Some(("notes", "/")));
+        assert_eq!(split_path("/api/notes/"), Some(("notes", "/")));
+        assert_eq!(split_path("/api/notes/7/x%2Fy"), Some(("notes", "/7/x%2Fy")));
+        assert_eq!(split_path("/other"), None);
+    }
+
+    #[test]
+    fn a_subdomain_is_what_stands_before_the_base() {
+        assert_eq!(subdomain("acme.example.org", "example.org"), Some("acme"));
+        assert_eq!(subdomain("ACME.Example.ORG", "example.org"), Some("ACME"));
+        for other in ["example.org", ".example.org", "acmeexample.org", "acme.example.com", "", "é.org"] {
+            assert_eq!(subdomain(other, "example.org"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_taken_over_when_it_is_well_formed() {
+        let trace = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, HeaderValue::from_static(value));
+            trace_id(&headers).map(String::from)
+        };
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(trace(good).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert_eq!(trace("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace("nonsense"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_that_is_sent_is_taken_apart_or_refused(text in "\\PC*") {
+            let _ = split_path(&text);
+            let _ = subdomain(&text, "example.org");
+            let _ = parameters(&[&text]);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Errors as `application/problem+json` (RFC 9457). The one place where an error gets a status.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::bindings::hostel::http::types as wit;
+use crate::error::{Error, ErrorKind};
+use crate::logging;
+use crate::names::RequestId;
+
+/// Seconds after which a busy host may be asked again.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+#[derive(Serialize)]
+struct FieldError {
+    pointer: String,
+    detail: String,
+}
+
+/// The status of a kind of error.
+fn status(error: &Error) -> StatusCode {
+    match error.kind() {
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::InputTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Limit => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Other => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error of the host as an answer.
+pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Response {
+    let status = status(error);
+    let mut response = respond(status, error.code(), error.message(), path, request_id, &[]);
+    let headers = response.headers_mut();
+    match error.kind() {
+        ErrorKind::Unauthenticated => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ErrorKind::Unavailable | ErrorKind::Limit => {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        // What it is about are the methods that there are.
+        ErrorKind::MethodNotAllowed => {
+            if let Some(allow) = error.subject().and_then(|allow| allow.parse().ok()) {
+                headers.insert(ALLOW, allow);
+            }
+        }
+        _ => {}
+    }
+    response
+}
+
+/// A module's own problem as an answer. A status that is none becomes 500.
+pub(super) fn of_module(problem: wit::Problem, path: &str, request_id: &RequestId) -> Response {
+    let status = StatusCode::from_u16(problem.status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let errors: Vec<FieldError> = problem
+        .errors
+        .into_iter()
+        .map(|error| FieldError { pointer: error.pointer, detail: error.detail })
+        .collect();
+    respond(status, &problem.code, &problem.detail, path, request_id, &errors)
+}
+
+fn respond(
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    path: &str,
+    request_id: &RequestId,
+    errors: &[FieldError],
+) -> Response {
+    let body = Document {
+        // The title is the status' own, as RFC 9457, section 4.2.1, has it for this type; `code`
+        // tells problems apart.
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or("Error"),
+        status: status.as_u16(),
+        detail,
+        instance: path,
+        code,
+        request_id: request_id.as_str(),
+        trace_id: logging::trace_id(),
+        errors,
+    };
+    let json = serde_json::to_vec(&body).unwrap_or_default();
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}

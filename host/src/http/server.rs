@@ -1,0 +1,87 @@
+//! Accepts connections, with limits on how slowly and how much a client may send, and ends in good
+//! order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use super::{App, with_fallback};
+use crate::error::Result;
+
+/// After an error such as too many open files, accepting at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is ready, then lets running requests end.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    router: Router,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let service = TowerToHyperService::new(with_fallback(router));
+    let server = Arc::new(connections(&app));
+    let head_timeout = app.config.head_timeout_ms.as_millis();
+    let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let (server, service, watcher) = (Arc::clone(&server), service.clone(), graceful.watcher());
+        tasks.spawn(async move {
+            // Answers are written in one piece: waiting to fill a packet only adds delay.
+            let _ = stream.set_nodelay(true);
+            // hyper's own timeout begins with the first byte.
+            if !matches!(tokio::time::timeout(head_timeout, stream.readable()).await, Ok(Ok(()))) {
+                return;
+            }
+            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(error, "a connection ended early");
+            }
+        });
+    }
+    app.draining.store(true, Ordering::Relaxed);
+    drop(listener);
+    let drain = app.config.drain_timeout_ms.as_millis();
+    tracing::info!(timeout_ms = app.config.drain_timeout_ms.get(), "stopping: no new connections, running requests end");
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("stopped before all requests had ended");
+    }
+    Ok(())
+}
+
+/// How every connection is served.
+fn connections(app: &App) -> auto::Builder<TokioExecutor> {
+    let head_timeout = app.config.head_timeout_ms.as_millis();
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(app.config.head_max_bytes.as_usize());
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(app.config.head_max_bytes.as_u32())
+        .keep_alive_interval(head_timeout)
+        .keep_alive_timeout(head_timeout);
+    server
+}

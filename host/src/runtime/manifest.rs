@@ -1,0 +1,312 @@
+//! What a module says of itself, checked: from the contract's records to types that cannot be wrong.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::routes::RouteTable;
+use crate::bindings::exports::hostel::module::guest as wit;
+use crate::capabilities::permissions::PermissionName;
+use crate::capabilities::settings;
+use crate::error::{Error, Result};
+use crate::names::ModuleName;
+
+/// More would make every look-up and every page of documentation slow.
+const ROUTES_MAX: usize = 1_000;
+const TEXT_LENGTH_MAX: usize = 1_000;
+const MIGRATION_ID_LENGTH_MAX: usize = 100;
+
+/// What a module says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name in URLs, permissions and logs.
+    pub name: ModuleName,
+    /// Its version.
+    pub version: semver::Version,
+    /// What it is for, in one line.
+    pub summary: String,
+    /// Its operations, by the index that a request carries.
+    pub routes: Vec<Route>,
+    /// The permissions that it asks for.
+    pub permissions: Vec<PermissionSpec>,
+    /// The steps of its schema, in order.
+    pub migrations: Vec<Migration>,
+    /// What can be set without touching it.
+    pub settings: Vec<Setting>,
+}
+
+/// One operation over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path below `/api/<module>`.
+    pub path: String,
+    /// Who may call it.
+    pub access: Access,
+    /// What it does, in one line.
+    pub summary: String,
+    /// Its groups in the documentation.
+    pub tags: Vec<String>,
+    /// JSON Schema of the request's body.
+    pub request_schema: Option<serde_json::Value>,
+    /// JSON Schema of a successful answer's body.
+    pub response_schema: Option<serde_json::Value>,
+    /// The status of a successful answer.
+    pub success_status: u16,
+    /// The largest body, when it is not the platform's limit.
+    pub body_max_bytes: Option<u64>,
+    /// The longest call, when it is not the platform's limit.
+    pub timeout_ms: Option<u32>,
+}
+
+/// A method that routes can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "RFC 9110 says what they are")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete];
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// The method as it stands in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// The method that a request names, where routes can have it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who may call a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Principals that hold this permission.
+    Permission(PermissionName),
+}
+
+/// A permission that a module asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PermissionSpec {
+    /// Its name; the first segment is the module's.
+    pub name: PermissionName,
+    /// What it allows, in one line.
+    pub summary: String,
+}
+
+/// One step of a module's schema.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Migration {
+    /// Steps run in the order of their ids.
+    pub id: String,
+    /// Forward.
+    pub up: Script,
+    /// Back.
+    pub down: Script,
+}
+
+/// SQL for one direction, for each database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Script {
+    /// For SQLite.
+    pub sqlite: String,
+    /// For PostgreSQL.
+    pub postgres: String,
+}
+
+/// What can be set without touching the module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// What it does, in one line.
+    pub summary: String,
+    /// JSON Schema of its value.
+    pub schema: serde_json::Value,
+    /// Its value while nobody set another.
+    pub default: serde_json::Value,
+}
+
+impl Manifest {
+    /// Checks what a module said.
+    ///
+    /// # Errors
+    /// Names what is wrong and where.
+    pub(super) fn check(said: wit::Manifest) -> Result<Self> {
+        let name: ModuleName = said.name.parse()?;
+        let version = said.version.parse().map_err(|error| {
+            Error::invalid(format!("`{}` is no semantic version, such as 1.4.0: {error}", said.version))
+        })?;
+        if said.routes.len() > ROUTES_MAX {
+            return Err(Error::invalid(format!("it has {} routes: at most {ROUTES_MAX}", said.routes.len())));
+        }
+        let permissions = said
+            .permissions
+            .into_iter()
+            .map(|permission| check_permission(&name, permission))
+            .collect::<Result<Vec<_>>>()?;
+        let routes = said
+            .routes
+            .into_iter()
+            .map(|route| check_route(route, &permissions))
+            .collect::<Result<Vec<_>>>()?;
+        RouteTable::new(&routes)?;
+        let manifest = Self {
+            version,
+            summary: text("the summary", said.summary)?,
+            routes,
+            permissions,
+            migrations: check_migrations(said.migrations)?,
+            settings: said.settings.into_iter().map(check_setting).collect::<Result<_>>()?,
+            name,
+        };
+        // Every default must be what its own schema allows.
+        settings::resolve(manifest.name.as_str(), manifest.declared_settings(), &Default::default())?;
+        Ok(manifest)
+    }
+
+    pub(super) fn declared_settings(&self) -> impl Iterator<Item = settings::Declared<'_>> {
+        self.settings.iter().map(|setting| settings::Declared {
+            name: &setting.name,
+            schema: &setting.schema,
+            default: &setting.default,
+        })
+    }
+}
+
+fn text(what: &str, text: String) -> Result<String> {
+    if text.chars().count() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("{what} must be one line of at most {TEXT_LENGTH_MAX} characters")));
+    }
+    Ok(text)
+}
+
+fn json(what: &str, text: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(text).map_err(|error| Error::invalid(format!("{what} is no JSON: {error}")))
+}
+
+fn check_permission(module: &ModuleName, said: wit::Permission) -> Result<PermissionSpec> {
+    let name: PermissionName = said.name.parse()?;
+    if name.module() != module.as_str() {
+        return Err(Error::invalid(format!(
+            "permission `{name}` belongs to another module: its first part must be `{module}`"
+        )));
+    }
+    Ok(PermissionSpec { summary: text("a permission's summary", said.summary)?, name })
+}
+
+fn check_route(said: wit::Route, permissions: &[PermissionSpec]) -> Result<Route> {
+    let method = match said.method {
+        wit::Method::Get => Method::Get,
+        wit::Method::Head => Method::Head,
+        wit::Method::Post => Method::Post,
+        wit::Method::Put => Method::Put,
+        wit::Method::Patch => Method::Patch,
+        wit::Method::Delete => Method::Delete,
+    };
+    let place = format!("route `{method} {}`", said.path);
+    if !said.path.starts_with('/') || said.path.len() > TEXT_LENGTH_MAX {
+        return Err(Error::invalid(format!("{place}: a path begins with `/`")));
+    }
+    let access = match said.access {
+        wit::Access::Public => Access::Public,
+        wit::Access::Permission(name) => match permissions.iter().find(|known| known.name.as_str() == name) {
+            Some(known) => Access::Permission(known.name.clone()),
+            None => {
+                return Err(Error::invalid(format!(
+                    "{place} asks for the permission `{name}`, which the manifest does not declare"
+                )));
+            }
+        },
+    };
+    if !(200..400).contains(&said.success_status) {
+        return Err(Error::invalid(format!("{place}: {} is no status of success", said.success_status)));
+    }
+    let schema = |text: Option<String>| {
+        text.map(|text| json(&format!("{place}: a schema"), &text)).transpose()
+    };
+    Ok(Route {
+        method,
+        access,
+        summary: text(&format!("{place}: the summary"), said.summary)?,
+        tags: said.tags,
+        request_schema: schema(said.request_schema)?,
+        response_schema: schema(said.response_schema)?,
+        success_status: said.success_status,
+        body_max_bytes: said.body_max_bytes,
+        timeout_ms: said.timeout_ms,
+        path: said.path,
+    })
+}
+
+fn check_migrations(said: Vec<wit::Migration>) -> Result<Vec<Migration>> {
+    let script = |said| match said {
+        wit::Script::Portable(text) => Script { sqlite: text.clone(), postgres: text },
+        wit::Script::PerDialect(each) => Script { sqlite: each.sqlite, postgres: each.postgres },
+    };
+    let mut last = String::new();
+    let mut checked = Vec::with_capacity(said.len());
+    for migration in said {
+        let id = migration.id;
+        let fits = (1..=MIGRATION_ID_LENGTH_MAX).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !fits {
+            return Err(Error::invalid(format!("`{id}` is no id of a migration: use letters, digits and `_`")));
+        }
+        if id <= last {
+            return Err(Error::invalid(format!("migration `{id}` comes after `{last}`: ids must grow")));
+        }
+        last.clone_from(&id);
+        checked.push(Migration { id, up: script(migration.up), down: script(migration.down) });
+    }
+    Ok(checked)
+}
+
+fn check_setting(said: wit::Setting) -> Result<Setting> {
+    let place = format!("setting `{}`", said.name);
+    Ok(Setting {
+        summary: text(&place, said.summary)?,
+        schema: json(&format!("{place}: its schema"), &said.schema)?,
+        default: json(&format!("{place}: its default"), &said.default_value)?,
+        name: text(&place, said.name)?,
+    })
+}
+
+/// Names that modules of the platform may not take.
+pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Error::invalid(format!("there are two modules named `{name}`: remove one")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Brings a tenant's unit to the schema that a module expects.
+
+use std::time::{Duration, Instant};
+
+use super::{Migration, ModuleVersion};
+use crate::capabilities::sql;
+use crate::database::{AppliedMigration, GuestConnection, Unit, checksum};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long one step may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Applies what the unit's ledger lacks, each step in a transaction of its own. Safe to run at once
+/// from several processes, and again after it was cut short.
+///
+/// # Errors
+/// `unavailable`, code `migration-failed`: the unit stays at the last step that succeeded.
+pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
+    if module.manifest.migrations.is_empty() {
+        return Ok(());
+    }
+    let name = module.manifest.name.as_str();
+    let _writer = unit.writer(deadline).await?;
+    let mut connection = unit.lease(deadline).await?;
+    let applied = connection.applied(name).await?;
+    let pending = pending(&module.manifest.migrations, &applied)?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    for step in pending {
+        apply(name, step, &mut connection).await?;
+        tracing::info!(module = name, migration = step.id, "migrated");
+    }
+    unit.learn_kinds(&mut connection).await
+}
+
+/// The steps that come next.
+fn pending<'m>(declared: &'m [Migration], applied: &[AppliedMigration]) -> Result<Vec<&'m Migration>> {
+    let mut pending = Vec::new();
+    for step in declared {
+        match applied.iter().find(|done| done.id == step.id) {
+            Some(done) if done.checksum == checksum(&step.up.sqlite) => {}
+            Some(_) => {
+                return Err(failed(format!(
+                    "migration `{}` was applied and has changed since: restore it, and put the change into a new migration",
+                    step.id
+                )));
+            }
+            None => pending.push(step),
+        }
+    }
+    Ok(pending)
+}
+
+async fn apply(module: &str, step: &Migration, connection: &mut GuestConnection) -> Result<()> {
+    connection.begin().await?;
+    let recorded = AppliedMigration { id: step.id.clone(), checksum: checksum(&step.up.sqlite) };
+    // Another process may have been quicker; the write lock is ours now.
+    if connection.applied(module).await?.contains(&recorded) {
+        return connection.end(false).await;
+    }
+    if let Err(failure) = connection.migrate(&step.up.sqlite, STEP_TIMEOUT).await {
+        connection.end(false).await?;
+        let error = sql::explain(failure);
+        return Err(failed(format!("migration `{}`: {error}", step.id)).because(error));
+    }
+    connection.record(module, &recorded).await?;
+    connection.end(true).await
+}
+
+/// What failed is for the log; a client learns that the module is not ready.
+fn failed(cause: String) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "migration-failed",
+        "the module's tables could not be brought up to date",
+    )
+    .because(cause)
+}

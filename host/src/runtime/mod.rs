@@ -1,0 +1,139 @@
+//! The runtime: engine, compiled modules, tenants' snapshots of what they are served, and calls.
+//!
+//! It knows wasmtime and nothing of HTTP: `http/` hands it a request in the contract's own types and
+//! gets an answer, or an error with a kind.
+
+mod artefacts;
+mod engine;
+mod instance;
+mod limits;
+mod manifest;
+mod migrations;
+mod module;
+mod registry;
+mod routes;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::engine::RuntimeConfig;
+pub use self::instance::{Answer, Body, Request};
+pub use self::limits::LimitsConfig;
+pub use self::manifest::{Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting};
+pub use self::module::ModuleVersion;
+pub use self::registry::{Registry, TenantModule, TenantState};
+pub use self::routes::Match;
+pub use self::validate::{Inspection, RequestedImport};
+use crate::call::Trust;
+use crate::error::Result;
+use crate::names::ModuleName;
+use crate::wiring::{self, Services};
+
+/// `[modules]`: which modules are served and what they are granted.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModulesConfig {
+    /// The folder of the operator's modules, each a `.wasm` file; `modules` in the data folder when
+    /// not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// What modules may import, by who put them on the platform.
+    pub grants: GrantsConfig,
+    /// Which modules keep their instances between requests of a tenant.
+    pub instances: BTreeMap<ModuleName, Instances>,
+}
+
+/// `[modules.grants]`: capabilities by trust. System modules may import everything.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrantsConfig {
+    /// For the operator's modules: names of capabilities, or `*` for all.
+    pub operator: Vec<String>,
+}
+
+impl Default for GrantsConfig {
+    fn default() -> Self {
+        Self { operator: vec!["*".to_owned()] }
+    }
+}
+
+impl GrantsConfig {
+    fn allows(&self, trust: Trust, capability: &str) -> bool {
+        match trust {
+            Trust::System => true,
+            Trust::Operator => self.operator.iter().any(|name| name == "*" || name == capability),
+        }
+    }
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instances {
+    /// One request. Nothing that a request leaves behind can reach another.
+    #[default]
+    Fresh,
+    /// Many requests of one tenant, one after the other. For modules that the operator trusts to
+    /// keep them apart.
+    Reused,
+}
+
+/// Where a module's bytes come from.
+#[derive(Clone, Debug)]
+pub struct ModuleSource {
+    /// What messages call it: a file's path, or a name.
+    pub origin: String,
+    /// The component.
+    pub wasm: bytes::Bytes,
+    /// Who put it here.
+    pub trust: Trust,
+}
+
+/// Engine, linkers, artefacts: all that is needed to turn bytes into a module.
+pub struct Runtime {
+    pub(crate) engine: engine::Engine,
+    pub(crate) artefacts: artefacts::Artefacts,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) config: RuntimeConfig,
+    pub(crate) grants: GrantsConfig,
+    pub(crate) services: Arc<Services>,
+    pub(crate) permits: Arc<tokio::sync::Semaphore>,
+    /// Idle instances of modules that keep theirs; bounded so that calls always find a slot.
+    pub(crate) idle_permits: Arc<tokio::sync::Semaphore>,
+}
+
+impl Runtime {
+    pub(crate) fn new(
+        config: &RuntimeConfig,
+        limits: &LimitsConfig,
+        grants: &GrantsConfig,
+        artefacts: PathBuf,
+        artefact_key: [u8; 32],
+        services: Arc<Services>,
+    ) -> Result<Self> {
+        if let Some(unknown) = grants.operator.iter().find(|name| {
+            *name != "*" && !wiring::capability_names(&services.extensions).contains(&name.as_str())
+        }) {
+            return Err(crate::error::Error::invalid(format!(
+                "`modules.grants.operator`: there is no capability `{unknown}`; there are {}",
+                wiring::capability_names(&services.extensions).join(", ")
+            )));
+        }
+        let engine = engine::Engine::new(config, limits, grants, &services)?;
+        let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
+        Ok(Self {
+            permits: Arc::new(tokio::sync::Semaphore::new(config.calls_max.as_usize())),
+            idle_permits: Arc::new(tokio::sync::Semaphore::new(config.idle_instances_max.as_usize())),
+            engine,
+            artefacts,
+            limits: limits.clone(),
+            config: config.clone(),
+            grants: grants.clone(),
+            services,
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! One version of a module: what it says of itself, its routes, and its code, mapped when first
+//! called.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+use wasmtime::Store;
+use wasmtime::component::Linker;
+
+use super::routes::RouteTable;
+use super::validate::{self, Inspection, RequestedImport};
+use super::{Instances, Manifest, ModuleSource, Runtime};
+use crate::bindings::{Module, ModulePre};
+use crate::call::{CallContext, ModuleIdentity, Principal, Tenant, TenantStatus};
+use crate::capabilities::settings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{ModuleName, RequestId, TenantId};
+use crate::wiring::CallState;
+
+/// The contract that stored manifests were made by; another one means describing again.
+const CONTRACT: &str = "hostel:module@0.1.0";
+/// How long a module may take to describe itself.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One version of a module, shared by all tenants that are served it.
+pub struct ModuleVersion {
+    /// Which code this is.
+    pub identity: Arc<ModuleIdentity>,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    pub(crate) routes: RouteTable,
+    pub(crate) instances: Instances,
+    pub(crate) settings: settings::Values,
+    wasm: bytes::Bytes,
+    code: OnceCell<ModulePre<CallState>>,
+}
+
+impl Runtime {
+    /// Turns a file into a module: checked, described (once per file, then remembered), not yet
+    /// compiled where a manifest is known.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub(crate) async fn load(
+        &self,
+        source: &ModuleSource,
+        instances: &BTreeMap<ModuleName, Instances>,
+        configured: &HashMap<String, HashMap<String, serde_json::Value>>,
+    ) -> Result<ModuleVersion> {
+        let in_file = |error: Error| -> Error {
+            let named = Error::new(error.kind(), error.code(), format!("{}: {error}", source.origin));
+            match error.hint_text().map(ToOwned::to_owned) {
+                Some(hint) => named.because(error).hint(hint),
+                None => named.because(error),
+            }
+        };
+        self.requested(source).map_err(in_file)?;
+        let manifest = self.manifest_of(source).await.map_err(in_file)?;
+        let name = manifest.name.as_str();
+        let nothing = HashMap::new();
+        let configured = configured.get(name).unwrap_or(&nothing);
+        let settings = settings::resolve(name, manifest.declared_settings(), configured)?;
+        Ok(ModuleVersion {
+            identity: Arc::new(ModuleIdentity {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                trust: source.trust,
+            }),
+            routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
+            instances: instances.get(&manifest.name).copied().unwrap_or_default(),
+            settings,
+            manifest,
+            wasm: source.wasm.clone(),
+            code: OnceCell::new(),
+        })
+    }
+
+    /// All that can be told of a file without serving it.
+    ///
+    /// # Errors
+    /// Says why it is no module, or not one that may be served here.
+    pub async fn inspect(&self, source: &ModuleSource) -> Result<Inspection> {
+        let imports = self.requested(source)?;
+        let started = Instant::now();
+        let code = self.prepare(source).await?;
+        let compile_time = started.elapsed();
+        let manifest = self.describe(code).await?;
+        Ok(Inspection { size_bytes: source.wasm.len(), compile_time, imports, manifest })
+    }
+
+    fn requested(&self, source: &ModuleSource) -> Result<Vec<RequestedImport>> {
+        let outline = validate::outline(&source.wasm)?;
+        validate::check_imports(&outline, source.trust, &self.grants, &self.services.extensions)
+    }
+
+    async fn manifest_of(&self, source: &ModuleSource) -> Result<Manifest> {
+        let digest = HEXLOWER.encode(&Sha256::digest(&source.wasm));
+        let known: Option<String> =
+            sqlx::query_scalar("SELECT manifest FROM manifests WHERE digest = $1 AND contract = $2")
+                .bind(&digest)
+                .bind(CONTRACT)
+                .fetch_optional(&self.services.database)
+                .await?;
+        if let Some(manifest) = known.and_then(|text| serde_json::from_str(&text).ok()) {
+            return Ok(manifest);
+        }
+        let code = self.prepare(source).await?;
+        let manifest = self.describe(code).await?;
+        let text = serde_json::to_string(&manifest)
+            .map_err(|error| Error::internal("a manifest cannot be kept").because(error))?;
+        sqlx::query(
+            "INSERT INTO manifests (digest, contract, manifest, described_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (digest) DO UPDATE SET
+                 contract = excluded.contract, manifest = excluded.manifest, described_at = excluded.described_at",
+        )
+        .bind(&digest)
+        .bind(CONTRACT)
+        .bind(text)
+        .bind(self.services.clock.now_micros())
+        .execute(&self.services.database)
+        .await?;
+        Ok(manifest)
+    }
+
+    /// The code of a file, linked so that every capability traps.
+    async fn prepare(&self, source: &ModuleSource) -> Result<ModulePre<CallState>> {
+        let component = self.artefacts.load(&source.wasm).await?;
+        let unlinkable = |error: wasmtime::Error| {
+            Error::invalid(format!("it does not fit the contract: {error:#}"))
+        };
+        let mut linker = Linker::new(&self.engine.wasmtime);
+        crate::wiring::link_for_describe(&mut linker).map_err(unlinkable)?;
+        linker.define_unknown_imports_as_traps(&component).map_err(unlinkable)?;
+        let pre = linker.instantiate_pre(&component).map_err(unlinkable)?;
+        ModulePre::new(pre).map_err(unlinkable)
+    }
+
+    /// Lets a module describe itself.
+    async fn describe(&self, code: ModulePre<CallState>) -> Result<Manifest> {
+        let call = self.nobodys_call();
+        let mut store = self.store(CallState::new(
+            call,
+            Arc::clone(&self.services),
+            settings::Values::default(),
+            self.limits.handles_max.as_usize(),
+        ));
+        let describing = async {
+            let module = code.instantiate_async(&mut store).await?;
+            module.hostel_module_guest().call_describe(&mut store).await
+        };
+        let said = match super::instance::bounded(describing, DESCRIBE_TIMEOUT).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(error)) => {
+                return Err(Error::invalid(format!("`describe` failed: {}", error.root_cause()))
+                    .hint("while a module describes itself, every capability traps: describe only what is fixed in the code")
+                    .because(error.into_boxed_dyn_error()));
+            }
+            Err(_) => {
+                return Err(Error::invalid(format!("`describe` did not end within {DESCRIBE_TIMEOUT:?}")));
+            }
+        };
+        Manifest::check(said)
+    }
+
+    /// The context of code that runs for no tenant: only `describe`, in which nothing is linked that
+    /// could ask for it.
+    fn nobodys_call(&self) -> CallContext {
+        CallContext {
+            tenant: Arc::new(Tenant {
+                id: TenantId::new(),
+                slug: "describe".parse().expect("a constant that is a label"),
+                display_name: String::new(),
+                status: TenantStatus::Suspended,
+            }),
+            principal: Principal::Anonymous,
+            module: Arc::new(ModuleIdentity {
+                name: "describe".parse().expect("a constant that is a label"),
+                version: semver::Version::new(0, 0, 0),
+                trust: crate::call::Trust::Operator,
+            }),
+            request_id: RequestId::new(),
+            deadline: Instant::now() + DESCRIBE_TIMEOUT,
+            budget: self.limits.budget(),
+        }
+    }
+}
+
+impl ModuleVersion {
+    /// The code, mapped and linked at the first call.
+    pub(super) async fn code(&self, runtime: &Runtime) -> Result<&ModulePre<CallState>> {
+        self.code
+            .get_or_try_init(|| async {
+                let component = runtime.artefacts.load(&self.wasm).await?;
+                let linker = runtime.engine.linker(self.identity.trust);
+                linker.instantiate_pre(&component).and_then(ModulePre::new).map_err(|error| {
+                    Error::new(ErrorKind::Unavailable, "module-unavailable", "the module cannot be loaded")
+                        .because(error.into_boxed_dyn_error())
+                })
+            })
+            .await
+    }
+}
+
+/// What instantiation gives.
+pub(super) type Instance = Module;
+/// Where an instance lives.
+pub(super) type InstanceStore = Store<CallState>;

@@ -1,0 +1,127 @@
+//! Who is served what: per tenant a snapshot of its modules, replaced as a whole and read without a
+//! lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use crossbeam_queue::ArrayQueue;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::instance::IdleInstance;
+use super::{ModuleVersion, Runtime, manifest, migrations};
+use crate::call::Tenant;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{ModuleName, TenantSlug};
+
+/// Tenants that are kept at hand. Others are looked up again; nothing is lost.
+const TENANTS_MAX: u64 = 10_000;
+/// Idle instances of one module for one tenant: as many as calls that begin while others run.
+const IDLE_PER_MODULE_MAX: usize = 16;
+
+/// The modules of this platform and the tenants that are at hand.
+pub struct Registry {
+    runtime: Arc<Runtime>,
+    modules: ArcSwap<Vec<Arc<ModuleVersion>>>,
+    tenants: moka::future::Cache<TenantSlug, Arc<TenantState>>,
+}
+
+/// A tenant at hand.
+pub struct TenantState {
+    /// Who it is.
+    pub tenant: Arc<Tenant>,
+    modules: ArcSwap<HashMap<ModuleName, Arc<TenantModule>>>,
+    pub(super) permits: Arc<Semaphore>,
+}
+
+/// A module as one tenant is served it.
+pub struct TenantModule {
+    /// The code.
+    pub version: Arc<ModuleVersion>,
+    /// Set once the tenant's tables are what the code expects.
+    ready: OnceCell<()>,
+    pub(super) idle: ArrayQueue<IdleInstance>,
+}
+
+impl Registry {
+    pub(crate) fn new(runtime: Arc<Runtime>, modules: Vec<Arc<ModuleVersion>>) -> Result<Self> {
+        manifest::check_distinct(modules.iter().map(|module| &module.manifest.name))?;
+        Ok(Self {
+            runtime,
+            modules: ArcSwap::from_pointee(modules),
+            tenants: moka::future::Cache::new(TENANTS_MAX),
+        })
+    }
+
+    /// What runs the modules.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The modules that every tenant is served.
+    pub fn modules(&self) -> Arc<Vec<Arc<ModuleVersion>>> {
+        self.modules.load_full()
+    }
+
+    /// The tenant of that slug.
+    ///
+    /// # Errors
+    /// `not-found`, or `unavailable` when the platform's database does not answer.
+    pub async fn tenant(&self, slug: &str) -> Result<Arc<TenantState>> {
+        if let Some(state) = self.tenants.get(slug).await {
+            return Ok(state);
+        }
+        let unknown = || {
+            Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant")
+        };
+        let slug: TenantSlug = slug.parse().map_err(|_| unknown())?;
+        // Unknown slugs are not remembered: a tenant that is made now is served now.
+        let found = self.runtime.services.tenants.find(&slug).await?.ok_or_else(unknown)?;
+        let state = self.tenants.get_with(slug, async { Arc::new(self.state_of(found)) });
+        Ok(state.await)
+    }
+
+    /// Forgets what is known of a tenant, after it changed.
+    pub(crate) async fn forget(&self, slug: &TenantSlug) {
+        self.tenants.invalidate(slug).await;
+    }
+
+    fn state_of(&self, tenant: Tenant) -> TenantState {
+        let modules = self.modules.load();
+        let modules = modules.iter().map(|version| {
+            let module = TenantModule {
+                version: Arc::clone(version),
+                ready: OnceCell::new(),
+                idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
+            };
+            (version.manifest.name.clone(), Arc::new(module))
+        });
+        TenantState {
+            tenant: Arc::new(tenant),
+            modules: ArcSwap::from_pointee(modules.collect()),
+            permits: Arc::new(Semaphore::new(self.runtime.limits.tenant_calls_max.as_usize())),
+        }
+    }
+}
+
+impl TenantState {
+    /// The module of that name, as this tenant is served it now.
+    pub fn module(&self, name: &str) -> Option<Arc<TenantModule>> {
+        self.modules.load().get(name).cloned()
+    }
+}
+
+impl TenantModule {
+    /// Makes sure that the tenant's tables are what the code expects.
+    pub(super) async fn ready(&self, runtime: &Runtime, tenant: &Tenant, deadline: Instant) -> Result<()> {
+        let prepare = async || {
+            if self.version.manifest.migrations.is_empty() {
+                return Ok(());
+            }
+            let unit = runtime.services.units.of_tenant(tenant.id).await?;
+            migrations::migrate(&self.version, &unit, deadline).await
+        };
+        self.ready.get_or_try_init(prepare).await.map(|_| ())
+    }
+}

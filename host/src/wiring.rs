@@ -1,0 +1,322 @@
+//! The one file that names every capability: what a store holds, which interface belongs to which
+//! capability, and how each is linked.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use crate::call::CallContext;
+use crate::capabilities::{clock, crypto, http, log, permissions, settings, sql, tenancy};
+use crate::database::{PlatformDatabase, Units};
+use crate::error::{Error, Result};
+
+mod stdio;
+
+/// What all calls share: one of everything that a capability stands on.
+pub struct Services {
+    /// The platform's own tables.
+    pub(crate) database: PlatformDatabase,
+    /// The list of tenants.
+    pub(crate) tenants: tenancy::Tenants,
+    /// Who may do what.
+    pub(crate) permissions: permissions::Permissions,
+    /// Tenants' databases.
+    pub(crate) units: Units,
+    /// Limits on them.
+    pub(crate) sql: sql::SqlConfig,
+    /// The time of day.
+    pub(crate) clock: clock::Clock,
+    /// What the embedder brought.
+    pub(crate) extensions: Extensions,
+}
+
+/// What one store holds: the call that it runs now, and what that call opened.
+pub struct CallState {
+    call: CallContext,
+    services: Arc<Services>,
+    settings: settings::Values,
+    table: ResourceTable,
+    /// Made when a guest first asks for it: most calls never do.
+    wasi: Option<Box<stdio::Wasi>>,
+}
+
+impl CallState {
+    pub(crate) fn new(
+        call: CallContext,
+        services: Arc<Services>,
+        settings: settings::Values,
+        handles_max: usize,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(handles_max);
+        Self { call, services, settings, table, wasi: None }
+    }
+
+    /// For whom, by whom and until when this code runs.
+    pub fn call(&self) -> &CallContext {
+        &self.call
+    }
+
+    /// Turns to the next call of the same tenant and module.
+    pub(crate) fn begin(&mut self, call: CallContext) {
+        let memory_used_bytes = self.call.budget.memory_used_bytes;
+        self.call = call;
+        self.call.budget.memory_used_bytes = memory_used_bytes;
+        if let Some(wasi) = &self.wasi {
+            wasi.reset();
+        }
+    }
+
+    pub(crate) fn call_mut(&mut self) -> &mut CallContext {
+        &mut self.call
+    }
+
+    /// The embedder's own capability of type `T`, as it was given to the builder.
+    ///
+    /// # Panics
+    /// When the builder got no such capability: its interface could not have been linked either.
+    pub fn capability<T: Capability>(&self) -> &T {
+        self.services.extensions.get().expect("a linked capability was given to the builder")
+    }
+
+    pub(crate) fn http(&mut self) -> http::HttpView<'_> {
+        http::HttpView { call: &mut self.call, table: &mut self.table }
+    }
+
+    fn log(&mut self) -> log::LogView<'_> {
+        log::LogView { call: &mut self.call }
+    }
+
+    fn sql(&mut self) -> sql::SqlView<'_> {
+        sql::SqlView {
+            call: &mut self.call,
+            table: &mut self.table,
+            units: &self.services.units,
+            config: &self.services.sql,
+        }
+    }
+}
+
+/// A capability of the embedder's own: a WIT interface with its own state, granted by name like ours.
+///
+/// Its host functions reach their state with [`CallState::capability`] and the caller with
+/// [`CallState::call`]. While a module describes itself, every function of it traps.
+pub trait Capability: Send + Sync + 'static {
+    /// Its name in `[modules.grants]` and in messages.
+    fn name(&self) -> &'static str;
+
+    /// The WIT package that it implements, without a version: `acme:payments`. A module that
+    /// imports any interface of it asks for this capability.
+    fn package(&self) -> &'static str;
+
+    /// Adds its functions, usually by the `add_to_linker` that `wasmtime::component::bindgen!` made.
+    ///
+    /// # Errors
+    /// When a name is defined twice.
+    fn link(&self, linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error>;
+}
+
+/// The embedder's capabilities.
+#[derive(Default)]
+pub(crate) struct Extensions {
+    capabilities: Vec<Arc<dyn Capability>>,
+    by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl Extensions {
+    pub(crate) fn add<C: Capability>(&mut self, capability: C) {
+        let capability = Arc::new(capability);
+        self.by_type.insert(TypeId::of::<C>(), capability.clone());
+        self.capabilities.push(capability);
+    }
+
+    fn get<C: Capability>(&self) -> Option<&C> {
+        self.by_type.get(&TypeId::of::<C>())?.downcast_ref()
+    }
+
+    /// Refuses names and packages that are ours or given twice.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut seen = OURS.iter().map(|ours| (ours.name, format!("hostel:{}", ours.name))).collect::<BTreeMap<_, _>>();
+        for capability in &self.capabilities {
+            let (name, package) = (capability.name(), capability.package());
+            if package.starts_with("hostel:") || package.starts_with("wasi:") || seen.values().any(|p| p == package) {
+                return Err(Error::invalid(format!("capability `{name}`: the package `{package}` is taken")));
+            }
+            if seen.insert(name, package.to_owned()).is_some() {
+                return Err(Error::invalid(format!("there are two capabilities named `{name}`")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of our capabilities.
+struct Ours {
+    name: &'static str,
+    /// In plain words, what a module that imports it can do.
+    meaning: &'static str,
+    link: fn(&mut Linker<CallState>) -> Result<(), wasmtime::Error>,
+}
+
+/// Every capability that modules may be granted, by name. A new one is a new line here.
+const OURS: &[Ours] = &[
+    Ours {
+        name: "clock",
+        meaning: "read the time of day",
+        link: |linker| {
+            clock::add_to_linker(linker, |state| clock::ClockView { clock: &state.services.clock })
+        },
+    },
+    Ours {
+        name: "crypto",
+        meaning: "draw random bytes",
+        link: |linker| crypto::add_to_linker(linker, |_| crypto::CryptoView),
+    },
+    Ours {
+        name: "log",
+        meaning: "write lines to the host's log",
+        link: |linker| log::add_to_linker(linker, CallState::log),
+    },
+    Ours {
+        name: "settings",
+        meaning: "read its own settings",
+        link: |linker| {
+            settings::add_to_linker(linker, |state| settings::SettingsView { values: &state.settings })
+        },
+    },
+    Ours {
+        name: "sql",
+        meaning: "read and write tables in its tenant's database",
+        link: |linker| sql::add_to_linker(linker, CallState::sql),
+    },
+    Ours {
+        name: "tenancy",
+        meaning: "know its tenant's id, slug and name",
+        link: |linker| {
+            tenancy::add_to_linker(linker, |state| tenancy::TenancyView { call: &state.call })
+        },
+    },
+];
+
+/// What an imported interface asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Part of the contract itself, always linked.
+    Always,
+    /// A capability, which must be granted.
+    Capability {
+        /// Its name.
+        name: &'static str,
+        /// In plain words, what it lets a module do.
+        meaning: String,
+    },
+    /// Nothing that this platform has.
+    Unknown,
+}
+
+/// Finds out what `interface` (`package/interface@version`) asks for.
+pub(crate) fn classify(interface: &str, extensions: &Extensions) -> Import {
+    let package = interface.split(['/', '@']).next().unwrap_or_default();
+    if matches!(package, "hostel:http" | "hostel:error") || WASI.iter().any(|known| interface.starts_with(known)) {
+        return Import::Always;
+    }
+    if let Some(name) = package.strip_prefix("hostel:") {
+        return match OURS.iter().find(|ours| ours.name == name) {
+            Some(ours) => Import::Capability { name: ours.name, meaning: ours.meaning.to_owned() },
+            None => Import::Unknown,
+        };
+    }
+    match extensions.capabilities.iter().find(|capability| capability.package() == package) {
+        Some(capability) => Import::Capability {
+            name: capability.name(),
+            meaning: format!("use this platform's own `{package}`"),
+        },
+        None => Import::Unknown,
+    }
+}
+
+/// The names of all capabilities, ours and the embedder's.
+pub(crate) fn capability_names(extensions: &Extensions) -> Vec<&'static str> {
+    let theirs = extensions.capabilities.iter().map(|capability| capability.name());
+    OURS.iter().map(|ours| ours.name).chain(theirs).collect()
+}
+
+/// Links what every module gets, and the capabilities for which `granted` says yes.
+///
+/// # Errors
+/// When a name is defined twice.
+pub(crate) fn link(
+    linker: &mut Linker<CallState>,
+    extensions: &Extensions,
+    granted: impl Fn(&str) -> bool,
+) -> Result<(), wasmtime::Error> {
+    link_wasi(linker)?;
+    http::add_to_linker(linker, CallState::http)?;
+    for ours in OURS.iter().filter(|ours| granted(ours.name)) {
+        (ours.link)(linker)?;
+    }
+    for capability in extensions.capabilities.iter().filter(|capability| granted(capability.name())) {
+        capability.link(linker)?;
+    }
+    Ok(())
+}
+
+/// Links what `describe` gets: nothing that knows of a tenant.
+///
+/// # Errors
+/// When a name is defined twice.
+pub(crate) fn link_for_describe(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
+    link_wasi(linker)
+}
+
+/// What Rust's and other languages' standard libraries need, and nothing that reaches outside: no
+/// file system, no sockets, an empty environment.
+const WASI: &[&str] = &[
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:io/",
+    "wasi:random/",
+];
+
+fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
+    wasi::io::error::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
+    wasi::io::poll::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
+    wasi::io::streams::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
+    wasi::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
+    wasi::random::random::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    wasi::random::insecure::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    wasi::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    wasi::cli::exit::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::environment::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::stdin::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::stdout::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::stderr::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::terminal_input::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::terminal_output::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    wasi::cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
+    Ok(())
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let module = &self.call.module;
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(stdio::Wasi::new(module)));
+        WasiCtxView { ctx: &mut wasi.ctx, table: &mut self.table }
+    }
+}
+
+struct TableData;
+
+impl HasData for TableData {
+    type Data<'a> = &'a mut ResourceTable;
+}

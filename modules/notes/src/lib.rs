@@ -1,0 +1,1 @@
+//! Short notes, one owner each.
