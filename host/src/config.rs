@@ -125,8 +125,9 @@ impl Config {
     /// Names the file, the line, the key, what was found and what is allowed.
     pub fn from_file(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::invalid(format!("{}: {error}", path.display()))
-                .hint("name an existing file with --config, or leave it out: every key has a default")
+            Error::invalid(format!("{}: {error}", path.display())).hint(
+                "name an existing file with --config, or leave it out: every key has a default",
+            )
         })?;
         Self::from_toml(&text, &path.display().to_string())
     }

@@ -59,11 +59,7 @@ struct Inner {
 impl Error {
     /// An error of `kind`, with a stable `code` for programs (lower case, words joined by `-`) and a
     /// `message` for people that says what was wrong, where, and what to do.
-    pub fn new(
-        kind: ErrorKind,
-        code: &'static str,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Box::new(Inner {
                 kind,

@@ -24,8 +24,9 @@ impl PlatformKey {
     pub fn load_or_create(path: &Path) -> Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text).map_err(|error| {
-                Error::invalid(format!("{}: {error}", path.display()))
-                    .hint("restore the file from a backup: what it protects cannot be read without it")
+                Error::invalid(format!("{}: {error}", path.display())).hint(
+                    "restore the file from a backup: what it protects cannot be read without it",
+                )
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(path),
             Err(error) => Err(unreadable(path, error)),

@@ -19,9 +19,7 @@ const MODULE_NAME_LENGTH_MAX: usize = 32;
 fn check_label(kind: &str, text: &str, length_max: usize) -> Result<()> {
     let bytes = text.as_bytes();
     let fits = !bytes.is_empty() && bytes.len() <= length_max;
-    let letters = bytes
-        .iter()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
+    let letters = bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
     if fits && letters && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-' {
         return Ok(());
     }
@@ -136,7 +134,8 @@ impl RequestId {
 
     /// The client's own id, where it is fit to be one.
     pub fn from_client(text: &[u8]) -> Option<Self> {
-        let fit = (1..=Self::LENGTH_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+        let fit =
+            (1..=Self::LENGTH_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
         let text = std::str::from_utf8(text).ok().filter(|_| fit)?;
         Some(Self(text.into()))
     }

@@ -138,8 +138,7 @@ impl PlatformBuilder {
         }
         let directory = config.modules.directory.clone().unwrap_or_else(|| data.modules());
         sources.extend(read_modules(&directory, config.modules.directory.is_some())?);
-        let (services, runtime) =
-            open(&config, &data, self.clock, self.extensions).await?;
+        let (services, runtime) = open(&config, &data, self.clock, self.extensions).await?;
 
         let mut modules = Vec::with_capacity(sources.len());
         let mut settings = settings_by_module(&config)?;
@@ -148,7 +147,9 @@ impl PlatformBuilder {
             modules.push(load(&runtime, &config, &mut settings, source).await?);
         }
         if let Some(unknown) = settings.keys().next() {
-            return Err(Error::invalid(format!("`settings.{unknown}`: there is no module `{unknown}`")));
+            return Err(Error::invalid(format!(
+                "`settings.{unknown}`: there is no module `{unknown}`"
+            )));
         }
         if let Some(unknown) = config
             .modules
@@ -156,7 +157,9 @@ impl PlatformBuilder {
             .keys()
             .find(|name| !modules.iter().any(|module| module.manifest.name == **name))
         {
-            return Err(Error::invalid(format!("`modules.instances.{unknown}`: there is no module `{unknown}`")));
+            return Err(Error::invalid(format!(
+                "`modules.instances.{unknown}`: there is no module `{unknown}`"
+            )));
         }
         if let Some(slug) = &config.tenancy.default_tenant {
             services.tenants.ensure(slug).await?;
@@ -309,9 +312,8 @@ fn settings_by_module(config: &Config) -> Result<Settings> {
     let mut settings = Settings::new();
     for (module, values) in &config.settings {
         let values = values.iter().map(|(name, value)| {
-            let value = serde_json::to_value(value).map_err(|error| {
-                Error::invalid(format!("`settings.{module}.{name}`: {error}"))
-            })?;
+            let value = serde_json::to_value(value)
+                .map_err(|error| Error::invalid(format!("`settings.{module}.{name}`: {error}")))?;
             Ok((name.clone(), value))
         });
         settings.insert(module.clone(), values.collect::<Result<_>>()?);
@@ -339,16 +341,25 @@ async fn load(
 fn read_module(path: &Path) -> Result<ModuleSource> {
     let wasm = std::fs::read(path)
         .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
-    Ok(ModuleSource { origin: path.display().to_string(), wasm: wasm.into(), trust: Trust::Operator })
+    Ok(ModuleSource {
+        origin: path.display().to_string(),
+        wasm: wasm.into(),
+        trust: Trust::Operator,
+    })
 }
 
 /// The `.wasm` files of a folder, by name. A folder that was named must be there.
 fn read_modules(folder: &Path, named: bool) -> Result<Vec<ModuleSource>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
         Err(error) => {
-            return Err(Error::invalid(format!("`modules.directory`: {}: {error}", folder.display())));
+            return Err(Error::invalid(format!(
+                "`modules.directory`: {}: {error}",
+                folder.display()
+            )));
         }
     };
     let mut paths = Vec::new();
@@ -379,7 +390,9 @@ async fn watch_tenants(
                         registry.forget(slug).await;
                     }
                 }
-                Err(error) => tracing::warn!(cause = error.causes(), "changes of tenants cannot be read"),
+                Err(error) => {
+                    tracing::warn!(cause = error.causes(), "changes of tenants cannot be read")
+                }
             }
         }
     };

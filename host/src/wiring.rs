@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 mod stdio;
 
 /// What all calls share: one of everything that a capability stands on.
-pub struct Services {
+pub(crate) struct Services {
     /// The platform's own tables.
     pub(crate) database: PlatformDatabase,
     /// The list of tenants.
@@ -143,11 +143,19 @@ impl Extensions {
 
     /// Refuses names and packages that are ours or given twice.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut seen = OURS.iter().map(|ours| (ours.name, format!("hostel:{}", ours.name))).collect::<BTreeMap<_, _>>();
+        let mut seen = OURS
+            .iter()
+            .map(|ours| (ours.name, format!("hostel:{}", ours.name)))
+            .collect::<BTreeMap<_, _>>();
         for capability in &self.capabilities {
             let (name, package) = (capability.name(), capability.package());
-            if package.starts_with("hostel:") || package.starts_with("wasi:") || seen.values().any(|p| p == package) {
-                return Err(Error::invalid(format!("capability `{name}`: the package `{package}` is taken")));
+            if package.starts_with("hostel:")
+                || package.starts_with("wasi:")
+                || seen.values().any(|p| p == package)
+            {
+                return Err(Error::invalid(format!(
+                    "capability `{name}`: the package `{package}` is taken"
+                )));
             }
             if seen.insert(name, package.to_owned()).is_some() {
                 return Err(Error::invalid(format!("there are two capabilities named `{name}`")));
@@ -188,7 +196,9 @@ const OURS: &[Ours] = &[
         name: "settings",
         meaning: "read its own settings",
         link: |linker| {
-            settings::add_to_linker(linker, |state| settings::SettingsView { values: &state.settings })
+            settings::add_to_linker(linker, |state| settings::SettingsView {
+                values: &state.settings,
+            })
         },
     },
     Ours {
@@ -207,7 +217,7 @@ const OURS: &[Ours] = &[
 
 /// What an imported interface asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Import {
+pub(crate) enum Import {
     /// Part of the contract itself, always linked.
     Always,
     /// A capability, which must be granted.
@@ -224,7 +234,9 @@ pub enum Import {
 /// Finds out what `interface` (`package/interface@version`) asks for.
 pub(crate) fn classify(interface: &str, extensions: &Extensions) -> Import {
     let package = interface.split(['/', '@']).next().unwrap_or_default();
-    if matches!(package, "hostel:http" | "hostel:error") || WASI.iter().any(|known| interface.starts_with(known)) {
+    if matches!(package, "hostel:http" | "hostel:error")
+        || WASI.iter().any(|known| interface.starts_with(known))
+    {
         return Import::Always;
     }
     if let Some(name) = package.strip_prefix("hostel:") {
@@ -257,33 +269,30 @@ pub(crate) fn link(
     extensions: &Extensions,
     granted: impl Fn(&str) -> bool,
 ) -> Result<(), wasmtime::Error> {
-    link_wasi(linker)?;
-    http::add_to_linker(linker, CallState::http)?;
+    link_for_describe(linker)?;
     for ours in OURS.iter().filter(|ours| granted(ours.name)) {
         (ours.link)(linker)?;
     }
-    for capability in extensions.capabilities.iter().filter(|capability| granted(capability.name())) {
+    for capability in extensions.capabilities.iter().filter(|capability| granted(capability.name()))
+    {
         capability.link(linker)?;
     }
     Ok(())
 }
 
-/// Links what `describe` gets: nothing that knows of a tenant.
+/// Links what `describe` gets: nothing that knows of a tenant. The types of `hostel:http` stand in
+/// `handle`'s signature, so they must be ours; nobody can have a handle of them yet.
 ///
 /// # Errors
 /// When a name is defined twice.
 pub(crate) fn link_for_describe(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
-    link_wasi(linker)
+    link_wasi(linker)?;
+    http::add_to_linker(linker, CallState::http)
 }
 
 /// What Rust's and other languages' standard libraries need, and nothing that reaches outside: no
 /// file system, no sockets, an empty environment.
-const WASI: &[&str] = &[
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:io/",
-    "wasi:random/",
-];
+const WASI: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
 
 fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
     wasi::io::error::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
@@ -292,8 +301,12 @@ fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
     wasi::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
     wasi::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
     wasi::random::random::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
-    wasi::random::insecure::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
-    wasi::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    wasi::random::insecure::add_to_linker::<_, WasiRandom>(linker, |state| {
+        state.ctx().ctx.random()
+    })?;
+    wasi::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |state| {
+        state.ctx().ctx.random()
+    })?;
     wasi::cli::exit::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
     wasi::cli::environment::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;
     wasi::cli::stdin::add_to_linker::<_, WasiCli>(linker, CallState::cli)?;

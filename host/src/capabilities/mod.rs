@@ -52,4 +52,9 @@ macro_rules! tells_guests_of_errors {
     )*};
 }
 
-tells_guests_of_errors!(crypto::CryptoView, http::HttpView<'_>, settings::SettingsView<'_>, sql::SqlView<'_>);
+tells_guests_of_errors!(
+    crypto::CryptoView,
+    http::HttpView<'_>,
+    settings::SettingsView<'_>,
+    sql::SqlView<'_>
+);

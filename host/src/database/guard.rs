@@ -26,7 +26,7 @@ const STEPS_BETWEEN_CHECKS: i32 = 1_000;
 /// Whose statement is being prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Speaker {
+pub(crate) enum Speaker {
     /// A module's request: reads and writes rows.
     Guest = 0,
     /// A module's migration: changes tables too.
@@ -100,7 +100,8 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     ] {
         let mut now: c_int = -1;
         // SAFETY: as above; these options take an int and a pointer to an int, which lives on.
-        let code = unsafe { ffi::sqlite3_db_config(database, option, value as c_int, &raw mut now) };
+        let code =
+            unsafe { ffi::sqlite3_db_config(database, option, value as c_int, &raw mut now) };
         if code != ffi::SQLITE_OK || now != value {
             return Err(Error::internal("SQLite refused a setting that protects tenants"));
         }
@@ -108,7 +109,11 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     // SAFETY: as above. The guard outlives the authorizer: the progress handler's closure holds it,
     // and sqlx drops that closure when the connection closes, after the last statement.
     let code = unsafe {
-        ffi::sqlite3_set_authorizer(database, Some(authorize), Arc::as_ptr(&guard).cast_mut().cast())
+        ffi::sqlite3_set_authorizer(
+            database,
+            Some(authorize),
+            Arc::as_ptr(&guard).cast_mut().cast(),
+        )
     };
     drop(handle);
     if code != ffi::SQLITE_OK {
@@ -215,19 +220,118 @@ fn is_schema_table(name: &str) -> bool {
 
 /// SQLite's built-in functions that depend on their arguments, the rows and the time alone. Sorted.
 const FUNCTIONS: &[&str] = &[
-    "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "ceil",
-    "ceiling", "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count", "cume_dist",
-    "current_date", "current_time", "current_timestamp", "date", "datetime", "degrees",
-    "dense_rank", "exp", "first_value", "floor", "format", "glob", "group_concat", "hex", "ifnull",
-    "iif", "instr", "json", "json_array", "json_array_length", "json_extract", "json_group_array",
-    "json_group_object", "json_insert", "json_object", "json_patch", "json_pretty", "json_quote",
-    "json_remove", "json_replace", "json_set", "json_type", "json_valid", "julianday", "lag",
-    "last_value", "lead", "length", "like", "likelihood", "likely", "ln", "log", "log10", "log2",
-    "lower", "ltrim", "max", "min", "mod", "nth_value", "ntile", "nullif", "octet_length",
-    "percent_rank", "pi", "pow", "power", "printf", "quote", "radians", "random", "randomblob",
-    "rank", "replace", "round", "row_number", "rtrim", "sign", "sin", "sinh", "sqrt", "strftime",
-    "string_agg", "substr", "substring", "subtype", "sum", "tan", "tanh", "time", "timediff",
-    "total", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch", "unlikely", "upper",
+    "->",
+    "->>",
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "avg",
+    "ceil",
+    "ceiling",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "cos",
+    "cosh",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "degrees",
+    "dense_rank",
+    "exp",
+    "first_value",
+    "floor",
+    "format",
+    "glob",
+    "group_concat",
+    "hex",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_length",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_pretty",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_type",
+    "json_valid",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "mod",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "pi",
+    "pow",
+    "power",
+    "printf",
+    "quote",
+    "radians",
+    "random",
+    "randomblob",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "subtype",
+    "sum",
+    "tan",
+    "tanh",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "trunc",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unixepoch",
+    "unlikely",
+    "upper",
     "zeroblob",
 ];
 
@@ -242,7 +346,13 @@ mod tests {
 
     #[test]
     fn no_spelling_reaches_the_hosts_tables() {
-        for name in ["hostel_migrations", "HOSTEL_migrations", "sqlite_master", "pragma_table_info", "DBSTAT"] {
+        for name in [
+            "hostel_migrations",
+            "HOSTEL_migrations",
+            "sqlite_master",
+            "pragma_table_info",
+            "DBSTAT",
+        ] {
             assert!(!is_ordinary(name), "{name}");
         }
         assert!(is_ordinary("notes"));

@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// A row of the ledger.
 #[derive(Debug, PartialEq, Eq)]
-pub struct AppliedMigration {
+pub(crate) struct AppliedMigration {
     /// The migration's id.
     pub id: String,
     /// SHA-256 of its `up` script.
@@ -16,7 +16,7 @@ pub struct AppliedMigration {
 }
 
 /// What the ledger keeps of a script.
-pub fn checksum(script: &str) -> Vec<u8> {
+pub(crate) fn checksum(script: &str) -> Vec<u8> {
     Sha256::digest(script.as_bytes()).to_vec()
 }
 
@@ -25,7 +25,7 @@ impl GuestConnection {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn applied(&mut self, module: &str) -> Result<Vec<AppliedMigration>> {
+    pub(crate) async fn applied(&mut self, module: &str) -> Result<Vec<AppliedMigration>> {
         self.as_host(
             "CREATE TABLE IF NOT EXISTS hostel_migrations (
                 module     TEXT    NOT NULL,
@@ -38,8 +38,10 @@ impl GuestConnection {
         .await?;
         let rows = self
             .fetch_as_host(
-                sqlx::query("SELECT id, checksum FROM hostel_migrations WHERE module = $1 ORDER BY id")
-                    .bind(module.to_owned()),
+                sqlx::query(
+                    "SELECT id, checksum FROM hostel_migrations WHERE module = $1 ORDER BY id",
+                )
+                .bind(module.to_owned()),
             )
             .await?;
         rows.iter()
@@ -51,7 +53,11 @@ impl GuestConnection {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn record(&mut self, module: &str, migration: &AppliedMigration) -> Result<()> {
+    pub(crate) async fn record(
+        &mut self,
+        module: &str,
+        migration: &AppliedMigration,
+    ) -> Result<()> {
         self.fetch_as_host(
             sqlx::query("INSERT INTO hostel_migrations (module, id, checksum) VALUES ($1, $2, $3)")
                 .bind(module.to_owned())

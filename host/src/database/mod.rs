@@ -13,14 +13,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub use self::guard::Speaker;
-pub use self::ledger::{AppliedMigration, checksum};
-pub use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
+pub(crate) use self::guard::Speaker;
+pub(crate) use self::ledger::{AppliedMigration, checksum};
+pub(crate) use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
 use crate::bounded::Bounded;
 use crate::error::{Error, Result};
 
 /// The platform's own database.
-pub type PlatformDatabase = sqlx::SqlitePool;
+pub(crate) type PlatformDatabase = sqlx::SqlitePool;
 
 /// `[sql]`: databases of modules.
 #[derive(Clone, Debug, Deserialize, Serialize)]

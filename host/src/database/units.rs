@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts,
+};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
@@ -22,7 +24,7 @@ use crate::names::TenantId;
 
 /// What a column's declared type says beyond how SQLite stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnKind {
+pub(crate) enum ColumnKind {
     /// 0 and 1.
     Boolean,
     /// 16 bytes.
@@ -49,10 +51,10 @@ impl ColumnKind {
 type Kinds = HashMap<String, HashMap<String, ColumnKind>>;
 
 /// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed.
-pub type Lease = Object<Connector>;
+pub(crate) type Lease = Object<Connector>;
 
 /// All units of this platform.
-pub struct Units {
+pub(crate) struct Units {
     folder: PathBuf,
     config: SqlConfig,
     open: moka::future::Cache<TenantId, Arc<Unit>>,
@@ -60,7 +62,7 @@ pub struct Units {
 
 impl Units {
     /// Units below `folder`, one folder per tenant.
-    pub fn new(folder: PathBuf, config: SqlConfig) -> Self {
+    pub(crate) fn new(folder: PathBuf, config: SqlConfig) -> Self {
         let open = moka::future::Cache::new(config.units_open_max.get());
         Self { folder, config, open }
     }
@@ -69,7 +71,7 @@ impl Units {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<Unit>> {
+    pub(crate) async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<Unit>> {
         if let Some(unit) = self.open.get(&tenant).await {
             return Ok(unit);
         }
@@ -86,7 +88,7 @@ impl Units {
 }
 
 /// One unit.
-pub struct Unit {
+pub(crate) struct Unit {
     pool: Pool<Connector>,
     kinds: ArcSwap<Kinds>,
     /// SQLite has one writer; waiting here costs no thread and is fair.
@@ -115,7 +117,7 @@ impl Unit {
     ///
     /// # Errors
     /// `unavailable` when none became free, or none could be opened.
-    pub async fn lease(&self, deadline: Instant) -> Result<Lease> {
+    pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease> {
         let wait = self.wait_until(deadline);
         let timeouts = Timeouts { wait: Some(wait), create: Some(wait), recycle: None };
         self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
@@ -128,7 +130,7 @@ impl Unit {
     ///
     /// # Errors
     /// `unavailable` when another write did not end in time.
-    pub async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+    pub(crate) async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.writer).try_acquire_owned() {
             return Ok(permit);
         }
@@ -144,7 +146,7 @@ impl Unit {
     }
 
     /// What the declared type of `table.column` says.
-    pub fn kind_of(&self, table: &str, column: &str) -> Option<ColumnKind> {
+    pub(crate) fn kind_of(&self, table: &str, column: &str) -> Option<ColumnKind> {
         self.kinds.load().get(table)?.get(column).copied()
     }
 
@@ -152,7 +154,7 @@ impl Unit {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn learn_kinds(&self, connection: &mut GuestConnection) -> Result<()> {
+    pub(crate) async fn learn_kinds(&self, connection: &mut GuestConnection) -> Result<()> {
         let rows = connection
             .fetch_as_host(sqlx::query(
                 "SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c
@@ -175,7 +177,7 @@ fn busy(what: &str) -> Error {
 }
 
 /// Opens connections for a unit's pool.
-pub struct Connector {
+pub(crate) struct Connector {
     path: PathBuf,
     config: SqlConfig,
 }
@@ -200,8 +202,12 @@ impl Manager for Connector {
             .connect()
             .await
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
-                    .because(error)
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "database",
+                    "the tenant's database cannot be opened",
+                )
+                .because(error)
             })?;
         let guard = harden(&mut connection).await?;
         Ok(GuestConnection { connection, guard, busy: false })
@@ -216,7 +222,7 @@ impl Manager for Connector {
 }
 
 /// A hardened connection to one unit.
-pub struct GuestConnection {
+pub(crate) struct GuestConnection {
     connection: SqliteConnection,
     guard: Arc<Guard>,
     /// Set while a statement runs or a transaction is open; a connection that is given back like
@@ -230,7 +236,7 @@ impl GuestConnection {
     ///
     /// # Errors
     /// SQLite's, or that of `each`.
-    pub async fn run<'q>(
+    pub(crate) async fn run<'q>(
         &mut self,
         speaker: Speaker,
         time: Duration,
@@ -276,7 +282,7 @@ impl GuestConnection {
     ///
     /// # Errors
     /// When another write does not end in time.
-    pub async fn begin(&mut self) -> Result<()> {
+    pub(crate) async fn begin(&mut self) -> Result<()> {
         self.as_host("BEGIN IMMEDIATE").await?;
         self.busy = true;
         Ok(())
@@ -286,7 +292,7 @@ impl GuestConnection {
     ///
     /// # Errors
     /// When it cannot be committed; it is rolled back then.
-    pub async fn end(&mut self, commit: bool) -> Result<()> {
+    pub(crate) async fn end(&mut self, commit: bool) -> Result<()> {
         let ended = self.as_host(if commit { "COMMIT" } else { "ROLLBACK" }).await;
         // A failed end leaves the connection marked, and it is closed, which rolls back.
         self.busy = ended.is_err();
@@ -297,7 +303,7 @@ impl GuestConnection {
     ///
     /// # Errors
     /// SQLite's.
-    pub async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+    pub(crate) async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
         let statement = sqlx::query(AssertSqlSafe(script.to_owned())).persistent(false);
         self.run(Speaker::Migration, time, statement, |_| Ok(())).await.map(|_| ())
     }

@@ -32,7 +32,9 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
         .ok_or_else(|| bad(format!("{} is no status of an answer", answer.status)))?;
     let (content_type, bytes) = match answer.body {
         wit::ResponseBody::Empty => (None, Vec::new()),
-        wit::ResponseBody::Json(bytes) => (Some(HeaderValue::from_static("application/json")), bytes),
+        wit::ResponseBody::Json(bytes) => {
+            (Some(HeaderValue::from_static("application/json")), bytes)
+        }
         wit::ResponseBody::Bytes(body) => {
             let content_type = HeaderValue::try_from(&body.content_type)
                 .map_err(|_| bad(format!("{:?} is no content type", body.content_type)))?;
@@ -50,11 +52,13 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
         )
         .because(format!("{} bytes; at most {answer_max_bytes}", bytes.len())));
     }
-    let mut response = Response::new(if bytes.is_empty() { Body::empty() } else { Body::from(bytes) });
+    let mut response =
+        Response::new(if bytes.is_empty() { Body::empty() } else { Body::from(bytes) });
     *response.status_mut() = status;
     let headers = response.headers_mut();
     for (name, value) in answer.headers {
-        let name = HeaderName::try_from(&name).map_err(|_| bad(format!("{name:?} is no header's name")))?;
+        let name = HeaderName::try_from(&name)
+            .map_err(|_| bad(format!("{name:?} is no header's name")))?;
         if RESERVED.contains(&name) {
             return Err(bad(format!("the header `{name}` is the host's to set")));
         }

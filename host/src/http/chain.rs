@@ -54,35 +54,43 @@ async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response
     let principal = principal(&parts)?;
 
     let path = parts.uri.path();
-    let no_route = || Error::new(ErrorKind::NotFound, "route-not-found", "nothing is served at this path");
+    let no_route =
+        || Error::new(ErrorKind::NotFound, "route-not-found", "nothing is served at this path");
     let (module_name, below) = incoming::split_path(path).ok_or_else(no_route)?;
     let module = tenant.module(module_name).ok_or_else(no_route)?;
     let version = &module.version;
-    let (index, parameters) = match version.routes.find(Method::from_name(parts.method.as_str()), below) {
-        Match::Route { index, parameters } => (index, parameters),
-        Match::NotFound => return Err(no_route()),
-        Match::MethodNotAllowed { allow } => {
-            return Err(Error::new(
-                ErrorKind::MethodNotAllowed,
-                "method-not-allowed",
-                format!("this path answers {allow}"),
-            )
-            .about(allow));
-        }
-    };
+    let (index, parameters) =
+        match version.routes.find(Method::from_name(parts.method.as_str()), below) {
+            Match::Route { index, parameters } => (index, parameters),
+            Match::NotFound => return Err(no_route()),
+            Match::MethodNotAllowed { allow } => {
+                return Err(Error::new(
+                    ErrorKind::MethodNotAllowed,
+                    "method-not-allowed",
+                    format!("this path answers {allow}"),
+                )
+                .about(allow));
+            }
+        };
     let route = &version.manifest.routes[index as usize];
 
     if let Access::Permission(permission) = &route.access {
         match app.services.permissions.decide(&principal, permission) {
             Decision::Allowed => {}
             Decision::Denied => {
-                return Err(Error::new(ErrorKind::Denied, "denied", format!("this needs the permission `{permission}`")));
+                return Err(Error::new(
+                    ErrorKind::Denied,
+                    "denied",
+                    format!("this needs the permission `{permission}`"),
+                ));
             }
             Decision::Unauthenticated => {
                 return Err(Error::new(
                     ErrorKind::Unauthenticated,
                     "unauthenticated",
-                    format!("this needs the permission `{permission}`, which is not granted to everybody"),
+                    format!(
+                        "this needs the permission `{permission}`, which is not granted to everybody"
+                    ),
                 ));
             }
         }
@@ -131,7 +139,13 @@ fn log_failure(error: &Error) {
     }
 }
 
-fn log_access(method: &http::Method, uri: &Uri, response: &Response, took: Duration, cpu: Duration) {
+fn log_access(
+    method: &http::Method,
+    uri: &Uri,
+    response: &Response,
+    took: Duration,
+    cpu: Duration,
+) {
     tracing::info!(
         target: "hostel::access",
         status = response.status().as_u16(),

@@ -19,10 +19,12 @@ pub(super) async fn live() -> Response {
 }
 
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let question = sqlx::query("SELECT 1 FROM tenants LIMIT 1").fetch_optional(&app.services.database);
+    let question =
+        sqlx::query("SELECT 1 FROM tenants LIMIT 1").fetch_optional(&app.services.database);
     let database = matches!(tokio::time::timeout(DATABASE_TIMEOUT, question).await, Ok(Ok(_)));
     let draining = app.draining.load(Ordering::Relaxed);
-    let status = if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status =
+        if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond(
         status,
         serde_json::json!({

@@ -93,7 +93,10 @@ fn no_such_tenant() -> Error {
 fn host(parts: &Parts) -> Option<&str> {
     let name = parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
     // A port follows the last colon, unless that is inside an IPv6 address.
-    Some(name.rsplit_once(':').map_or(name, |(name, port)| if port.contains(']') { name } else { name }))
+    Some(
+        name.rsplit_once(':')
+            .map_or(name, |(name, port)| if port.contains(']') { name } else { name }),
+    )
 }
 
 fn subdomain<'h>(host: &'h str, base: &str) -> Option<&'h str> {
@@ -118,7 +121,9 @@ pub(super) fn parameters(encoded: &[&str]) -> Result<Vec<String>> {
         .iter()
         .map(|parameter| percent_decode_str(parameter).decode_utf8().map(Cow::into_owned))
         .collect::<Result<_, _>>()
-        .map_err(|_| Error::new(ErrorKind::Invalid, "invalid-path", "the path is not encoded UTF-8"))
+        .map_err(|_| {
+            Error::new(ErrorKind::Invalid, "invalid-path", "the path is not encoded UTF-8")
+        })
 }
 
 /// The query's pairs, decoded.
@@ -174,7 +179,11 @@ pub(super) async fn body(app: &App, route: &Route, body: axum::body::Body) -> Re
             Ok(Body::Streamed(IncomingBody { length, chunks, rest: begun.into() }))
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::new(ErrorKind::InputTimeout, "body-timeout", "the body took too long to arrive")),
+        Err(_) => Err(Error::new(
+            ErrorKind::InputTimeout,
+            "body-timeout",
+            "the body took too long to arrive",
+        )),
     }
 }
 
@@ -186,7 +195,8 @@ fn limited(
     let mut left = limit;
     body.into_data_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| {
-            Error::new(ErrorKind::Invalid, "body-broken", "the body did not arrive whole").because(error)
+            Error::new(ErrorKind::Invalid, "body-broken", "the body did not arrive whole")
+                .because(error)
         })?;
         left = left.checked_sub(chunk.len() as u64).ok_or_else(|| too_large(limit))?;
         Ok(chunk)
@@ -220,7 +230,9 @@ mod tests {
     fn a_subdomain_is_what_stands_before_the_base() {
         assert_eq!(subdomain("acme.example.org", "example.org"), Some("acme"));
         assert_eq!(subdomain("ACME.Example.ORG", "example.org"), Some("ACME"));
-        for other in ["example.org", ".example.org", "acmeexample.org", "acme.example.com", "", "é.org"] {
+        for other in
+            ["example.org", ".example.org", "acmeexample.org", "acme.example.com", "", "é.org"]
+        {
             assert_eq!(subdomain(other, "example.org"), None, "{other}");
         }
     }

@@ -61,7 +61,10 @@ pub(crate) async fn serve(
     app.draining.store(true, Ordering::Relaxed);
     drop(listener);
     let drain = app.config.drain_timeout_ms.as_millis();
-    tracing::info!(timeout_ms = app.config.drain_timeout_ms.get(), "stopping: no new connections, running requests end");
+    tracing::info!(
+        timeout_ms = app.config.drain_timeout_ms.get(),
+        "stopping: no new connections, running requests end"
+    );
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("stopped before all requests had ended");
     }

@@ -66,7 +66,9 @@ impl Line<'_, '_> {
     fn text(&mut self, name: &str, value: &str) {
         let written = if self.json {
             write!(self.writer, ",\"{name}\":{}", Escaped(value))
-        } else if value.is_empty() || value.contains(|c: char| c == ' ' || c == '"' || c.is_control()) {
+        } else if value.is_empty()
+            || value.contains(|c: char| c == ' ' || c == '"' || c.is_control())
+        {
             write!(self.writer, " {name}={}", Escaped(value))
         } else {
             write!(self.writer, " {name}={value}")
@@ -188,9 +190,12 @@ mod tests {
     #[tokio::test]
     async fn every_line_bears_its_request_and_tenant() {
         let text = line(false).await;
-        assert!(text.ends_with(
-            "INFO  two lines tenant=acme request_id=r-1 count=3 name=\"a \\\"b\\\"\\n\"\n"
-        ), "{text}");
+        assert!(
+            text.ends_with(
+                "INFO  two lines tenant=acme request_id=r-1 count=3 name=\"a \\\"b\\\"\\n\"\n"
+            ),
+            "{text}"
+        );
         let json: serde_json::Value = serde_json::from_str(&line(true).await).unwrap();
         assert_eq!(json["tenant"], "acme");
         assert_eq!(json["request_id"], "r-1");

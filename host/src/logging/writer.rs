@@ -59,7 +59,9 @@ fn write_lines(shared: &Shared) {
         }
         match shared.lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            lost => gathered.extend_from_slice(format!("# {lost} log lines were lost\n").as_bytes()),
+            lost => {
+                gathered.extend_from_slice(format!("# {lost} log lines were lost\n").as_bytes())
+            }
         }
         if !gathered.is_empty() {
             // Nobody reads any more: lines are dropped, requests go on.

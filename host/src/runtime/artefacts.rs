@@ -66,9 +66,9 @@ impl Artefacts {
             write(&to, &artefact)
         })
         .await?;
-        self.map(path).await?.ok_or_else(|| {
-            Error::internal("a compiled module vanished while it was being loaded")
-        })
+        self.map(path)
+            .await?
+            .ok_or_else(|| Error::internal("a compiled module vanished while it was being loaded"))
     }
 
     /// The digest of a module's file together with the engine's own.

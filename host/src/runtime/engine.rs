@@ -1,6 +1,5 @@
 //! The one engine: how guests are compiled and where they run.
 
-
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -77,14 +76,17 @@ impl Engine {
         grants: &GrantsConfig,
         services: &Services,
     ) -> Result<Self> {
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(config, limits)).map_err(|error| {
-            Error::internal(format!("the WebAssembly engine cannot start: {error:#}"))
-                .hint("with little address space, lower `runtime.pool_slots`")
-        })?;
+        let wasmtime =
+            wasmtime::Engine::new(&wasmtime_config(config, limits)).map_err(|error| {
+                Error::internal(format!("the WebAssembly engine cannot start: {error:#}"))
+                    .hint("with little address space, lower `runtime.pool_slots`")
+            })?;
         let linker = |trust| {
             let mut linker = Linker::new(&wasmtime);
             wiring::link(&mut linker, &services.extensions, |name| grants.allows(trust, name))
-                .map_err(|error| Error::invalid(format!("a capability cannot be linked: {error:#}")))?;
+                .map_err(|error| {
+                    Error::invalid(format!("a capability cannot be linked: {error:#}"))
+                })?;
             Ok::<_, Error>(linker)
         };
         let (system, operator) = (linker(Trust::System)?, linker(Trust::Operator)?);
@@ -154,4 +156,3 @@ fn tick(engine: &wasmtime::Engine) -> Result<()> {
     })?;
     Ok(())
 }
-

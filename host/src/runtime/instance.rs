@@ -119,7 +119,11 @@ impl Runtime {
         let waiting = Arc::clone(semaphore).acquire_owned();
         match tokio::time::timeout_at(until.into(), waiting).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::new(ErrorKind::Unavailable, code, "too many requests run at once: try again")),
+            _ => Err(Error::new(
+                ErrorKind::Unavailable,
+                code,
+                "too many requests run at once: try again",
+            )),
         }
     }
 
@@ -183,7 +187,10 @@ impl Runtime {
         match tokio::time::timeout_at(deadline.into(), &mut metered).await {
             Ok((outcome, cpu)) => (outcome, cpu),
             Err(_) => {
-                tracing::debug!(module = module.version.identity.name.as_str(), "a call ran out of time");
+                tracing::debug!(
+                    module = module.version.identity.name.as_str(),
+                    "a call ran out of time"
+                );
                 (Err(TimedOut.into()), metered.used())
             }
         }
@@ -221,7 +228,9 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
     let body = match request.body {
         Body::None => wit::RequestBody::None,
         Body::Bytes(bytes) => wit::RequestBody::Bytes(bytes),
-        Body::Streamed(body) => wit::RequestBody::Streamed(store.data_mut().http().hand_over(body)?),
+        Body::Streamed(body) => {
+            wit::RequestBody::Streamed(store.data_mut().http().hand_over(body)?)
+        }
     };
     let principal = match request.principal {
         Principal::Anonymous => wit::Principal {

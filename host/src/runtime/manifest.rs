@@ -163,10 +163,16 @@ impl Manifest {
     pub(super) fn check(said: wit::Manifest) -> Result<Self> {
         let name: ModuleName = said.name.parse()?;
         let version = said.version.parse().map_err(|error| {
-            Error::invalid(format!("`{}` is no semantic version, such as 1.4.0: {error}", said.version))
+            Error::invalid(format!(
+                "`{}` is no semantic version, such as 1.4.0: {error}",
+                said.version
+            ))
         })?;
         if said.routes.len() > ROUTES_MAX {
-            return Err(Error::invalid(format!("it has {} routes: at most {ROUTES_MAX}", said.routes.len())));
+            return Err(Error::invalid(format!(
+                "it has {} routes: at most {ROUTES_MAX}",
+                said.routes.len()
+            )));
         }
         let permissions = said
             .permissions
@@ -189,7 +195,11 @@ impl Manifest {
             name,
         };
         // Every default must be what its own schema allows.
-        settings::resolve(manifest.name.as_str(), manifest.declared_settings(), &Default::default())?;
+        settings::resolve(
+            manifest.name.as_str(),
+            manifest.declared_settings(),
+            &Default::default(),
+        )?;
         Ok(manifest)
     }
 
@@ -204,13 +214,16 @@ impl Manifest {
 
 fn text(what: &str, text: String) -> Result<String> {
     if text.chars().count() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("{what} must be one line of at most {TEXT_LENGTH_MAX} characters")));
+        return Err(Error::invalid(format!(
+            "{what} must be one line of at most {TEXT_LENGTH_MAX} characters"
+        )));
     }
     Ok(text)
 }
 
 fn json(what: &str, text: &str) -> Result<serde_json::Value> {
-    serde_json::from_str(text).map_err(|error| Error::invalid(format!("{what} is no JSON: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| Error::invalid(format!("{what} is no JSON: {error}")))
 }
 
 fn check_permission(module: &ModuleName, said: wit::Permission) -> Result<PermissionSpec> {
@@ -238,17 +251,22 @@ fn check_route(said: wit::Route, permissions: &[PermissionSpec]) -> Result<Route
     }
     let access = match said.access {
         wit::Access::Public => Access::Public,
-        wit::Access::Permission(name) => match permissions.iter().find(|known| known.name.as_str() == name) {
-            Some(known) => Access::Permission(known.name.clone()),
-            None => {
-                return Err(Error::invalid(format!(
-                    "{place} asks for the permission `{name}`, which the manifest does not declare"
-                )));
+        wit::Access::Permission(name) => {
+            match permissions.iter().find(|known| known.name.as_str() == name) {
+                Some(known) => Access::Permission(known.name.clone()),
+                None => {
+                    return Err(Error::invalid(format!(
+                        "{place} asks for the permission `{name}`, which the manifest does not declare"
+                    )));
+                }
             }
-        },
+        }
     };
     if !(200..400).contains(&said.success_status) {
-        return Err(Error::invalid(format!("{place}: {} is no status of success", said.success_status)));
+        return Err(Error::invalid(format!(
+            "{place}: {} is no status of success",
+            said.success_status
+        )));
     }
     let schema = |text: Option<String>| {
         text.map(|text| json(&format!("{place}: a schema"), &text)).transpose()
@@ -279,10 +297,14 @@ fn check_migrations(said: Vec<wit::Migration>) -> Result<Vec<Migration>> {
         let fits = (1..=MIGRATION_ID_LENGTH_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !fits {
-            return Err(Error::invalid(format!("`{id}` is no id of a migration: use letters, digits and `_`")));
+            return Err(Error::invalid(format!(
+                "`{id}` is no id of a migration: use letters, digits and `_`"
+            )));
         }
         if id <= last {
-            return Err(Error::invalid(format!("migration `{id}` comes after `{last}`: ids must grow")));
+            return Err(Error::invalid(format!(
+                "migration `{id}` comes after `{last}`: ids must grow"
+            )));
         }
         last.clone_from(&id);
         checked.push(Migration { id, up: script(migration.up), down: script(migration.down) });
@@ -305,7 +327,9 @@ pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) ->
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(Error::invalid(format!("there are two modules named `{name}`: remove one")));
+            return Err(Error::invalid(format!(
+                "there are two modules named `{name}`: remove one"
+            )));
         }
     }
     Ok(())

@@ -35,7 +35,10 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
 }
 
 /// The steps that come next.
-fn pending<'m>(declared: &'m [Migration], applied: &[AppliedMigration]) -> Result<Vec<&'m Migration>> {
+fn pending<'m>(
+    declared: &'m [Migration],
+    applied: &[AppliedMigration],
+) -> Result<Vec<&'m Migration>> {
     let mut pending = Vec::new();
     for step in declared {
         match applied.iter().find(|done| done.id == step.id) {

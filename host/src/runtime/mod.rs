@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 pub use self::engine::RuntimeConfig;
 pub use self::instance::{Answer, Body, Request};
 pub use self::limits::LimitsConfig;
-pub use self::manifest::{Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting};
+pub use self::manifest::{
+    Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting,
+};
 pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
@@ -127,7 +129,9 @@ impl Runtime {
         let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
         Ok(Self {
             permits: Arc::new(tokio::sync::Semaphore::new(config.calls_max.as_usize())),
-            idle_permits: Arc::new(tokio::sync::Semaphore::new(config.idle_instances_max.as_usize())),
+            idle_permits: Arc::new(tokio::sync::Semaphore::new(
+                config.idle_instances_max.as_usize(),
+            )),
             engine,
             artefacts,
             limits: limits.clone(),

@@ -52,7 +52,8 @@ impl Runtime {
         configured: &HashMap<String, HashMap<String, serde_json::Value>>,
     ) -> Result<ModuleVersion> {
         let in_file = |error: Error| -> Error {
-            let named = Error::new(error.kind(), error.code(), format!("{}: {error}", source.origin));
+            let named =
+                Error::new(error.kind(), error.code(), format!("{}: {error}", source.origin));
             match error.hint_text().map(ToOwned::to_owned) {
                 Some(hint) => named.because(error).hint(hint),
                 None => named.because(error),
@@ -99,12 +100,13 @@ impl Runtime {
 
     async fn manifest_of(&self, source: &ModuleSource) -> Result<Manifest> {
         let digest = HEXLOWER.encode(&Sha256::digest(&source.wasm));
-        let known: Option<String> =
-            sqlx::query_scalar("SELECT manifest FROM manifests WHERE digest = $1 AND contract = $2")
-                .bind(&digest)
-                .bind(CONTRACT)
-                .fetch_optional(&self.services.database)
-                .await?;
+        let known: Option<String> = sqlx::query_scalar(
+            "SELECT manifest FROM manifests WHERE digest = $1 AND contract = $2",
+        )
+        .bind(&digest)
+        .bind(CONTRACT)
+        .fetch_optional(&self.services.database)
+        .await?;
         if let Some(manifest) = known.and_then(|text| serde_json::from_str(&text).ok()) {
             return Ok(manifest);
         }
@@ -160,7 +162,9 @@ impl Runtime {
                     .because(error.into_boxed_dyn_error()));
             }
             Err(_) => {
-                return Err(Error::invalid(format!("`describe` did not end within {DESCRIBE_TIMEOUT:?}")));
+                return Err(Error::invalid(format!(
+                    "`describe` did not end within {DESCRIBE_TIMEOUT:?}"
+                )));
             }
         };
         Manifest::check(said)
@@ -197,8 +201,12 @@ impl ModuleVersion {
                 let component = runtime.artefacts.load(&self.wasm).await?;
                 let linker = runtime.engine.linker(self.identity.trust);
                 linker.instantiate_pre(&component).and_then(ModulePre::new).map_err(|error| {
-                    Error::new(ErrorKind::Unavailable, "module-unavailable", "the module cannot be loaded")
-                        .because(error.into_boxed_dyn_error())
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        "module-unavailable",
+                        "the module cannot be loaded",
+                    )
+                    .because(error.into_boxed_dyn_error())
                 })
             })
             .await

@@ -72,9 +72,8 @@ impl Registry {
         if let Some(state) = self.tenants.get(slug).await {
             return Ok(state);
         }
-        let unknown = || {
-            Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant")
-        };
+        let unknown =
+            || Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant");
         let slug: TenantSlug = slug.parse().map_err(|_| unknown())?;
         // Unknown slugs are not remembered: a tenant that is made now is served now.
         let found = self.runtime.services.tenants.find(&slug).await?.ok_or_else(unknown)?;
@@ -114,7 +113,12 @@ impl TenantState {
 
 impl TenantModule {
     /// Makes sure that the tenant's tables are what the code expects.
-    pub(super) async fn ready(&self, runtime: &Runtime, tenant: &Tenant, deadline: Instant) -> Result<()> {
+    pub(super) async fn ready(
+        &self,
+        runtime: &Runtime,
+        tenant: &Tenant,
+        deadline: Instant,
+    ) -> Result<()> {
         let prepare = async || {
             if self.version.manifest.migrations.is_empty() {
                 return Ok(());

@@ -64,8 +64,9 @@ impl RouteTable {
         for (path, mut entry) in grouped {
             entry.allow = allow(&entry.by_method);
             paths.insert(path, entry).map_err(|error| {
-                Error::invalid(format!("route `{path}`: {error}"))
-                    .hint("a pattern is made of `/name`, `/{parameter}` and, at its end, `/{*rest}`")
+                Error::invalid(format!("route `{path}`: {error}")).hint(
+                    "a pattern is made of `/name`, `/{parameter}` and, at its end, `/{*rest}`",
+                )
             })?;
         }
         Ok(Self { paths })
@@ -138,7 +139,10 @@ mod tests {
     #[test]
     fn a_path_and_a_method_find_their_route() {
         let table = table();
-        assert_eq!(table.find(Some(Method::Post), "/"), Match::Route { index: 1, parameters: vec![] });
+        assert_eq!(
+            table.find(Some(Method::Post), "/"),
+            Match::Route { index: 1, parameters: vec![] }
+        );
         assert_eq!(
             table.find(Some(Method::Get), "/7/parts/a%2Fb"),
             Match::Route { index: 3, parameters: vec!["7", "a%2Fb"] }
@@ -147,8 +151,14 @@ mod tests {
             table.find(Some(Method::Put), "/files/a/b"),
             Match::Route { index: 4, parameters: vec!["a/b"] }
         );
-        assert_eq!(table.find(Some(Method::Head), "/7"), Match::Route { index: 2, parameters: vec!["7"] });
-        assert_eq!(table.find(Some(Method::Delete), "/"), Match::MethodNotAllowed { allow: "GET, POST, HEAD" });
+        assert_eq!(
+            table.find(Some(Method::Head), "/7"),
+            Match::Route { index: 2, parameters: vec!["7"] }
+        );
+        assert_eq!(
+            table.find(Some(Method::Delete), "/"),
+            Match::MethodNotAllowed { allow: "GET, POST, HEAD" }
+        );
         assert_eq!(table.find(None, "/7"), Match::MethodNotAllowed { allow: "GET, HEAD" });
         assert_eq!(table.find(Some(Method::Get), "/7/parts"), Match::NotFound);
     }

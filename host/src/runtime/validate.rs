@@ -75,10 +75,8 @@ pub(super) fn outline(wasm: &[u8]) -> Result<Outline> {
         let payload = payload.map_err(|error| broken(wasm, &error))?;
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                return Err(Error::invalid(
-                    "this is a core WebAssembly module, not a component",
-                )
-                .hint("compile for the target wasm32-wasip2, as `hostel build` does"));
+                return Err(Error::invalid("this is a core WebAssembly module, not a component")
+                    .hint("compile for the target wasm32-wasip2, as `hostel build` does"));
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -133,7 +131,9 @@ pub(super) fn check_imports(
     for interface in &outline.imports {
         let (capability, meaning) = match wiring::classify(interface, extensions) {
             Import::Always => (None, String::new()),
-            Import::Capability { name, meaning } if grants.allows(trust, name) => (Some(name), meaning),
+            Import::Capability { name, meaning } if grants.allows(trust, name) => {
+                (Some(name), meaning)
+            }
             Import::Capability { name, meaning } => {
                 return Err(Error::invalid(format!(
                     "it imports `{interface}` ({meaning}), and the capability `{name}` is not granted to it"

@@ -67,7 +67,8 @@ struct Lines {
 impl Lines {
     fn end_line(&mut self) {
         let left = &self.output.lines_left;
-        let may = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let may =
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if may.is_ok() && !self.line.is_empty() {
             let module = self.output.module.name.as_str();
             let line = String::from_utf8_lossy(&self.line);

@@ -47,25 +47,38 @@ fn print(inspection: &Inspection) {
         inspection.size_bytes.div_ceil(1024),
         inspection.compile_time.as_millis()
     );
-    section("It asks to", inspection.imports.iter().filter_map(|import| {
-        let capability = import.capability?;
-        Some(vec![import.meaning.clone(), format!("({capability}: {})", import.interface)])
-    }));
-    section("Routes", manifest.routes.iter().map(|route| {
-        let access = match &route.access {
-            Access::Public => "public".to_owned(),
-            Access::Permission(name) => name.to_string(),
-        };
-        let path = format!("/api/{}{}", manifest.name, route.path.trim_end_matches('/'));
-        vec![route.method.to_string(), path, access, route.summary.clone()]
-    }));
-    section("Permissions", manifest.permissions.iter().map(|permission| {
-        vec![permission.name.to_string(), permission.summary.clone()]
-    }));
+    section(
+        "It asks to",
+        inspection.imports.iter().filter_map(|import| {
+            let capability = import.capability?;
+            Some(vec![import.meaning.clone(), format!("({capability}: {})", import.interface)])
+        }),
+    );
+    section(
+        "Routes",
+        manifest.routes.iter().map(|route| {
+            let access = match &route.access {
+                Access::Public => "public".to_owned(),
+                Access::Permission(name) => name.to_string(),
+            };
+            let path = format!("/api/{}{}", manifest.name, route.path.trim_end_matches('/'));
+            vec![route.method.to_string(), path, access, route.summary.clone()]
+        }),
+    );
+    section(
+        "Permissions",
+        manifest
+            .permissions
+            .iter()
+            .map(|permission| vec![permission.name.to_string(), permission.summary.clone()]),
+    );
     section("Migrations", manifest.migrations.iter().map(|step| vec![step.id.clone()]));
-    section("Settings", manifest.settings.iter().map(|setting| {
-        vec![setting.name.clone(), setting.default.to_string(), setting.summary.clone()]
-    }));
+    section(
+        "Settings",
+        manifest.settings.iter().map(|setting| {
+            vec![setting.name.clone(), setting.default.to_string(), setting.summary.clone()]
+        }),
+    );
 }
 
 fn section(title: &str, rows: impl Iterator<Item = Vec<String>>) {

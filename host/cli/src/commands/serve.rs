@@ -67,7 +67,7 @@ Hostel is at {url}; everything is kept in {}.
 
   curl{tenant} {url}/api/notes
   curl{tenant} {url}/api/notes -H 'content-type: application/json' -d '{{\"title\":\"First\",\"body\":\"Hello!\"}}'
-  curl{tenant} {url}/api/notes?limit=1
+  curl{tenant} '{url}/api/notes?limit=1'
 
 DEVELOPMENT MODE: everybody who reaches this address may do everything. `hostel serve` grants nothing.
 ",
@@ -84,8 +84,7 @@ fn warn_of_grants(config: &Config) {
 /// Ready when the process is told to stop: Ctrl-C, or SIGTERM.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     Ok(async move {
         #[cfg(unix)]
         tokio::select! {

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt as _};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use crate::bindings::hostel::http::types::{
-    self, Host, HostBody, HostBlob, HostMultipart, HostOutgoingStream, Part, ResponseHead,
+    self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, Part, ResponseHead,
 };
 use crate::call::CallContext;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +90,11 @@ impl HostBody for HttpView<'_> {
                 Ok(Some(chunk)) => body.rest = chunk?,
                 Ok(None) => return Ok(None),
                 Err(_) => {
-                    return Err(Error::new(ErrorKind::Timeout, "timeout", "the client sends too slowly"));
+                    return Err(Error::new(
+                        ErrorKind::Timeout,
+                        "timeout",
+                        "the client sends too slowly",
+                    ));
                 }
             }
         }

@@ -42,11 +42,21 @@ impl LogView<'_> {
         let module = self.call.module.name.as_str();
         // Levels are part of a line's static description, so each needs a line of its own.
         match level {
-            tracing::Level::ERROR => tracing::error!(target: "hostel::guest", module, fields, "{message}"),
-            tracing::Level::WARN => tracing::warn!(target: "hostel::guest", module, fields, "{message}"),
-            tracing::Level::INFO => tracing::info!(target: "hostel::guest", module, fields, "{message}"),
-            tracing::Level::DEBUG => tracing::debug!(target: "hostel::guest", module, fields, "{message}"),
-            tracing::Level::TRACE => tracing::trace!(target: "hostel::guest", module, fields, "{message}"),
+            tracing::Level::ERROR => {
+                tracing::error!(target: "hostel::guest", module, fields, "{message}")
+            }
+            tracing::Level::WARN => {
+                tracing::warn!(target: "hostel::guest", module, fields, "{message}")
+            }
+            tracing::Level::INFO => {
+                tracing::info!(target: "hostel::guest", module, fields, "{message}")
+            }
+            tracing::Level::DEBUG => {
+                tracing::debug!(target: "hostel::guest", module, fields, "{message}")
+            }
+            tracing::Level::TRACE => {
+                tracing::trace!(target: "hostel::guest", module, fields, "{message}")
+            }
         }
     }
 }
@@ -70,7 +80,11 @@ impl Host for LogView<'_> {
             .take(FIELDS_MAX)
             .map(|(name, value)| (name, cut(&value, MESSAGE_LENGTH_MAX).into()))
             .collect();
-        let fields = if fields.is_empty() { String::new() } else { serde_json::Value::from(fields).to_string() };
+        let fields = if fields.is_empty() {
+            String::new()
+        } else {
+            serde_json::Value::from(fields).to_string()
+        };
         self.line(level, &message, &fields);
         Ok(())
     }

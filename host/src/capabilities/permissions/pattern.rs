@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn there_are_no_partial_globs_and_no_stars_in_names() {
-        for bad in ["", "notes", "notes:re*", "no*:read", "a:b:c:d", "notes::read", "Notes:read", "**"] {
+        for bad in
+            ["", "notes", "notes:re*", "no*:read", "a:b:c:d", "notes::read", "Notes:read", "**"]
+        {
             assert!(bad.parse::<Pattern>().is_err(), "{bad}");
         }
         for bad in ["", "notes", "*", "notes:*", "a:b:c:d", "notes:", "notes:ré"] {

@@ -109,11 +109,8 @@ impl Host for SqlView<'_> {
         let unit = self.unit().await?;
         // Waiting for the turn to write here spares SQLite's own waiting, which holds a thread. The
         // guess may be wrong (a `WITH` that inserts): then SQLite waits, as long as it is allowed.
-        let _writer = if reads_only(&text) {
-            None
-        } else {
-            Some(unit.writer(self.call.deadline).await?)
-        };
+        let _writer =
+            if reads_only(&text) { None } else { Some(unit.writer(self.call.deadline).await?) };
         let mut connection = unit.lease(self.call.deadline).await?;
         let statement = Statement { text, parameters, time: self.time()? };
         statement.rows(&mut connection, &unit, self.config).await

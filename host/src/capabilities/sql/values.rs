@@ -2,7 +2,9 @@
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Column as _, ColumnOrigin, Decode, Row as _, Sqlite, Type, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    Column as _, ColumnOrigin, Decode, Row as _, Sqlite, Type, TypeInfo as _, ValueRef as _,
+};
 
 use super::SqlConfig;
 use crate::bindings::hostel::sql::sql::Value;
@@ -66,10 +68,8 @@ impl<'a> RowBuffer<'a> {
         if self.bytes.is_empty() {
             self.begin(row);
         }
-        self.rows_left = self
-            .rows_left
-            .checked_sub(1)
-            .ok_or_else(|| too_large("rows", "a LIMIT"))?;
+        self.rows_left =
+            self.rows_left.checked_sub(1).ok_or_else(|| too_large("rows", "a LIMIT"))?;
         for index in 0..self.columns.len() {
             self.push_value(row, index)?;
         }
@@ -160,10 +160,10 @@ fn length_u16(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }
 
-fn decode<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(value: sqlx::sqlite::SqliteValueRef<'r>) -> Result<T> {
-    T::decode(value).map_err(|error| {
-        Error::invalid("a stored text is no UTF-8").because(error)
-    })
+fn decode<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
+    value: sqlx::sqlite::SqliteValueRef<'r>,
+) -> Result<T> {
+    T::decode(value).map_err(|error| Error::invalid("a stored text is no UTF-8").because(error))
 }
 
 fn too_large(what: &str, instead: &str) -> Error {
@@ -180,7 +180,11 @@ pub fn explain(failure: Failure) -> Error {
     let error = match failure {
         Failure::Refused(error) => return error,
         Failure::Overdue => {
-            return Error::new(ErrorKind::Timeout, "statement-timeout", "the statement ran for too long");
+            return Error::new(
+                ErrorKind::Timeout,
+                "statement-timeout",
+                "the statement ran for too long",
+            );
         }
         Failure::Database(error) => error,
     };
@@ -196,18 +200,31 @@ pub fn explain(failure: Failure) -> Error {
     // Primary codes of https://www.sqlite.org/rescode.html; the extended ones keep them in the low byte.
     let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(1);
     let known = match code & 0xff {
-        5 | 6 => Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time"),
-        13 => Error::new(ErrorKind::Limit, "database-full", "the tenant's database has reached its size limit"),
-        18 => Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large"),
+        5 | 6 => {
+            Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
+        }
+        13 => Error::new(
+            ErrorKind::Limit,
+            "database-full",
+            "the tenant's database has reached its size limit",
+        ),
+        18 => {
+            Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
+        }
         // "not authorized" would send a developer looking for permissions.
         23 => Error::new(
             ErrorKind::Denied,
             "statement-refused",
-            format!("{message}: this statement uses what modules may not (transactions, PRAGMA, ATTACH, tables of the host)"),
+            format!(
+                "{message}: this statement uses what modules may not (transactions, PRAGMA, ATTACH, tables of the host)"
+            ),
         ),
-        19 if database.is_unique_violation() => Error::new(ErrorKind::Conflict, "conflict", message),
+        19 if database.is_unique_violation() => {
+            Error::new(ErrorKind::Conflict, "conflict", message)
+        }
         1 | 19 | 20 | 25 => Error::invalid(message),
-        _ => Error::new(ErrorKind::Unavailable, "database", "the database did not answer").because(error),
+        _ => Error::new(ErrorKind::Unavailable, "database", "the database did not answer")
+            .because(error),
     };
     match constraint {
         Some(name) => known.about(name),

@@ -68,14 +68,20 @@ impl Host for TenancyView<'_> {
 mod header_name {
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(name: &http::HeaderName, s: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        name: &http::HeaderName,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         s.serialize_str(name.as_str())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<http::HeaderName, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<http::HeaderName, D::Error> {
         let text = String::deserialize(d)?;
-        text.parse()
-            .map_err(|_| de::Error::custom(format!("`{text}` is no header's name, such as `x-tenant`")))
+        text.parse().map_err(|_| {
+            de::Error::custom(format!("`{text}` is no header's name, such as `x-tenant`"))
+        })
     }
 }
 
@@ -84,11 +90,16 @@ mod optional_slug {
 
     use crate::names::TenantSlug;
 
-    pub(super) fn serialize<S: Serializer>(slug: &Option<TenantSlug>, s: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        slug: &Option<TenantSlug>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         s.serialize_str(slug.as_ref().map_or("", TenantSlug::as_str))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<TenantSlug>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<TenantSlug>, D::Error> {
         let text = String::deserialize(d)?;
         if text.is_empty() {
             return Ok(None);

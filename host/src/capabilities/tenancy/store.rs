@@ -123,10 +123,11 @@ impl Tenants {
     /// # Errors
     /// When the database does not answer.
     pub(crate) async fn changed_since(&self, revision: i64) -> Result<(Vec<TenantSlug>, i64)> {
-        let rows = sqlx::query("SELECT slug, revision FROM tenants WHERE revision > $1 ORDER BY revision")
-            .bind(revision)
-            .fetch_all(&self.database)
-            .await?;
+        let rows =
+            sqlx::query("SELECT slug, revision FROM tenants WHERE revision > $1 ORDER BY revision")
+                .bind(revision)
+                .fetch_all(&self.database)
+                .await?;
         let mut newest = revision;
         let mut slugs = Vec::with_capacity(rows.len());
         for row in &rows {
