@@ -1,4 +1,87 @@
-//! sdk
-#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated")]
-#[doc(hidden)]
+//! Write modules for Hostel in plain Rust functions.
+//!
+//! A module is a WebAssembly component that offers one domain of a backend: its routes, its
+//! permissions, its tables. Handlers are functions; what they take is extracted from the request,
+//! what they return becomes the answer.
+//!
+//! ```
+//! use hostel_sdk::prelude::*;
+//! use schemars::JsonSchema;
+//! use serde::Serialize;
+//!
+//! hostel_sdk::module!(greetings);
+//!
+//! fn greetings() -> Module {
+//!     Module::new("greetings", "1.0.0")
+//!         .about("Says hello")
+//!         .permission("greetings:count", "See how often somebody was greeted")
+//!         .route(get("/hello/{name}", hello).about("Greet somebody").public())
+//!         .route(get("/count", count).requires("greetings:count"))
+//! }
+//!
+//! /// A greeting.
+//! #[derive(Serialize, JsonSchema)]
+//! struct Greeting {
+//!     hello: String,
+//! }
+//!
+//! fn hello(Path(name): Path<String>) -> Json<Greeting> {
+//!     Json(Greeting { hello: name })
+//! }
+//!
+//! fn count(db: Db) -> Result<Json<i64>, Problem> {
+//!     let row: Row = db.query_one("SELECT count(*) AS count FROM greetings", params![])?;
+//!     Ok(Json(row.get("count")?))
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! Build it as a `cdylib` for `wasm32-wasip2`. The component imports only the capabilities that its
+//! code uses, and those imports are what the platform's operator is asked to grant.
+
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from wit/")]
 pub mod bindings;
+
+pub mod clock;
+pub mod crypto;
+pub mod extract;
+mod handler;
+mod id;
+pub mod json;
+pub mod log;
+mod module;
+pub mod page;
+mod problem;
+mod request;
+pub mod response;
+mod route;
+pub mod settings;
+pub mod sql;
+pub mod tenancy;
+mod text;
+mod timestamp;
+
+pub use bindings::hostel::error::types::{Error, ErrorKind};
+pub use handler::{Handler, Operation};
+pub use id::Id;
+pub use module::{Migration, Module};
+pub use problem::{FieldError, Problem};
+pub use request::Request;
+pub use route::{Access, Method, Route, Undecided, delete, get, head, patch, post, put};
+pub use timestamp::Timestamp;
+
+/// What nearly every file of a module needs.
+pub mod prelude {
+    pub use crate::extract::{
+        Body, FromRequest, Headers, Path, Principal, PrincipalKind, Query, RequestPath, Tenant,
+    };
+    pub use crate::json::Json;
+    pub use crate::page::{Page, Paged};
+    pub use crate::response::{Bytes, Created, IntoResponse, NoContent, Response, Status};
+    pub use crate::settings::Settings;
+    pub use crate::sql::{Connection, Db, FromRow, Row, Transaction};
+    pub use crate::{
+        Error, ErrorKind, Id, Module, Problem, Timestamp, delete, get, head, migrations, params,
+        patch, post, put,
+    };
+}

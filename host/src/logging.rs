@@ -10,6 +10,7 @@ mod writer;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::Layer as _;
@@ -19,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use self::writer::Flush;
+use crate::call::ModuleIdentity;
 use crate::error::{Error, Result};
 use crate::names::{RequestId, TenantSlug};
 
@@ -79,6 +81,7 @@ pub(crate) struct LogContext {
     pub(crate) request_id: RequestId,
     pub(crate) trace_id: Option<Box<str>>,
     tenant: OnceCell<TenantSlug>,
+    module: OnceCell<Arc<ModuleIdentity>>,
 }
 
 tokio::task_local! {
@@ -91,12 +94,20 @@ pub(crate) fn within<F: Future>(
     trace_id: Option<Box<str>>,
     work: F,
 ) -> impl Future<Output = F::Output> {
-    CONTEXT.scope(LogContext { request_id, trace_id, tenant: OnceCell::new() }, work)
+    CONTEXT.scope(
+        LogContext { request_id, trace_id, tenant: OnceCell::new(), module: OnceCell::new() },
+        work,
+    )
 }
 
 /// From here on, the request's lines bear its tenant.
 pub(crate) fn set_tenant(tenant: &TenantSlug) {
     let _ = CONTEXT.try_with(|context| context.tenant.set(tenant.clone()));
+}
+
+/// From here on, the request's lines bear its module.
+pub(crate) fn set_module(module: &Arc<ModuleIdentity>) {
+    let _ = CONTEXT.try_with(|context| context.module.set(Arc::clone(module)));
 }
 
 /// The trace of the request that runs now.

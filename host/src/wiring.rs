@@ -322,8 +322,7 @@ fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let module = &self.call.module;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(stdio::Wasi::new(module)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(stdio::Wasi::new()));
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut self.table }
     }
 }

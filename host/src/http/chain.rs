@@ -1,10 +1,12 @@
 //! A request's life: id, tenant, principal, route, permission, body, call, answer, log line.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use futures_util::FutureExt as _;
 use http::header;
 use http::{HeaderValue, Uri};
 
@@ -23,7 +25,9 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     let trace = incoming::trace_id(request.headers());
     let answering = async {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let outcome = answer(&app, request, &id).await;
+        // A panic is a fault of ours, and costs this request alone.
+        let outcome = AssertUnwindSafe(answer(&app, request, &id)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("the host made a mistake")));
         let (mut response, cpu) = outcome.unwrap_or_else(|error| {
             log_failure(&error);
             (problem::of_error(&error, uri.path(), &id), Duration::ZERO)
@@ -59,6 +63,7 @@ async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response
     let (module_name, below) = incoming::split_path(path).ok_or_else(no_route)?;
     let module = tenant.module(module_name).ok_or_else(no_route)?;
     let version = &module.version;
+    logging::set_module(&version.identity);
     let (index, parameters) =
         match version.routes.find(Method::from_name(parts.method.as_str()), below) {
             Match::Route { index, parameters } => (index, parameters),

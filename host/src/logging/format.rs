@@ -44,6 +44,10 @@ where
             if let Some(tenant) = context.tenant.get() {
                 line.text("tenant", tenant.as_str());
             }
+            if let Some(module) = context.module.get() {
+                line.text("module", module.name.as_str());
+                line.display("version", &module.version);
+            }
             line.text("request_id", context.request_id.as_str());
             if let Some(trace) = &context.trace_id {
                 line.text("trace_id", trace);
@@ -79,6 +83,15 @@ impl Line<'_, '_> {
     fn raw(&mut self, name: &str, value: impl fmt::Display) {
         let written = if self.json {
             write!(self.writer, ",\"{name}\":{value}")
+        } else {
+            write!(self.writer, " {name}={value}")
+        };
+        self.result = self.result.and(written);
+    }
+
+    fn display(&mut self, name: &str, value: impl fmt::Display) {
+        let written = if self.json {
+            write!(self.writer, ",\"{name}\":\"{value}\"")
         } else {
             write!(self.writer, " {name}={value}")
         };

@@ -11,20 +11,23 @@ use super::limits::{CpuUsedUp, Metered, cpu_time};
 use super::module::{Instance, InstanceStore};
 use super::registry::{TenantModule, TenantState};
 use super::{Instances, Route, Runtime};
+use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
-use crate::call::{CallContext, Principal};
+use crate::call::{Budget, CallContext, Principal};
 use crate::capabilities::http::IncomingBody;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
 use crate::wiring::CallState;
 
-/// An instance that waits for its tenant's next call.
-pub(super) struct IdleInstance {
+/// An instance and the store that it lives in: in a call, or waiting for its tenant's next one.
+pub(super) struct Resident {
     store: InstanceStore,
-    instance: Instance,
+    /// None until the first call instantiates it.
+    instance: Option<Instance>,
     calls: u64,
-    _idle: Option<OwnedSemaphorePermit>,
+    /// Held while it waits.
+    idle: Option<OwnedSemaphorePermit>,
 }
 
 /// What the host knows of a request when a module is about to answer it.
@@ -94,14 +97,20 @@ impl Runtime {
             deadline,
             budget: self.limits.budget(),
         };
-        let mut idle = self.take(module, call).await?;
-        let (outcome, cpu) = self.handle(&mut idle, module, request, deadline).await;
-        let budget = &idle.store.data().call().budget;
+        let code = module.version.code(self).await?;
+        let mut resident = self.take(module, call);
+        let (outcome, cpu) = {
+            let running = std::pin::pin!(run(&mut resident, code, request));
+            let mut metered = Metered::new(running);
+            let ended = tokio::time::timeout_at(deadline.into(), &mut metered).await;
+            ended.unwrap_or_else(|_| (Err(TimedOut.into()), metered.used()))
+        };
+        let budget = &resident.store.data().call().budget;
         if budget.log_lines_lost > 0 {
             tracing::warn!(lost = budget.log_lines_lost, "a call wrote more log lines than it may");
         }
-        let outcome = outcome.map_err(|error| explain(error, &idle))?;
-        self.give_back(module, idle);
+        let outcome = outcome.map_err(|error| explain(error, budget))?;
+        self.give_back(module, resident);
         Ok(Answer { outcome, cpu })
     }
 
@@ -127,28 +136,21 @@ impl Runtime {
         }
     }
 
-    /// An instance for this call: one that waited, or a fresh one.
-    async fn take(&self, module: &TenantModule, call: CallContext) -> Result<IdleInstance> {
-        if module.version.instances == Instances::Reused
-            && let Some(mut idle) = module.idle.pop()
-        {
-            idle._idle = None;
-            idle.store.data_mut().begin(call);
-            idle.store.set_epoch_deadline(1);
-            return Ok(idle);
+    /// A place for this call: an instance that waited, or a fresh store.
+    fn take(&self, module: &TenantModule, call: CallContext) -> Resident {
+        if let Some(mut waiting) = module.idle.pop() {
+            waiting.idle = None;
+            waiting.store.data_mut().begin(call);
+            waiting.store.set_epoch_deadline(1);
+            return waiting;
         }
-        let code = module.version.code(self).await?;
-        let mut store = self.store(CallState::new(
+        let store = self.store(CallState::new(
             call,
             Arc::clone(&self.services),
             Arc::clone(&module.version.settings),
             self.limits.handles_max.as_usize(),
         ));
-        let instance = code.instantiate_async(&mut store).await.map_err(|error| {
-            Error::new(ErrorKind::Unavailable, "module-unavailable", "the module cannot be started")
-                .because(error.into_boxed_dyn_error())
-        })?;
-        Ok(IdleInstance { store, instance, calls: 0, _idle: None })
+        Resident { store, instance: None, calls: 0, idle: None }
     }
 
     /// A store with the limits of one call.
@@ -168,49 +170,37 @@ impl Runtime {
         store
     }
 
-    async fn handle(
-        &self,
-        idle: &mut IdleInstance,
-        module: &TenantModule,
-        request: Request,
-        deadline: Instant,
-    ) -> (wasmtime::Result<Result<Response, Problem>>, Duration) {
-        let request = match lower(&mut idle.store, request) {
-            Ok(request) => request,
-            Err(error) => return (Err(error.into()), Duration::ZERO),
-        };
-        let IdleInstance { store, instance, calls, .. } = idle;
-        *calls += 1;
-        let guest = instance.hostel_module_guest();
-        let handling = std::pin::pin!(guest.call_handle(&mut *store, &request));
-        let mut metered = Metered::new(handling);
-        match tokio::time::timeout_at(deadline.into(), &mut metered).await {
-            Ok((outcome, cpu)) => (outcome, cpu),
-            Err(_) => {
-                tracing::debug!(
-                    module = module.version.identity.name.as_str(),
-                    "a call ran out of time"
-                );
-                (Err(TimedOut.into()), metered.used())
-            }
-        }
-    }
-
     /// Keeps an instance for the next call, if it may be and nothing of this call is left in it.
-    fn give_back(&self, module: &TenantModule, mut idle: IdleInstance) {
-        let clean = idle.store.data().call().budget.handles_open == 0;
+    fn give_back(&self, module: &TenantModule, mut resident: Resident) {
+        let clean = resident.store.data().call().budget.handles_open == 0;
         if module.version.instances != Instances::Reused
             || !clean
-            || idle.calls >= self.config.reused_calls_max.get()
+            || resident.calls >= self.config.reused_calls_max.get()
         {
             return;
         }
         if let Ok(permit) = Arc::clone(&self.idle_permits).try_acquire_owned() {
-            idle._idle = Some(permit);
+            resident.idle = Some(permit);
             // When as many wait already, this one is dropped.
-            let _ = module.idle.push(idle);
+            let _ = module.idle.push(resident);
         }
     }
+}
+
+/// Instantiates where that is still to be done, and calls `handle`. All of it is the guest's time.
+async fn run(
+    resident: &mut Resident,
+    code: &ModulePre<CallState>,
+    request: Request,
+) -> wasmtime::Result<Result<Response, Problem>> {
+    let Resident { store, instance, calls, .. } = resident;
+    *calls += 1;
+    let instance = match instance {
+        Some(instance) => instance,
+        None => instance.insert(code.instantiate_async(&mut *store).await?),
+    };
+    let request = lower(store, request)?;
+    instance.hostel_module_guest().call_handle(store, &request).await
 }
 
 /// Runs what a guest does outside of a call, within a time.
@@ -255,12 +245,11 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
 struct TimedOut;
 
 /// What a client is told of a call that did not end well. The rest is for the log.
-fn explain(error: wasmtime::Error, idle: &IdleInstance) -> Error {
+fn explain(error: wasmtime::Error, budget: &Budget) -> Error {
     let error = match error.downcast::<Error>() {
         Ok(ours) => return ours,
         Err(other) => other,
     };
-    let budget = &idle.store.data().call().budget;
     let told = if error.is::<TimedOut>() {
         Error::new(ErrorKind::Timeout, "call-timeout", "the module did not answer in time")
     } else if error.is::<CpuUsedUp>() {

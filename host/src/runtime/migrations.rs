@@ -29,7 +29,7 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
     }
     for step in pending {
         apply(name, step, &mut connection).await?;
-        tracing::info!(module = name, migration = step.id, "migrated");
+        tracing::info!(migration = step.id, "migrated");
     }
     unit.learn_kinds(&mut connection).await
 }

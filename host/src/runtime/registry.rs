@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::instance::IdleInstance;
+use super::instance::Resident;
 use super::{ModuleVersion, Runtime, manifest, migrations};
 use crate::call::Tenant;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ pub struct TenantModule {
     pub version: Arc<ModuleVersion>,
     /// Set once the tenant's tables are what the code expects.
     ready: OnceCell<()>,
-    pub(super) idle: ArrayQueue<IdleInstance>,
+    pub(super) idle: ArrayQueue<Resident>,
 }
 
 impl Registry {

@@ -8,8 +8,6 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
-use crate::call::ModuleIdentity;
-
 /// Printed lines per call; a panic's message and backtrace fit well.
 const LINES_MAX: u32 = 50;
 /// A longer line is cut.
@@ -22,9 +20,9 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    pub(super) fn new(module: &Arc<ModuleIdentity>) -> Self {
+    pub(super) fn new() -> Self {
         let lines_left = Arc::new(AtomicU32::new(LINES_MAX));
-        let output = Output { module: Arc::clone(module), lines_left: Arc::clone(&lines_left) };
+        let output = Output { lines_left: Arc::clone(&lines_left) };
         let ctx = WasiCtx::builder().stdout(output.clone()).stderr(output).build();
         Self { ctx, lines_left }
     }
@@ -37,7 +35,6 @@ impl Wasi {
 
 #[derive(Clone)]
 struct Output {
-    module: Arc<ModuleIdentity>,
     lines_left: Arc<AtomicU32>,
 }
 
@@ -70,9 +67,8 @@ impl Lines {
         let may =
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if may.is_ok() && !self.line.is_empty() {
-            let module = self.output.module.name.as_str();
             let line = String::from_utf8_lossy(&self.line);
-            tracing::info!(target: "hostel::guest", module, "{line}");
+            tracing::info!(target: "hostel::guest", "{line}");
         }
         self.line.clear();
     }

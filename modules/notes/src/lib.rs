@@ -1,1 +1,29 @@
-//! Short notes, one owner each.
+//! Notes: short texts with a title, kept per tenant. The example of a module.
+//!
+//! A note has an id that sorts by the time it was made, so that a list that begins with the newest
+//! can be read page by page while others write. Whoever changes a note may say which version they
+//! have seen: if somebody was quicker, they are told so, and nothing is lost.
+//!
+//! `routes` speaks HTTP, `model` knows what a note is, `repository` holds the only SQL.
+
+mod model;
+mod repository;
+mod routes;
+
+use hostel_sdk::prelude::*;
+
+hostel_sdk::module!(notes);
+
+fn notes() -> Module {
+    Module::new("notes", env!("CARGO_PKG_VERSION"))
+        .about("Short notes")
+        .permission("notes:read", "Read notes")
+        .permission("notes:write", "Create, change and delete notes")
+        .migrations(migrations!("0001_notes"))
+        .setting("page-size", "Notes on a page when the client does not say", routes::PageSize(20))
+        .route(get("/", routes::list).requires("notes:read").about("List notes, newest first"))
+        .route(post("/", routes::create).requires("notes:write").about("Create a note"))
+        .route(get("/{id}", routes::read).requires("notes:read").about("Read a note"))
+        .route(put("/{id}", routes::change).requires("notes:write").about("Change a note"))
+        .route(delete("/{id}", routes::remove).requires("notes:write").about("Delete a note"))
+}

@@ -39,23 +39,22 @@ impl LogView<'_> {
         }
         budget.log_lines_left -= 1;
         let message = cut(message, MESSAGE_LENGTH_MAX);
-        let module = self.call.module.name.as_str();
         // Levels are part of a line's static description, so each needs a line of its own.
         match level {
             tracing::Level::ERROR => {
-                tracing::error!(target: "hostel::guest", module, fields, "{message}")
+                tracing::error!(target: "hostel::guest", fields, "{message}")
             }
             tracing::Level::WARN => {
-                tracing::warn!(target: "hostel::guest", module, fields, "{message}")
+                tracing::warn!(target: "hostel::guest", fields, "{message}")
             }
             tracing::Level::INFO => {
-                tracing::info!(target: "hostel::guest", module, fields, "{message}")
+                tracing::info!(target: "hostel::guest", fields, "{message}")
             }
             tracing::Level::DEBUG => {
-                tracing::debug!(target: "hostel::guest", module, fields, "{message}")
+                tracing::debug!(target: "hostel::guest", fields, "{message}")
             }
             tracing::Level::TRACE => {
-                tracing::trace!(target: "hostel::guest", module, fields, "{message}")
+                tracing::trace!(target: "hostel::guest", fields, "{message}")
             }
         }
     }

@@ -1,8 +1,59 @@
-//! probe
-use hostel_sdk::bindings::{self, exports::hostel::module::guest::*};
-struct G;
-impl Guest for G {
-    fn describe() -> Manifest { Manifest { name: String::new(), version: String::new(), summary: String::new(), routes: vec![], permissions: vec![], migrations: vec![], settings: vec![] } }
-    fn handle(r: Request) -> Result<Response, Problem> { Err(Problem { status: 404, code: r.path, detail: String::new(), errors: vec![] }) }
+//! The probe: shows tests what a guest sees of a request and of each capability, and does what a
+//! hostile or broken guest does.
+//!
+//! `requests` echoes, `hostile` misbehaves, `database` runs the SQL that a test sends, and
+//! `capabilities` calls the rest.
+
+mod capabilities;
+mod database;
+mod hostile;
+mod requests;
+
+use hostel_sdk::prelude::*;
+
+hostel_sdk::module!(probe);
+
+fn probe() -> Module {
+    let module = Module::new("probe", env!("CARGO_PKG_VERSION"))
+        .about("Shows what a guest sees, and does what a hostile one does")
+        .permission("probe:secret", "See the secret")
+        .setting("greeting", "A text", "hello".to_owned())
+        .setting("limit", "A number from 1 to 100", capabilities::Limit(10))
+        .migrations(migrations!("0001_things"));
+    let module = with_requests(module);
+    let module = with_hostility(module);
+    with_capabilities(module)
 }
-bindings::export_module!(G with_types_in bindings);
+
+fn with_requests(module: Module) -> Module {
+    module
+        .route(get("/echo/{*rest}", requests::echo).public())
+        .route(post("/echo", requests::echo_body).public())
+        .route(post("/length", requests::length).public())
+        .route(get("/secret", requests::secret).requires("probe:secret"))
+        .route(get("/problem", requests::problem).public())
+        .route(get("/counter", requests::counter).public())
+}
+
+fn with_hostility(module: Module) -> Module {
+    module
+        .route(get("/spin", hostile::spin).public())
+        .route(get("/panic", hostile::panic).public())
+        .route(get("/alloc", hostile::alloc).public())
+        .route(get("/recurse", hostile::recurse).public())
+        .route(get("/huge", hostile::huge).public())
+        .route(get("/bad-header", hostile::bad_header).public())
+        .route(get("/bad-status", hostile::bad_status).public())
+        .route(get("/sleepless", hostile::sleepless).public())
+}
+
+fn with_capabilities(module: Module) -> Module {
+    module
+        .route(post("/sql/query", database::query).public())
+        .route(post("/sql/execute", database::execute).public())
+        .route(post("/sql/transaction", database::transaction).public())
+        .route(get("/log", capabilities::log).public())
+        .route(get("/settings/{name}", capabilities::setting).public())
+        .route(get("/clock", capabilities::clock).public())
+        .route(get("/random/{n}", capabilities::random).public())
+}

@@ -1,0 +1,172 @@
+//! Figures, for people and for programs.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::load::Done;
+use crate::subjects::Subject;
+use crate::works::Work;
+
+/// The figures of one window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) req_per_s: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) cpu_us_per_req: f64,
+}
+
+impl Row {
+    pub(crate) fn new(done: &Done, cpu: Duration) -> Self {
+        let requests = done.requests as f64;
+        let millis = |quantile| done.latencies.value_at_quantile(quantile) as f64 / 1e6;
+        Self {
+            req_per_s: requests / done.time.as_secs_f64(),
+            p50_ms: millis(0.5),
+            p99_ms: millis(0.99),
+            cpu_us_per_req: cpu.as_secs_f64() * 1e6 / requests,
+        }
+    }
+}
+
+/// All windows, in the order in which they were measured.
+pub(crate) struct Report(Vec<(Work, Subject, Row)>);
+
+#[derive(Serialize)]
+struct Document {
+    machine: Machine,
+    rows: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Machine {
+    processor: String,
+    cores: usize,
+    kernel: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    work: &'static str,
+    subject: &'static str,
+    req_per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_us_per_req: f64,
+    /// CPU per request over the native program's, the median over rounds.
+    ratio_to_native: f64,
+}
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn add(&mut self, work: Work, subject: Subject, row: Row) {
+        self.0.push((work, subject, row));
+    }
+
+    fn of(&self, work: Work, subject: Subject, figure: fn(&Row) -> f64) -> Vec<f64> {
+        let rows = self.0.iter().filter(|(w, s, _)| (*w, *s) == (work, subject));
+        rows.map(|(_, _, row)| figure(row)).collect()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for work in Work::ALL {
+            let native = self.of(work, Subject::Native, |row| row.cpu_us_per_req);
+            for subject in Subject::ALL {
+                let cpu = self.of(work, subject, |row| row.cpu_us_per_req);
+                if cpu.is_empty() {
+                    continue;
+                }
+                let ratios = cpu.iter().zip(&native).map(|(ours, native)| ours / native);
+                lines.push(Line {
+                    work: work.name(),
+                    subject: subject.name(),
+                    req_per_s: median(self.of(work, subject, |row| row.req_per_s)),
+                    p50_ms: median(self.of(work, subject, |row| row.p50_ms)),
+                    p99_ms: median(self.of(work, subject, |row| row.p99_ms)),
+                    ratio_to_native: median(ratios.collect()),
+                    cpu_us_per_req: median(cpu),
+                });
+            }
+        }
+        lines
+    }
+
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        say(&format!(
+            "{:<12} {:<14} {:>9} {:>9} {:>9} {:>12} {:>8}",
+            "work", "subject", "req/s", "p50 ms", "p99 ms", "CPU us/req", "ratio"
+        ))?;
+        for line in self.lines() {
+            say(&format!(
+                "{:<12} {:<14} {:>9.0} {:>9.3} {:>9.3} {:>12.1} {:>8.2}",
+                line.work,
+                line.subject,
+                line.req_per_s,
+                line.p50_ms,
+                line.p99_ms,
+                line.cpu_us_per_req,
+                line.ratio_to_native
+            ))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let document = Document { machine: Machine::this()?, rows: self.lines() };
+        std::fs::write(file, serde_json::to_vec_pretty(&document)?)?;
+        Ok(())
+    }
+}
+
+impl Machine {
+    fn this() -> anyhow::Result<Self> {
+        let processors = std::fs::read_to_string("/proc/cpuinfo")?;
+        let processor = processors
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+            .map_or_else(String::new, |(_, name)| name.trim().to_owned());
+        Ok(Self {
+            processor,
+            cores: std::thread::available_parallelism()?.get(),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        })
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// One line for whoever called.
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_the_median_over_rounds() {
+        let mut report = Report::new();
+        let row = |cpu_us_per_req| Row { req_per_s: 1.0, p50_ms: 1.0, p99_ms: 1.0, cpu_us_per_req };
+        for (native, fresh) in [(10.0, 30.0), (20.0, 40.0), (10.0, 90.0)] {
+            report.add(Work::SmallJson, Subject::Native, row(native));
+            report.add(Work::SmallJson, Subject::HostelFresh, row(fresh));
+        }
+        let lines = report.lines();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].ratio_to_native, 1.0);
+        assert_eq!(lines[1].ratio_to_native, 3.0);
+        assert_eq!(lines[1].cpu_us_per_req, 40.0);
+    }
+}

@@ -1,0 +1,39 @@
+//! Hostel as it is by default, logs and limits included.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use hostel::Platform;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::load::read_answer;
+use crate::works::ROWS;
+
+/// The guest, built by this crate's build script.
+const GUEST: &str = env!("BENCH_GUEST");
+
+pub(super) async fn serve(data: &Path, instances: &str) -> anyhow::Result<()> {
+    let config = format!("[modules.instances]\nbench = \"{instances}\"");
+    let platform =
+        Platform::builder().config_toml(&config)?.data_dir(data).module_file(GUEST).build().await?;
+    // The log is written as in production; the parent reads it.
+    let _flush = hostel::logging::init(&platform.config().log, false)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let announced = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let body = format!("{{\"count\":{ROWS}}}");
+        let request = format!(
+            "POST /api/bench/rows HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        read_answer(&mut stream, &mut Vec::new()).await.context("filling the table")?;
+        super::tell_ready(address)
+    };
+    let serving = platform.serve(listener, std::future::pending());
+    // Serving never ends by itself: what ends first is the announcement, or its failure.
+    tokio::try_join!(async { serving.await.map_err(anyhow::Error::from) }, announced)?;
+    Ok(())
+}

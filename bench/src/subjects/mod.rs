@@ -1,0 +1,111 @@
+//! The servers: each a process of its own, this program started again.
+
+mod hosted;
+mod native;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::{SERVER_CORE, cpu};
+
+/// A server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    /// axum and sqlx.
+    Native,
+    /// Hostel with a fresh instance for each request.
+    HostelFresh,
+    /// Hostel with instances that are kept.
+    HostelReused,
+}
+
+impl Subject {
+    /// Native first: the others are compared with it.
+    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::HostelFresh, Self::HostelReused];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::HostelFresh => "hostel-fresh",
+            Self::HostelReused => "hostel-reused",
+        }
+    }
+
+    /// What stands before the path of every work.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Native => "",
+            Self::HostelFresh | Self::HostelReused => "/api/bench",
+        }
+    }
+}
+
+/// A server that runs; it ends when this is dropped.
+pub(crate) struct Running {
+    pub(crate) subject: Subject,
+    pub(crate) address: SocketAddr,
+    child: Child,
+    _data: TempDir,
+}
+
+impl Running {
+    /// Starts a server and waits until it can be asked.
+    pub(crate) fn start(subject: Subject) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["serve", subject.name()])
+            .arg(data.path())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().context("the server's output")?;
+        let mut lines = BufReader::new(output).lines();
+        let address = loop {
+            let line = lines.next().context("the server ended before it could be asked")??;
+            if let Some(address) = line.strip_prefix(READY) {
+                break address.parse()?;
+            }
+        };
+        // Its log goes on; somebody must read it, or it would wait.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { subject, address, child, _data: data })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a server says when it can be asked, before its address.
+const READY: &str = "ready at ";
+
+/// Is a server until it is killed: one worker on one core, alike for all subjects.
+pub(crate) fn serve(subject: Subject, data: &Path) -> anyhow::Result<()> {
+    cpu::pin(SERVER_CORE)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        match subject {
+            Subject::Native => native::serve(data).await,
+            Subject::HostelFresh => hosted::serve(data, "fresh").await,
+            Subject::HostelReused => hosted::serve(data, "reused").await,
+        }
+    })
+}
+
+fn tell_ready(address: SocketAddr) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{READY}{address}")?;
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Page` in
+//! [`page`](crate::page), and each capability's own in that capability's file.
+
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+use crate::bindings::hostel::http::types::{self, RequestBody};
+use crate::handler::Operation;
+use crate::problem::Problem;
+use crate::request::Request;
+use crate::text;
+
+pub use crate::bindings::hostel::http::types::{Principal, PrincipalKind};
+pub use crate::tenancy::Tenant;
+
+/// Something that is made from a request.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be taken from a request",
+    note = "`Path`, `Query`, `Json`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
+)]
+pub trait FromRequest: Sized {
+    /// Takes it from the request.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    fn from_request(request: &mut Request) -> Result<Self, Problem>;
+
+    /// Notes what the type says about the operation.
+    fn describe(_operation: &mut Operation) {}
+}
+
+/// The path's parameters: one value, or a tuple or struct in the order of the route's pattern. A
+/// value that cannot be one is answered with 404, for nothing can be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<T>(
+    /// The value.
+    pub T,
+);
+
+impl<T: DeserializeOwned> FromRequest for Path<T> {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        text::from_values(request.parameters())
+            .map(Self)
+            .map_err(|_| Problem::new(404, "not-found", "there is nothing at this path"))
+    }
+}
+
+/// The query as a struct. What is wrong is answered with 422, naming `query/<name>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(
+    /// The value.
+    pub T,
+);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        text::from_pairs(request.query())
+            .map(Self)
+            .map_err(|(name, detail)| Problem::invalid().field(format!("query/{name}"), detail))
+    }
+}
+
+/// The path as the client sent it.
+#[derive(Clone, Debug)]
+pub struct RequestPath(
+    /// The path, without the query.
+    pub String,
+);
+
+impl FromRequest for RequestPath {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self(request.path().to_owned()))
+    }
+}
+
+/// The request's headers. Credentials and what the host has used up are not among them.
+#[derive(Clone, Debug)]
+pub struct Headers(
+    /// Names in lower case, and values.
+    pub Vec<(String, String)>,
+);
+
+impl Headers {
+    /// The first header with this name, which is given in lower case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl FromRequest for Headers {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self(request.headers().to_vec()))
+    }
+}
+
+impl FromRequest for Principal {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(request.principal().clone())
+    }
+}
+
+/// How much of a large body is asked for at once.
+const CHUNK_BYTES: u32 = 64 * 1024;
+
+/// The request's body, whole or as it arrives.
+#[derive(Debug)]
+pub struct Body {
+    content_type: Option<String>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Whole(Option<Vec<u8>>),
+    Streamed(types::Body),
+}
+
+impl Body {
+    /// What the client says it sent.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// When the client stopped sending, or sent more than is allowed.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        match &mut self.source {
+            Source::Whole(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
+            Source::Streamed(body) => body.read(CHUNK_BYTES),
+        }
+    }
+
+    /// All the bytes that are still to come.
+    ///
+    /// # Errors
+    /// As for [`next_chunk`](Self::next_chunk).
+    pub fn read_to_end(mut self) -> Result<Vec<u8>, Error> {
+        let mut all = self.next_chunk()?.unwrap_or_default();
+        while let Some(chunk) = self.next_chunk()? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+}
+
+impl FromRequest for Body {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        let source = match request.take_body() {
+            RequestBody::None => Source::Whole(None),
+            RequestBody::Bytes(bytes) => Source::Whole(Some(bytes)),
+            RequestBody::Streamed(body) => Source::Streamed(body),
+            RequestBody::Multipart(_) => {
+                return Err(unsupported_media_type("this does not take a form of several parts"));
+            }
+        };
+        Ok(Self { content_type: request.header("content-type").map(str::to_owned), source })
+    }
+}
+
+pub(crate) fn unsupported_media_type(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::new(415, "unsupported-media-type", detail)
+}

@@ -1,0 +1,106 @@
+//! Makes a plain function a handler: its arguments are extracted, its value is answered.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+
+use crate::extract::FromRequest;
+use crate::problem::Problem;
+use crate::request::Request;
+use crate::response::{IntoResponse, Response};
+
+/// A function of up to six extractors that returns an answer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle requests",
+    label = "not a handler",
+    note = "a handler is a function of at most six arguments that implement `FromRequest`",
+    note = "and it returns something that implements `IntoResponse`, for example `Result<Json<T>, Problem>`"
+)]
+pub trait Handler<Arguments>: Send + Sync + 'static {
+    /// Extracts the arguments, runs the function and makes the answer.
+    ///
+    /// # Errors
+    /// What an extractor or the function says is wrong.
+    fn call(&self, request: &mut Request) -> Result<Response, Problem>;
+
+    /// Notes what the function's types say about the operation.
+    fn describe(operation: &mut Operation);
+}
+
+macro_rules! handler {
+    ($($argument:ident)*) => {
+        impl<F, R, $($argument),*> Handler<($($argument,)*)> for F
+        where
+            F: Fn($($argument),*) -> R + Send + Sync + 'static,
+            R: IntoResponse,
+            $($argument: FromRequest,)*
+        {
+            #[allow(unused_variables, non_snake_case, reason = "one name per type; none for none")]
+            fn call(&self, request: &mut Request) -> Result<Response, Problem> {
+                $(let $argument = $argument::from_request(request)?;)*
+                self($($argument),*).into_response(request)
+            }
+
+            fn describe(operation: &mut Operation) {
+                $($argument::describe(operation);)*
+                R::describe(operation);
+            }
+        }
+    };
+}
+
+handler!();
+handler!(A);
+handler!(A B);
+handler!(A B C);
+handler!(A B C D);
+handler!(A B C D E);
+handler!(A B C D E G);
+
+/// What a handler's types say about its operation, for the API's documentation.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Operation {
+    /// The JSON Schema of the request's body.
+    pub request_schema: Option<Schema>,
+    /// The JSON Schema of the body of a successful answer.
+    pub response_schema: Option<Schema>,
+    /// The status of a successful answer.
+    pub success_status: Option<u16>,
+}
+
+impl Operation {
+    /// Says what the request's body looks like.
+    pub fn request<T: JsonSchema>(&mut self) {
+        self.request_schema = Some(schema_for::<T>());
+    }
+
+    /// Says what the body of a successful answer looks like.
+    pub fn response<T: JsonSchema>(&mut self) {
+        let settings = settings().for_serialize();
+        self.response_schema = Some(settings.into_generator().into_root_schema_for::<T>());
+    }
+}
+
+/// The schema of a value that the module reads.
+pub(crate) fn schema_for<T: JsonSchema>() -> Schema {
+    settings().for_deserialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// A schema as the manifest holds it.
+pub(crate) fn schema_text(schema: &Schema) -> String {
+    json_text(schema.as_value())
+}
+
+/// A value as the manifest holds it. A value that cannot be JSON is the module author's mistake,
+/// and shows when the module is described.
+pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| panic!("this cannot be JSON: {error}"))
+}
+
+/// Schemas stand alone, without references, so that they can be put into a larger document.
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    })
+}

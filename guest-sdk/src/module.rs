@@ -1,0 +1,221 @@
+//! What a module is made of, and how it becomes the component's exports.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::bindings::exports::hostel::module::guest::{self, Manifest};
+use crate::bindings::hostel::http::types;
+use crate::handler::{json_text, schema_for, schema_text};
+use crate::problem::Problem;
+use crate::request::Request;
+use crate::route::{Access, Route};
+
+/// A module: its routes, permissions, migrations and settings.
+///
+/// Building one is cheap, because every fresh instance does it: names are static, handlers are
+/// functions, and schemas are worked out only when the module is described.
+#[must_use]
+pub struct Module {
+    name: &'static str,
+    version: &'static str,
+    summary: &'static str,
+    routes: Vec<Route<Access>>,
+    permissions: Vec<(&'static str, &'static str)>,
+    migrations: Vec<&'static [Migration]>,
+    settings: Vec<Box<dyn Fn() -> guest::Setting + Send + Sync>>,
+}
+
+impl Module {
+    /// A module with this name (a DNS label) and this semantic version.
+    pub fn new(name: &'static str, version: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            summary: "",
+            routes: Vec::new(),
+            permissions: Vec::new(),
+            migrations: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Says in one line what the module is for.
+    pub fn about(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// Declares a permission, named `<module>:<action>` or `<module>:<resource>:<action>`.
+    pub fn permission(mut self, name: &'static str, summary: &'static str) -> Self {
+        self.permissions.push((name, summary));
+        self
+    }
+
+    /// Adds the steps of the module's schema: see [`migrations!`](crate::migrations!).
+    pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
+        self.migrations.push(migrations);
+        self
+    }
+
+    /// Declares a setting. Its type gives its schema, so a type with a range refuses what is out
+    /// of that range before the module ever sees it.
+    pub fn setting<T>(mut self, name: &'static str, summary: &'static str, default: T) -> Self
+    where
+        T: Serialize + JsonSchema + Send + Sync + 'static,
+    {
+        self.settings.push(Box::new(move || guest::Setting {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            schema: schema_text(&schema_for::<T>()),
+            default_value: json_text(&default),
+        }));
+        self
+    }
+
+    /// Adds a route whose access is decided, by `requires` or by `public`.
+    pub fn route(mut self, route: Route<Access>) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// What the host must know before it serves the module.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let permissions = self.permissions.iter().map(|(name, summary)| guest::Permission {
+            name: (*name).to_owned(),
+            summary: (*summary).to_owned(),
+        });
+        Manifest {
+            name: self.name.to_owned(),
+            version: self.version.to_owned(),
+            summary: self.summary.to_owned(),
+            routes: self.routes.iter().map(Route::describe).collect(),
+            permissions: permissions.collect(),
+            migrations: self
+                .migrations
+                .iter()
+                .copied()
+                .flatten()
+                .map(Migration::describe)
+                .collect(),
+            settings: self.settings.iter().map(|describe| describe()).collect(),
+        }
+    }
+
+    /// Answers a request with the handler of the route that the host matched.
+    ///
+    /// # Errors
+    /// What the extractors and the handler say is wrong.
+    pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
+        let answer = match self.routes.get(request.route as usize) {
+            Some(route) => route.handle(&mut Request::new(request)),
+            None => Err(Problem::not_found("route")),
+        };
+        answer.map_err(Into::into)
+    }
+}
+
+/// One step of a module's schema, and the way back.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    id: &'static str,
+    up: Script,
+    down: Script,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Script {
+    Portable(&'static str),
+    PerDialect { sqlite: &'static str, postgres: &'static str },
+}
+
+impl Migration {
+    /// A step in SQL that every database understands.
+    #[must_use]
+    pub const fn portable(id: &'static str, up: &'static str, down: &'static str) -> Self {
+        Self { id, up: Script::Portable(up), down: Script::Portable(down) }
+    }
+
+    /// A step that SQLite and PostgreSQL must be told differently; each pair is up and down.
+    #[must_use]
+    pub const fn per_dialect(
+        id: &'static str,
+        sqlite: (&'static str, &'static str),
+        postgres: (&'static str, &'static str),
+    ) -> Self {
+        Self {
+            id,
+            up: Script::PerDialect { sqlite: sqlite.0, postgres: postgres.0 },
+            down: Script::PerDialect { sqlite: sqlite.1, postgres: postgres.1 },
+        }
+    }
+
+    fn describe(&self) -> guest::Migration {
+        guest::Migration {
+            id: self.id.to_owned(),
+            up: self.up.describe(),
+            down: self.down.describe(),
+        }
+    }
+}
+
+impl Script {
+    fn describe(self) -> guest::Script {
+        match self {
+            Self::Portable(sql) => guest::Script::Portable(sql.to_owned()),
+            Self::PerDialect { sqlite, postgres } => {
+                guest::Script::PerDialect(guest::DialectScripts {
+                    sqlite: sqlite.to_owned(),
+                    postgres: postgres.to_owned(),
+                })
+            }
+        }
+    }
+}
+
+/// Takes migrations from the crate's `migrations/` folder: `migrations!("0001_notes")` is made of
+/// `0001_notes.up.sql` and `0001_notes.down.sql`. Where databases differ, use
+/// [`Migration::per_dialect`].
+#[macro_export]
+macro_rules! migrations {
+    ($($id:literal),+ $(,)?) => {{
+        const MIGRATIONS: &[$crate::Migration] = &[$($crate::Migration::portable(
+            $id,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $id, ".up.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $id, ".down.sql")),
+        )),+];
+        MIGRATIONS
+    }};
+}
+
+/// Makes the crate a module: `hostel_sdk::module!(notes)`, where `notes` is a function that returns
+/// the [`Module`].
+#[macro_export]
+macro_rules! module {
+    ($build:path) => {
+        const _: () = {
+            use $crate::bindings::{self, exports::hostel::module::guest};
+
+            struct Component;
+
+            /// An instance that serves more than one request builds its module once.
+            static MODULE: std::sync::LazyLock<$crate::Module> = std::sync::LazyLock::new($build);
+
+            impl guest::Guest for Component {
+                fn describe() -> guest::Manifest {
+                    MODULE.manifest()
+                }
+
+                fn handle(request: guest::Request) -> Result<guest::Response, guest::Problem> {
+                    MODULE.handle(request)
+                }
+            }
+
+            // Native linkers refuse the names of a component's exports.
+            #[cfg(target_family = "wasm")]
+    bindings::export_module!(Component with_types_in bindings);
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn() -> guest::Manifest = <Component as guest::Guest>::describe;
+        };
+    };
+}

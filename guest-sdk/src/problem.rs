@@ -1,0 +1,185 @@
+//! Errors for the client, in the terms of RFC 9457.
+//!
+//! This is the one place where a capability's error becomes a status.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::bindings::hostel::http::types;
+use crate::{Error, ErrorKind};
+
+/// What is wrong with one field of a request: a JSON Pointer into the body, or `query/<name>`.
+pub use types::FieldError;
+
+/// What went wrong, for the client.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Problem {
+    status: u16,
+    code: Cow<'static, str>,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// A problem with this status (400 to 599), this stable name for programs and this explanation
+    /// for people.
+    pub fn new(
+        status: u16,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code: code.into(), detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// 400 with a code of the module's own: the request cannot be understood.
+    pub fn bad_request(
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(400, code, detail)
+    }
+
+    /// 403 `denied`: the caller may know that it exists, and may not do this.
+    pub fn denied(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(403, "denied", detail)
+    }
+
+    /// 404 `not-found`: there is no such thing, or the caller may not know of it.
+    pub fn not_found(thing: &str) -> Self {
+        Self::new(404, "not-found", format!("there is no such {thing}"))
+    }
+
+    /// 409 with a code of the module's own: the state of things does not allow it.
+    pub fn conflict(
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(409, code, detail)
+    }
+
+    /// 422 `invalid-fields`: name the fields with [`field`](Self::field).
+    pub fn invalid() -> Self {
+        Self::new(422, "invalid-fields", "some fields are not valid")
+    }
+
+    /// 500 `internal`: the module's own fault.
+    pub fn internal(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(500, "internal", detail)
+    }
+
+    /// 503 `unavailable`: the same request may succeed later.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(503, "unavailable", detail)
+    }
+
+    /// Adds what is wrong with one field: `/title` in the body, or `query/limit`.
+    pub fn field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// What went wrong in this case.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The fields that are wrong.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+}
+
+/// Lets `?` pass a capability's error to the client:
+///
+/// | kind | status and code | detail |
+/// |---|---|---|
+/// | `denied` | 403 `denied` | a fixed sentence |
+/// | `not-found` | 404 `not-found` | the error's message |
+/// | `conflict` | 409 `conflict` | the error's message |
+/// | `invalid` | 422 `invalid` | the error's message |
+/// | `limit` | 429 `limit` | the error's message |
+/// | `unavailable` | 503 `unavailable` | a fixed sentence |
+/// | `timeout` | 504 `timeout` | a fixed sentence |
+/// | `other` | 500 `internal` | a fixed sentence |
+///
+/// A client is told what it can act upon; the rest is the operator's to read in the host's log.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::Denied => Self::denied("this is not allowed"),
+            ErrorKind::NotFound => Self::new(404, "not-found", error.message),
+            ErrorKind::Conflict => Self::new(409, "conflict", error.message),
+            ErrorKind::Invalid => Self::new(422, "invalid", error.message),
+            ErrorKind::Limit => Self::new(429, "limit", error.message),
+            ErrorKind::Unavailable => Self::unavailable("this does not work now: try again later"),
+            ErrorKind::Timeout => Self::new(504, "timeout", "this took too long"),
+            ErrorKind::Other => Self::internal("something went wrong"),
+        }
+    }
+}
+
+impl From<Problem> for types::Problem {
+    fn from(problem: Problem) -> Self {
+        Self {
+            status: problem.status,
+            code: problem.code.into_owned(),
+            detail: problem.detail.into_owned(),
+            errors: problem.errors,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status, self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_error_has_a_status_and_shows_only_what_a_client_can_act_upon() {
+        let cases = [
+            (ErrorKind::Denied, 403, "denied", false),
+            (ErrorKind::NotFound, 404, "not-found", true),
+            (ErrorKind::Conflict, 409, "conflict", true),
+            (ErrorKind::Invalid, 422, "invalid", true),
+            (ErrorKind::Limit, 429, "limit", true),
+            (ErrorKind::Unavailable, 503, "unavailable", false),
+            (ErrorKind::Timeout, 504, "timeout", false),
+            (ErrorKind::Other, 500, "internal", false),
+        ];
+        for (kind, status, code, shown) in cases {
+            let message = "connection to 10.0.0.1 refused".to_owned();
+            let problem = Problem::from(Error { kind, message, subject: None });
+            assert_eq!((problem.status(), problem.code()), (status, code));
+            assert_eq!(problem.detail().contains("10.0.0.1"), shown, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_kept_in_order() {
+        let problem = Problem::invalid().field("/title", "too long").field("query/limit", "no");
+        let pointers: Vec<_> = problem.errors().iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/title", "query/limit"]);
+    }
+}

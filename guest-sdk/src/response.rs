@@ -1,0 +1,187 @@
+//! What a handler may return.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::bindings::hostel::http::types::{self, BytesBody, ResponseBody};
+use crate::handler::Operation;
+use crate::problem::Problem;
+use crate::request::Request;
+
+/// Something that becomes an answer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be answered",
+    note = "`Json`, `Paged`, `Created`, `NoContent`, `Bytes`, texts, `(Status, answer)`, `Response` and results of these can"
+)]
+pub trait IntoResponse {
+    /// Makes the answer to this request.
+    ///
+    /// # Errors
+    /// What went wrong, where the value is not an answer.
+    fn into_response(self, request: &Request) -> Result<Response, Problem>;
+
+    /// Notes what the type says about the operation.
+    fn describe(_operation: &mut Operation) {}
+}
+
+/// An answer in full, for what the other types do not cover.
+#[derive(Debug)]
+#[must_use]
+pub struct Response {
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+    body: ResponseBody,
+}
+
+impl Response {
+    /// An answer without a body.
+    pub fn empty() -> Self {
+        Self::new(ResponseBody::Empty)
+    }
+
+    /// An answer in JSON.
+    ///
+    /// # Errors
+    /// When the value has no form in JSON, such as a map whose keys are not texts.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Problem> {
+        match serde_json::to_vec(value) {
+            Ok(document) => Ok(Self::new(ResponseBody::Json(document))),
+            Err(error) => Err(Problem::internal(format!("the answer is not JSON: {error}"))),
+        }
+    }
+
+    /// An answer of bytes.
+    pub fn bytes(content_type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        let body = BytesBody { content_type: content_type.into(), data: data.into() };
+        Self::new(ResponseBody::Bytes(body))
+    }
+
+    /// Sets the status, whatever the route says.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Adds a header. `content-type` and `content-length` follow from the body.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn into_binding(self, default_status: u16) -> types::Response {
+        types::Response {
+            status: self.status.unwrap_or(default_status),
+            headers: self.headers,
+            body: self.body,
+        }
+    }
+
+    fn new(body: ResponseBody) -> Self {
+        Self { status: None, headers: Vec::new(), body }
+    }
+}
+
+impl IntoResponse for Response {
+    fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+        Ok(self)
+    }
+}
+
+impl<R: IntoResponse, E: Into<Problem>> IntoResponse for Result<R, E> {
+    fn into_response(self, request: &Request) -> Result<Response, Problem> {
+        self.map_err(Into::into)?.into_response(request)
+    }
+
+    fn describe(operation: &mut Operation) {
+        R::describe(operation);
+    }
+}
+
+/// A status that is decided while the handler runs: `(Status(202), Json(job))`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(
+    /// 200 to 599.
+    pub u16,
+);
+
+impl<R: IntoResponse> IntoResponse for (Status, R) {
+    fn into_response(self, request: &Request) -> Result<Response, Problem> {
+        let (Status(status), answer) = self;
+        Ok(answer.into_response(request)?.status(status))
+    }
+
+    fn describe(operation: &mut Operation) {
+        R::describe(operation);
+    }
+}
+
+/// 204: it worked, and there is nothing to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoContent;
+
+impl IntoResponse for NoContent {
+    fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+        Ok(Response::empty().status(204))
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.success_status = Some(204);
+    }
+}
+
+/// 201 with the new thing in JSON, and its place in the `Location` header.
+#[derive(Clone, Debug)]
+pub struct Created<T> {
+    segment: String,
+    value: T,
+}
+
+impl<T> Created<T> {
+    /// The new thing lives below the path that was posted to, under this segment.
+    pub fn below(segment: impl Display, value: T) -> Self {
+        Self { segment: segment.to_string(), value }
+    }
+}
+
+impl<T: Serialize + JsonSchema> IntoResponse for Created<T> {
+    fn into_response(self, request: &Request) -> Result<Response, Problem> {
+        let collection = request.path().trim_end_matches('/');
+        let location = format!("{collection}/{}", self.segment);
+        Ok(Response::json(&self.value)?.status(201).header("location", location))
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.success_status = Some(201);
+        operation.response::<T>();
+    }
+}
+
+/// Bytes with their content type.
+#[derive(Clone, Debug)]
+pub struct Bytes {
+    /// For example `image/png`.
+    pub content_type: Cow<'static, str>,
+    /// The bytes.
+    pub data: Vec<u8>,
+}
+
+impl IntoResponse for Bytes {
+    fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+        Ok(Response::bytes(self.content_type, self.data))
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+        Ok(Response::bytes("text/plain; charset=utf-8", self))
+    }
+}
+
+impl IntoResponse for &'static str {
+    fn into_response(self, request: &Request) -> Result<Response, Problem> {
+        self.to_owned().into_response(request)
+    }
+}

@@ -1,0 +1,168 @@
+//! The table of routes: method, path, handler, and who may call it.
+
+use crate::bindings::exports::hostel::module::guest;
+use crate::handler::{Handler, Operation, schema_text};
+use crate::problem::Problem;
+use crate::request::Request;
+use crate::{bindings::hostel::http::types, response::Response};
+
+pub use crate::bindings::exports::hostel::module::guest::Method;
+
+/// One operation over HTTP, mounted under `/api/<module>`.
+///
+/// A route starts [`Undecided`] and enters a module only with its [`Access`]: a route that is open
+/// by accident does not compile.
+#[must_use]
+pub struct Route<A = Access> {
+    method: Method,
+    path: &'static str,
+    access: A,
+    summary: &'static str,
+    tags: Vec<&'static str>,
+    status: Option<u16>,
+    body_max_bytes: Option<u64>,
+    timeout_ms: Option<u32>,
+    call: Box<Call>,
+    describe: fn(&mut Operation),
+}
+
+type Call = dyn Fn(&mut Request) -> Result<Response, Problem> + Send + Sync;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, signed in or not.
+    Public,
+    /// Principals that hold this permission.
+    Permission(&'static str),
+}
+
+/// Nobody has said yet who may call this route: call `requires` or `public`.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecided;
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $method:ident)*) => {$(
+        $(#[$doc])*
+        pub fn $name<A>(path: &'static str, handler: impl Handler<A>) -> Route<Undecided> {
+            Route::new(Method::$method, path, handler)
+        }
+    )*};
+}
+
+methods! {
+    /// A route that answers `GET`.
+    get Get
+    /// A route that answers `HEAD`.
+    head Head
+    /// A route that answers `POST`.
+    post Post
+    /// A route that answers `PUT`.
+    put Put
+    /// A route that answers `PATCH`.
+    patch Patch
+    /// A route that answers `DELETE`.
+    delete Delete
+}
+
+impl Route<Undecided> {
+    fn new<A, H: Handler<A>>(method: Method, path: &'static str, handler: H) -> Self {
+        Self {
+            method,
+            path,
+            access: Undecided,
+            summary: "",
+            tags: Vec::new(),
+            status: None,
+            body_max_bytes: None,
+            timeout_ms: None,
+            // A function has no size, so this box allocates nothing.
+            call: Box::new(move |request| handler.call(request)),
+            describe: H::describe,
+        }
+    }
+
+    /// Lets principals in that hold this permission, which the module must declare.
+    pub fn requires(self, permission: &'static str) -> Route {
+        self.decided(Access::Permission(permission))
+    }
+
+    /// Lets everybody in, signed in or not.
+    pub fn public(self) -> Route {
+        self.decided(Access::Public)
+    }
+
+    fn decided(self, access: Access) -> Route {
+        Route {
+            access,
+            method: self.method,
+            path: self.path,
+            summary: self.summary,
+            tags: self.tags,
+            status: self.status,
+            body_max_bytes: self.body_max_bytes,
+            timeout_ms: self.timeout_ms,
+            call: self.call,
+            describe: self.describe,
+        }
+    }
+}
+
+impl<A> Route<A> {
+    /// Says in one line what the route does, for the API's documentation.
+    pub fn about(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// Groups the route with others in the API's documentation.
+    pub fn tag(mut self, tag: &'static str) -> Self {
+        self.tags.push(tag);
+        self
+    }
+
+    /// The status of a successful answer, where the answer's type does not say another.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Accepts bodies up to this size, or up to the platform's limit where that is smaller.
+    pub fn body_max_bytes(mut self, bytes: u64) -> Self {
+        self.body_max_bytes = Some(bytes);
+        self
+    }
+
+    /// Ends calls after this time, or after the platform's limit where that is shorter.
+    pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
+        self.timeout_ms = Some(milliseconds);
+        self
+    }
+}
+
+impl Route<Access> {
+    pub(crate) fn handle(&self, request: &mut Request) -> Result<types::Response, Problem> {
+        let response = (self.call)(request)?;
+        Ok(response.into_binding(self.status.unwrap_or(200)))
+    }
+
+    pub(crate) fn describe(&self) -> guest::Route {
+        let mut operation = Operation::default();
+        (self.describe)(&mut operation);
+        guest::Route {
+            method: self.method,
+            path: self.path.to_owned(),
+            access: match self.access {
+                Access::Public => guest::Access::Public,
+                Access::Permission(name) => guest::Access::Permission(name.to_owned()),
+            },
+            summary: self.summary.to_owned(),
+            tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            request_schema: operation.request_schema.as_ref().map(schema_text),
+            response_schema: operation.response_schema.as_ref().map(schema_text),
+            success_status: operation.success_status.or(self.status).unwrap_or(200),
+            body_max_bytes: self.body_max_bytes,
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Rust values as parameters, and as the cells of a row.
+
+use uuid::Uuid;
+
+use super::Value;
+use crate::{Id, Timestamp};
+
+/// A value that can be bound to a statement.
+pub trait ToValue {
+    /// The value as the host takes it.
+    fn to_value(&self) -> Value;
+}
+
+macro_rules! to_value {
+    ($($type:ty: |$it:ident| $value:expr;)*) => {$(
+        impl ToValue for $type {
+            fn to_value(&self) -> Value {
+                let $it = self;
+                $value
+            }
+        }
+    )*};
+}
+
+to_value! {
+    bool: |it| Value::Boolean(*it);
+    i32: |it| Value::Integer(i64::from(*it));
+    u32: |it| Value::Integer(i64::from(*it));
+    i64: |it| Value::Integer(*it);
+    f64: |it| Value::Real(*it);
+    str: |it| Value::Text(it.to_owned());
+    String: |it| Value::Text(it.clone());
+    [u8]: |it| Value::Bytes(it.to_vec());
+    Vec<u8>: |it| Value::Bytes(it.clone());
+    Uuid: |it| Value::Uuid(it.as_u64_pair());
+    Timestamp: |it| Value::Timestamp(it.as_micros());
+    serde_json::Value: |it| Value::Json(crate::handler::json_text(it));
+    Value: |it| it.clone();
+}
+
+impl<T> ToValue for Id<T> {
+    fn to_value(&self) -> Value {
+        self.as_uuid().to_value()
+    }
+}
+
+impl<T: ToValue> ToValue for Option<T> {
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_value)
+    }
+}
+
+impl<T: ToValue + ?Sized> ToValue for &T {
+    fn to_value(&self) -> Value {
+        (**self).to_value()
+    }
+}
+
+/// One value of a row, still where the host put it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// No value.
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Real(f64),
+    /// A text.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A UUID.
+    Uuid(Uuid),
+    /// A point in time.
+    Timestamp(Timestamp),
+    /// A JSON document as text.
+    Json(&'a str),
+}
+
+impl Cell<'_> {
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Real(_) => "a real",
+            Self::Text(_) => "a text",
+            Self::Bytes(_) => "bytes",
+            Self::Uuid(_) => "a uuid",
+            Self::Timestamp(_) => "a timestamp",
+            Self::Json(_) => "a JSON document",
+        }
+    }
+}
+
+/// The cell holds something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch;
+
+/// A value that can be read from a row.
+///
+/// Where SQLite gives the value of an expression without its column's type (the `max` of a
+/// timestamp is an integer there), the types here accept what it is made of.
+pub trait FromValue: Sized {
+    /// Reads the value from a cell.
+    ///
+    /// # Errors
+    /// When the cell holds something else.
+    fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch>;
+}
+
+macro_rules! from_value {
+    ($($type:ty: { $($pattern:pat => $value:expr,)* })*) => {$(
+        impl FromValue for $type {
+            fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+                match cell {
+                    $($pattern => $value,)*
+                    _ => Err(Mismatch),
+                }
+            }
+        }
+    )*};
+}
+
+from_value! {
+    bool: {
+        Cell::Boolean(it) => Ok(it),
+        Cell::Integer(it @ 0..=1) => Ok(it == 1),
+    }
+    i32: { Cell::Integer(it) => it.try_into().map_err(|_| Mismatch), }
+    u32: { Cell::Integer(it) => it.try_into().map_err(|_| Mismatch), }
+    i64: { Cell::Integer(it) => Ok(it), }
+    f64: {
+        Cell::Real(it) => Ok(it),
+        Cell::Integer(it) => Ok(it as f64),
+    }
+    String: { Cell::Text(it) | Cell::Json(it) => Ok(it.to_owned()), }
+    Vec<u8>: { Cell::Bytes(it) => Ok(it.to_vec()), }
+    Uuid: {
+        Cell::Uuid(it) => Ok(it),
+        Cell::Bytes(it) => Uuid::from_slice(it).map_err(|_| Mismatch),
+    }
+    Timestamp: {
+        Cell::Timestamp(it) => Ok(it),
+        Cell::Integer(it) => Ok(Timestamp::from_micros(it)),
+    }
+    serde_json::Value: {
+        Cell::Json(it) | Cell::Text(it) => serde_json::from_str(it).map_err(|_| Mismatch),
+    }
+}
+
+impl<T> FromValue for Id<T> {
+    fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+        Uuid::from_value(cell).map(Self::from_uuid)
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+        match cell {
+            Cell::Null => Ok(None),
+            cell => T::from_value(cell).map(Some),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Calls of the capabilities other than SQL.
+
+use hostel_sdk::prelude::*;
+use hostel_sdk::{clock as host_clock, crypto, log as host_log};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The setting `limit`.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct Limit(#[schemars(range(min = 1, max = 100))] pub(crate) u32);
+
+/// How many lines to log, as `?lines=…`.
+#[derive(Deserialize)]
+pub(crate) struct Lines {
+    lines: u32,
+}
+
+pub(crate) fn log(Query(Lines { lines }): Query<Lines>) -> NoContent {
+    for line in 1..=lines {
+        host_log::info("a line of the probe", &[("line", &line), ("of", &lines)]);
+    }
+    NoContent
+}
+
+pub(crate) fn setting(
+    Path(name): Path<String>,
+    settings: Settings,
+) -> Result<Json<serde_json::Value>, Problem> {
+    Ok(Json(settings.get(&name).map_err(reveal)?))
+}
+
+/// A moment, as a number and as a text.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Moment {
+    micros: i64,
+    time: Timestamp,
+}
+
+pub(crate) fn clock() -> Json<Moment> {
+    let now = host_clock::now();
+    Json(Moment { micros: now.as_micros(), time: now })
+}
+
+pub(crate) fn random(Path(n): Path<u32>) -> Result<Bytes, Problem> {
+    let data = crypto::random_bytes(n).map_err(reveal)?;
+    Ok(Bytes { content_type: "application/octet-stream".into(), data })
+}
+
+/// Shows a capability's error whole: its kind is the code, its message the detail, and its subject
+/// the detail of a field `subject`. The status is what the SDK makes of that kind.
+pub(crate) fn reveal(error: Error) -> Problem {
+    let kind = match error.kind {
+        ErrorKind::Denied => "denied",
+        ErrorKind::NotFound => "not-found",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::Limit => "limit",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Other => "other",
+    };
+    let status = Problem::from(error.clone()).status();
+    let problem = Problem::new(status, kind, error.message);
+    match error.subject {
+        Some(subject) => problem.field("subject", subject),
+        None => problem,
+    }
+}

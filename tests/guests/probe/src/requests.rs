@@ -1,0 +1,110 @@
+//! What a guest sees of a request, and answers that are well formed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hostel_sdk::prelude::*;
+use hostel_sdk::{Request, tenancy};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Everything in a request but its body.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Echo {
+    path: String,
+    parameters: Vec<String>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    principal: Caller,
+    tenant: Home,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Caller {
+    kind: &'static str,
+    id: String,
+    impersonator: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Home {
+    id: String,
+    slug: String,
+    display_name: String,
+}
+
+impl FromRequest for Echo {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        let principal = request.principal();
+        let tenant = tenancy::current();
+        Ok(Self {
+            path: request.path().to_owned(),
+            parameters: request.parameters().to_vec(),
+            query: request.query().to_vec(),
+            headers: request.headers().to_vec(),
+            principal: Caller {
+                kind: kind(principal.kind),
+                id: principal.id.clone(),
+                impersonator: principal.impersonator.clone(),
+            },
+            tenant: Home { id: tenant.id, slug: tenant.slug, display_name: tenant.display_name },
+        })
+    }
+}
+
+fn kind(kind: PrincipalKind) -> &'static str {
+    match kind {
+        PrincipalKind::Anonymous => "anonymous",
+        PrincipalKind::Account => "account",
+        PrincipalKind::ApiKey => "api-key",
+        PrincipalKind::Module => "module",
+        PrincipalKind::Operator => "operator",
+    }
+}
+
+pub(crate) fn echo(echo: Echo) -> Json<Echo> {
+    Json(echo)
+}
+
+pub(crate) fn echo_body(body: Body) -> Result<Bytes, Problem> {
+    let content_type = body.content_type().unwrap_or("application/octet-stream").to_owned();
+    Ok(Bytes { content_type: content_type.into(), data: body.read_to_end()? })
+}
+
+/// How long a body was.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Length {
+    bytes: u64,
+    chunks: u64,
+}
+
+/// Counts a body as it arrives, without keeping it.
+pub(crate) fn length(mut body: Body) -> Result<Json<Length>, Problem> {
+    let mut length = Length { bytes: 0, chunks: 0 };
+    while let Some(chunk) = body.next_chunk()? {
+        length.bytes += chunk.len() as u64;
+        length.chunks += 1;
+    }
+    Ok(Json(length))
+}
+
+pub(crate) fn secret() -> &'static str {
+    "the secret"
+}
+
+pub(crate) fn problem() -> Result<NoContent, Problem> {
+    Err(Problem::conflict("probe-locked", "the probe is locked")
+        .field("/name", "this is taken")
+        .field("query/limit", "this is too much"))
+}
+
+/// How many requests this instance has counted.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Count {
+    count: u64,
+}
+
+/// Answers 1 each time, as long as each request gets an instance of its own.
+pub(crate) fn counter() -> Json<Count> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    Json(Count { count: COUNT.fetch_add(1, Ordering::Relaxed) + 1 })
+}
