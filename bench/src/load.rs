@@ -9,7 +9,6 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::subjects::Subject;
 use crate::works::Work;
 
 /// One answer in so many is read and checked whole; of the others, status and length.
@@ -27,7 +26,6 @@ pub(crate) struct Done {
 pub(crate) fn run(
     address: SocketAddr,
     work: Work,
-    subject: Subject,
     connections: usize,
     window: Duration,
 ) -> anyhow::Result<Done> {
@@ -39,9 +37,8 @@ pub(crate) fn run(
         let clients: Vec<_> = (0..connections)
             .map(|client| {
                 let first_turn = u32::try_from(client * 31).unwrap_or(0);
-                local.spawn_local(async move {
-                    client_loop(address, work, subject, first_turn, until).await
-                })
+                local
+                    .spawn_local(async move { client_loop(address, work, first_turn, until).await })
             })
             .collect();
         let mut latencies = Histogram::new(3)?;
@@ -60,7 +57,6 @@ pub(crate) fn run(
 async fn client_loop(
     address: SocketAddr,
     work: Work,
-    subject: Subject,
     mut turn: u32,
     until: Instant,
 ) -> anyhow::Result<Histogram<u64>> {
@@ -75,7 +71,7 @@ async fn client_loop(
             return Ok(latencies);
         }
         request.clear();
-        work.write_request(subject, turn, &mut request);
+        work.write_request(turn, &mut request);
         stream.write_all(&request).await?;
         let body = read_answer(&mut stream, &mut answer).await?;
         latencies.record(u64::try_from(begun.elapsed().as_nanos())?)?;

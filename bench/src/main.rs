@@ -114,10 +114,9 @@ fn one_window(
     window: Duration,
 ) -> anyhow::Result<Row> {
     let name = || format!("{} on {}", work.name(), server.subject.name());
-    load::run(server.address, work, server.subject, connections, WARM_UP).with_context(name)?;
+    load::run(server.address, work, connections, WARM_UP).with_context(name)?;
     let before = cpu::time_of(server.pid())?;
-    let done =
-        load::run(server.address, work, server.subject, connections, window).with_context(name)?;
+    let done = load::run(server.address, work, connections, window).with_context(name)?;
     let used = cpu::time_of(server.pid())?.saturating_sub(before);
     Ok(Row::new(&done, used))
 }

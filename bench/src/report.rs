@@ -134,7 +134,8 @@ impl Machine {
             .map_or_else(String::new, |(_, name)| name.trim().to_owned());
         Ok(Self {
             processor,
-            cores: std::thread::available_parallelism()?.get(),
+            // Not `available_parallelism`: this process is kept on one core.
+            cores: processors.lines().filter(|line| line.starts_with("processor")).count(),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         })
     }

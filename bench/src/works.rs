@@ -2,8 +2,6 @@
 
 use clap::ValueEnum;
 
-use crate::subjects::Subject;
-
 /// Rows in the table that `read-one` reads.
 pub(crate) const ROWS: u32 = 1_000;
 
@@ -27,17 +25,17 @@ impl Work {
     }
 
     /// Writes the next request of this work; `turn` varies what is asked for.
-    pub(crate) fn write_request(self, subject: Subject, turn: u32, request: &mut Vec<u8>) {
+    pub(crate) fn write_request(self, turn: u32, request: &mut Vec<u8>) {
         use std::io::Write as _;
 
-        let (prefix, key) = (subject.prefix(), 1 + turn % ROWS);
+        let key = 1 + turn % ROWS;
         // Writing to a vector cannot fail.
         let _ = match self {
             Self::SmallJson => {
-                write!(request, "GET {prefix}/hello/n{key} HTTP/1.1\r\nhost: bench\r\n\r\n")
+                write!(request, "GET /api/bench/hello/n{key} HTTP/1.1\r\nhost: bench\r\n\r\n")
             }
             Self::ReadOne => {
-                write!(request, "GET {prefix}/rows/{key} HTTP/1.1\r\nhost: bench\r\n\r\n")
+                write!(request, "GET /api/bench/rows/{key} HTTP/1.1\r\nhost: bench\r\n\r\n")
             }
         };
     }

@@ -49,8 +49,20 @@ pub struct Config {
 
 /// Where to listen: an IP address and a port.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct ListenAddress(pub SocketAddr);
+
+impl TryFrom<String> for ListenAddress {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse().map(Self).map_err(|_| {
+            Error::invalid(format!(
+                "found `{text}`, expected an IP address and a port, such as 127.0.0.1:8080"
+            ))
+        })
+    }
+}
 
 impl Default for ListenAddress {
     fn default() -> Self {

@@ -5,29 +5,45 @@
 //!
 //! A platform is a part of an axum program:
 //!
-//! ```no_run
+//! ```
+//! # struct Payments;
+//! # impl Payments { fn new() -> Self { Self } }
+//! # impl hostel::Capability for Payments {
+//! #     fn name(&self) -> &'static str { "payments" }
+//! #     fn package(&self) -> &'static str { "acme:payments" }
+//! #     fn link(
+//! #         &self,
+//! #         _: &mut hostel::wasmtime::component::Linker<hostel::CallState>,
+//! #     ) -> Result<(), hostel::wasmtime::Error> { Ok(()) }
+//! # }
 //! # async fn home() -> &'static str { "home" }
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let config = folder.path().join("platform.toml");
+//! # std::fs::write(&config, "[tenancy]\nbase_domain = 'example.org'")?;
+//! # let stop = async {};
 //! use axum::routing::get;
 //!
 //! let platform = hostel::Platform::builder()
-//!     .config_file("platform.toml")?
-//!     .module_file("notes.wasm")
+//!     .config_file(&config)?
+//! #   .data_dir(folder.path())
+//!     .capability(Payments::new()) // the program's own WIT interface, linked beside ours
 //!     .build()
 //!     .await?;
 //! let app = axum::Router::new().route("/", get(home)).merge(platform.router());
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! axum::serve(listener, app).await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! platform.serve_app(app, listener, stop).await?;
 //! # Ok(()) }
 //! ```
 //!
-//! or serves by itself, with limits on slow clients and a good end: [`Platform::serve`].
+//! Without routes of its own, a program calls [`Platform::serve`].
 //!
 //! # A capability of your own
 //!
 //! Modules reach the world only through capabilities. Beside ours, a program can offer its own: a
-//! WIT interface, its state, and a name by which it is granted. See [`Capability`] and the program
-//! in `examples/embed`.
+//! WIT interface, its state, and a name by which it is granted. See [`Capability`], and
+//! `examples/embed` for a whole program.
 //!
 //! # Where things are
 //!

@@ -217,12 +217,26 @@ impl Platform {
         http::router(Arc::clone(&self.app))
     }
 
-    /// Serves on `listener` until `stop` is ready, then lets running requests end.
+    /// Serves the platform alone on `listener` until `stop` is ready, then lets running requests end.
     ///
     /// # Errors
     /// When connections cannot be accepted.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
-        http::serve(Arc::clone(&self.app), self.router(), listener, stop).await
+        self.serve_app(http::with_fallback(self.router()), listener, stop).await
+    }
+
+    /// Serves a program's own router, with which [`router`](Self::router) was merged, with the same
+    /// limits on slow clients and the same good end.
+    ///
+    /// # Errors
+    /// When connections cannot be accepted.
+    pub async fn serve_app(
+        &self,
+        app: Router,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
+        http::serve(Arc::clone(&self.app), app, listener, stop).await
     }
 
     /// The configuration that it runs with.
@@ -238,6 +252,12 @@ impl Platform {
     /// The modules that tenants are served.
     pub fn registry(&self) -> &Registry {
         &self.app.registry
+    }
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Platform").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

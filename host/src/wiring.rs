@@ -141,7 +141,8 @@ impl Extensions {
         self.by_type.get(&TypeId::of::<C>())?.downcast_ref()
     }
 
-    /// Refuses names and packages that are ours or given twice.
+    /// Refuses names and packages that are ours or given twice, packages that no import can match,
+    /// and two capabilities of one type, which could not be told apart.
     pub(crate) fn check(&self) -> Result<()> {
         let mut seen = OURS
             .iter()
@@ -149,6 +150,11 @@ impl Extensions {
             .collect::<BTreeMap<_, _>>();
         for capability in &self.capabilities {
             let (name, package) = (capability.name(), capability.package());
+            if !package.contains(':') || package.contains(['@', '/']) {
+                return Err(Error::invalid(format!(
+                    "capability `{name}`: `{package}` is no package such as `acme:payments`, without version and interface"
+                )));
+            }
             if package.starts_with("hostel:")
                 || package.starts_with("wasi:")
                 || seen.values().any(|p| p == package)
@@ -160,6 +166,11 @@ impl Extensions {
             if seen.insert(name, package.to_owned()).is_some() {
                 return Err(Error::invalid(format!("there are two capabilities named `{name}`")));
             }
+        }
+        if self.by_type.len() < self.capabilities.len() {
+            return Err(Error::invalid(
+                "two capabilities are of one Rust type: give each a type of its own",
+            ));
         }
         Ok(())
     }

@@ -36,14 +36,6 @@ impl Subject {
             Self::HostelReused => "hostel-reused",
         }
     }
-
-    /// What stands before the path of every work.
-    pub(crate) fn prefix(self) -> &'static str {
-        match self {
-            Self::Native => "",
-            Self::HostelFresh | Self::HostelReused => "/api/bench",
-        }
-    }
 }
 
 /// A server that runs; it ends when this is dropped.
@@ -93,6 +85,7 @@ const READY: &str = "ready at ";
 
 /// Is a server until it is killed: one worker on one core, alike for all subjects.
 pub(crate) fn serve(subject: Subject, data: &Path) -> anyhow::Result<()> {
+    cpu::end_with_parent()?;
     cpu::pin(SERVER_CORE)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

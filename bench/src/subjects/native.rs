@@ -7,8 +7,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::net::TcpListener;
 
 use crate::works::ROWS;
@@ -19,8 +19,8 @@ const CONNECTIONS: u32 = 4;
 pub(super) async fn serve(data: &FilePath) -> anyhow::Result<()> {
     let pool = open(data).await?;
     let app = Router::new()
-        .route("/hello/{name}", get(hello))
-        .route("/rows/{id}", get(read))
+        .route("/api/bench/hello/{name}", get(hello))
+        .route("/api/bench/rows/{id}", get(read))
         .with_state(pool);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     super::tell_ready(listener.local_addr()?)?;
@@ -33,8 +33,14 @@ async fn open(data: &FilePath) -> anyhow::Result<SqlitePool> {
         .filename(data.join("native.db"))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        .synchronous(SqliteSynchronous::Normal)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        // A connection to a file does not break while it waits; Hostel's pool does not ask it, either.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
     sqlx::query(
         "CREATE TABLE rows (
             id INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, amount INTEGER NOT NULL,
@@ -88,8 +94,9 @@ async fn read(
             .await
             .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let (id, name, amount, micros) = row.ok_or(StatusCode::NOT_FOUND)?;
-    let created_at = Timestamp::from_microsecond(micros)
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?
-        .to_string();
+    let created_at =
+        Timestamp::from_microsecond(micros).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    // Always six digits, as Hostel's guest answers.
+    let created_at = format!("{created_at:.6}");
     Ok(Json(Entry { id, name, amount, created_at }))
 }

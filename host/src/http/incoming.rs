@@ -91,12 +91,12 @@ fn no_such_tenant() -> Error {
 }
 
 fn host(parts: &Parts) -> Option<&str> {
-    let name = parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
-    // A port follows the last colon, unless that is inside an IPv6 address.
-    Some(
-        name.rsplit_once(':')
-            .map_or(name, |(name, port)| if port.contains(']') { name } else { name }),
-    )
+    let host = parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
+    // A port follows the last colon, unless that colon is inside an IPv6 address.
+    Some(match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    })
 }
 
 fn subdomain<'h>(host: &'h str, base: &str) -> Option<&'h str> {

@@ -14,20 +14,20 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use super::{App, with_fallback};
+use super::App;
 use crate::error::Result;
 
 /// After an error such as too many open files, accepting at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is ready, then lets running requests end.
+/// Serves `router` until `stop` is ready, then lets running requests end.
 pub(crate) async fn serve(
     app: Arc<App>,
     router: Router,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let service = TowerToHyperService::new(with_fallback(router));
+    let service = TowerToHyperService::new(router);
     let server = Arc::new(connections(&app));
     let head_timeout = app.config.head_timeout_ms.as_millis();
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());

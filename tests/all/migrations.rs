@@ -1,0 +1,129 @@
+//! A module's tables: made once, never changed behind a tenant's back, whole or not at all.
+
+use futures_util::future::join_all;
+use hostel_tests::{TestPlatform, patched, probe};
+use insta::assert_snapshot;
+use serde_json::json;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+async fn unit(platform: &TestPlatform) -> SqliteConnection {
+    let path = platform.unit("acme").await;
+    SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+}
+
+/// The ledger's rows: module, migration, when.
+async fn ledger(platform: &TestPlatform) -> Vec<(String, String, i64)> {
+    sqlx::query("SELECT module, id, applied_at FROM hostel_migrations ORDER BY module, id")
+        .fetch_all(&mut unit(platform).await)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect()
+}
+
+async fn tables(platform: &TestPlatform) -> Vec<String> {
+    sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .fetch_all(&mut unit(platform).await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_migration_is_applied_once_and_recorded() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    assert!(!platform.unit("acme").await.exists(), "nothing is made before it is needed");
+    let first = join_all((0..10).map(|_| acme.query("SELECT name FROM things", json!([]))));
+    for answer in first.await {
+        assert_eq!(answer.ok(), json!([]));
+    }
+    let once = ledger(&platform).await;
+    let names: Vec<_> = once.iter().map(|(module, id, _)| (module.as_str(), id.as_str())).collect();
+    assert_eq!(names, [("probe", "0001_things")], "notes has not been called");
+    acme.get("/api/notes").await.ok();
+    assert_eq!(tables(&platform).await, ["hostel_migrations", "notes", "things"]);
+
+    let platform = platform.stop().await.start().await;
+    let acme = platform.client("acme");
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    assert_eq!(ledger(&platform).await.len(), 2);
+    assert!(ledger(&platform).await.contains(&once[0]), "not applied again");
+}
+
+#[tokio::test]
+async fn a_migration_that_changed_after_it_was_applied_is_refused() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let add = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), 'kept', 1)";
+    acme.execute(add, json!([])).await.ok();
+
+    let changed = patched(probe(), "CHECK (amount >= 0)", "CHECK (amount >= 7)");
+    let platform = platform.stop().await.probe_is(&changed).start().await;
+    let acme = platform.client("acme");
+    let refused = acme.query("SELECT name FROM things", json!([])).await;
+    assert_snapshot!("changed", refused.problem());
+    assert!(!refused.text().contains("0001_things"), "which one is for the log");
+    assert_eq!(acme.get("/api/notes").await.status(), 200, "other modules are served");
+    let fresh = platform.tenant("fresh").await;
+    fresh.query("SELECT name FROM things", json!([])).await.ok();
+
+    let platform = platform.stop().await.probe_is(&std::fs::read(probe()).unwrap()).start().await;
+    let rows = platform.client("acme").query("SELECT name FROM things", json!([])).await.ok();
+    assert_eq!(rows, json!([{ "name": "kept" }]), "restored, it goes on");
+}
+
+#[tokio::test]
+async fn a_ledger_that_disagrees_is_refused() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    sqlx::query("UPDATE hostel_migrations SET checksum = x'00'")
+        .execute(&mut unit(&platform).await)
+        .await
+        .unwrap();
+    let platform = platform.stop().await.start().await;
+    let answer = platform.client("acme").get("/api/probe/counter").await;
+    assert_eq!(answer.code(), "503 migration-failed");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing_and_is_tried_again() {
+    let broken = patched(
+        probe(),
+        "    data    json,\n    made_at timestamptz\n);",
+        "    data    json\n);CREATE TABEL x(y);",
+    );
+    let platform = TestPlatform::setup().probe_is(&broken).start().await;
+    let acme = platform.tenant("acme").await;
+    for _ in 0..2 {
+        let answer = acme.query("SELECT name FROM things", json!([])).await;
+        assert_eq!(answer.code(), "503 migration-failed");
+    }
+    assert_eq!(tables(&platform).await, ["hostel_migrations"]);
+    assert_eq!(ledger(&platform).await, []);
+    assert_eq!(acme.get("/api/notes").await.status(), 200, "other modules are served");
+
+    let platform = platform.stop().await.probe_is(&std::fs::read(probe()).unwrap()).start().await;
+    platform.client("acme").query("SELECT name, made_at FROM things", json!([])).await.ok();
+}
+
+#[tokio::test]
+async fn a_migration_reaches_no_further_than_its_unit() {
+    let original = "    done    boolean,\n    data    json,\n    made_at timestamptz\n);";
+    for script in [
+        ");ATTACH 'a.db' AS a;",
+        ");PRAGMA user_version=1;",
+        ");COMMIT;BEGIN;",
+        ");DELETE FROM hostel_migrations;",
+        ");VACUUM;",
+    ] {
+        let hostile = patched(probe(), original, &format!("    done boolean{script}"));
+        let platform = TestPlatform::setup().probe_is(&hostile).start().await;
+        let acme = platform.tenant("acme").await;
+        let answer = acme.query("SELECT name FROM things", json!([])).await;
+        assert_eq!(answer.code(), "503 migration-failed", "{script}");
+        assert_eq!(tables(&platform).await, ["hostel_migrations"], "{script}");
+    }
+}

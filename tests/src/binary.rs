@@ -1,0 +1,201 @@
+//! The real `hostel`, as a person or a service manager runs it: in a folder of its own, through its
+//! flags, variables, output, signals and exit code.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::artefacts::{self, PLATFORM_KEY};
+use crate::{Client, until};
+
+/// Beside the directory of this test's own program.
+fn hostel() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let path = program.parent().unwrap().join("../hostel");
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo build -p hostel-cli` first",
+        path.display()
+    );
+    path
+}
+
+/// An empty folder in which commands run.
+pub struct Folder(TempDir);
+
+/// What a command that ended left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One whose `data` holds compiled guests, for tests in which the first start is not the point.
+    pub async fn warm() -> Self {
+        let folder = Self::new();
+        std::fs::create_dir(folder.path("data")).unwrap();
+        artefacts::seed(&folder.path("data")).await;
+        folder
+    }
+
+    /// A file in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file in it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// A command in it, without any of this process' `HOSTEL_…` variables.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(hostel());
+        command.args(arguments).current_dir(self.0.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HOSTEL_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Starts `hostel serve` or `hostel dev` on a free port and waits until it listens.
+    pub fn start(&self, arguments: &[&str]) -> Hostel {
+        let mut command = self.command(arguments);
+        command.args(["--listen", "127.0.0.1:0"]).env("HOSTEL_PLATFORM_KEY", PLATFORM_KEY);
+        Hostel::start(command)
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Finished {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A `hostel` that serves. It is killed when this is dropped.
+pub struct Hostel {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    address: SocketAddr,
+}
+
+impl Hostel {
+    /// Starts a command that serves, and waits until it listens.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (output, kept) = (child.stdout.take().unwrap(), Arc::clone(&lines));
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let address = until("hostel listens", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("hostel ended ({status}): {:#?}", lines.lock().unwrap());
+            }
+            lines.lock().unwrap().iter().find_map(|line| address_in(line))
+        });
+        Self { child, lines, address }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client that names this tenant.
+    pub fn client(&self, tenant: &str) -> Client {
+        Client::of(self.address, Some(tenant))
+    }
+
+    /// A client that names no tenant.
+    pub fn nobody(&self) -> Client {
+        Client::of(self.address, None)
+    }
+
+    /// What it has printed so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that contains all of these.
+    pub fn line(&self, parts: &[&str]) -> String {
+        until(&format!("a line with {parts:?}"), || {
+            let lines = self.lines();
+            lines.into_iter().find(|line| parts.iter().all(|part| line.contains(part)))
+        })
+    }
+
+    /// Ends it without warning, as a power failure or the kernel would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Tells it to stop, as a service manager does.
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        until("hostel ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Hostel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in the line that says so, in text or JSON.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    if !line.contains("listening") {
+        return None;
+    }
+    let (_, after) = line.split_once("address")?;
+    let text = after.trim_start_matches(['"', ':', '=']);
+    text.split(['"', ' ', ',']).next()?.parse().ok()
+}

@@ -1,0 +1,34 @@
+//! The guests that the build script made.
+
+use std::path::Path;
+
+/// The example module, as the binary carries it.
+pub fn notes() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_NOTES"))
+}
+
+/// The guest that shows what a guest sees, and does what a hostile one does.
+pub fn probe() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_PROBE"))
+}
+
+/// A guest in which one text is replaced by another of at most the same length, filled up with
+/// spaces: another version of a script or a message, without another crate.
+///
+/// # Panics
+/// When the text is not in it exactly once, or the new one is longer.
+pub fn patched(guest: &Path, text: &str, by: &str) -> Vec<u8> {
+    assert!(by.len() <= text.len(), "{by:?} is longer than {text:?}");
+    let mut wasm = std::fs::read(guest).unwrap();
+    let places: Vec<usize> = wasm
+        .windows(text.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == text.as_bytes()).then_some(at))
+        .collect();
+    let &[at] = places.as_slice() else {
+        panic!("{text:?} is {} times in {}", places.len(), guest.display());
+    };
+    let filled = format!("{by:<width$}", width = text.len());
+    wasm[at..at + text.len()].copy_from_slice(filled.as_bytes());
+    wasm
+}

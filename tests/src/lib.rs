@@ -1,0 +1,39 @@
+//! The harness: a platform of one's own for every test, clients that are tenants, and the real
+//! `hostel` binary in a folder of its own.
+//!
+//! ```no_run
+//! # async fn run() {
+//! use hostel_tests::TestPlatform;
+//!
+//! let platform = TestPlatform::start().await;
+//! let acme = platform.tenant("acme").await;
+//! assert_eq!(acme.get("/api/probe/counter").await.status(), 200);
+//! # }
+//! ```
+//!
+//! A platform answers over real TCP on a port of its own, serves the real `notes` and the guests of
+//! `tests/guests`, and keeps its data in a folder that goes with it. `artefacts` spares each test
+//! the compilation of its guests.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a harness that cannot go on fails the test, and says where"
+)]
+
+mod answer;
+mod artefacts;
+mod binary;
+mod client;
+mod guests;
+mod half_sent;
+mod platform;
+mod wait;
+
+pub use self::answer::Answer;
+pub use self::artefacts::PLATFORM_KEY;
+pub use self::binary::{Finished, Folder, Hostel};
+pub use self::client::{Client, Outgoing};
+pub use self::guests::{notes, patched, probe};
+pub use self::half_sent::HalfSent;
+pub use self::platform::{Setup, TestPlatform};
+pub use self::wait::{DEADLINE, eventually, until};

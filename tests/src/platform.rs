@@ -1,0 +1,213 @@
+//! A platform in this process, with a data folder and a port of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use hostel::{NewTenant, Platform};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::artefacts::{self, PLATFORM_KEY};
+use crate::{Client, guests};
+
+/// What tests begin with: everybody may use notes; few slots, because each test has a pool of its
+/// own.
+const CONFIG: &str = "
+[platform]
+key = 'KEY'
+
+[runtime]
+pool_slots = 100
+calls_max = 60
+idle_instances_max = 20
+
+[limits]
+tenant_calls_max = 50
+
+[dev]
+anonymous_grants = ['notes:*']
+";
+
+/// Says what a test platform is made of.
+pub struct Setup {
+    config: toml::Table,
+    data: TempDir,
+    seeded: bool,
+    probe: PathBuf,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self {
+            config: CONFIG.replace("KEY", PLATFORM_KEY).parse().unwrap(),
+            data: tempfile::tempdir().unwrap(),
+            seeded: true,
+            probe: guests::probe().to_owned(),
+        }
+    }
+
+    /// Adds to the configuration, or replaces keys of it.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        merge(&mut self.config, text.parse().unwrap());
+        self
+    }
+
+    /// Serves this instead of the probe.
+    #[must_use]
+    pub fn probe_is(mut self, wasm: &[u8]) -> Self {
+        self.probe = self.data.path().join("probe.wasm");
+        std::fs::write(&self.probe, wasm).unwrap();
+        self
+    }
+
+    /// Begins without compiled guests.
+    #[must_use]
+    pub fn cold(mut self) -> Self {
+        self.seeded = false;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(self) -> TestPlatform {
+        self.try_start().await.unwrap()
+    }
+
+    /// Starts it, if it starts.
+    ///
+    /// # Errors
+    /// The platform's.
+    pub async fn try_start(self) -> hostel::Result<TestPlatform> {
+        if self.seeded {
+            artefacts::seed(self.data.path()).await;
+        }
+        let platform = Platform::builder()
+            .config_toml(&self.config.to_string())?
+            .data_dir(self.data.path())
+            .system_module("notes", std::fs::read(guests::notes()).unwrap())
+            .module_file(&self.probe)
+            .build()
+            .await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = platform.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "`TestPlatform` holds the handle and stops it"
+        )]
+        let serving = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            served.serve(listener, stop).await.unwrap();
+        });
+        Ok(TestPlatform { setup: self, platform, address, stop: Some(stop), serving })
+    }
+}
+
+/// The values of `over` win.
+fn merge(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => merge(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A platform that is being served. It stops when it is dropped.
+pub struct TestPlatform {
+    setup: Setup,
+    platform: Platform,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl TestPlatform {
+    /// One as most tests want it.
+    pub async fn start() -> Self {
+        Self::setup().start().await
+    }
+
+    /// One that differs.
+    pub fn setup() -> Setup {
+        Setup::new()
+    }
+
+    /// One whose configuration differs.
+    pub async fn configured(config: &str) -> Self {
+        Self::setup().config(config).start().await
+    }
+
+    /// Makes a tenant; the client speaks for it.
+    pub async fn tenant(&self, slug: &str) -> Client {
+        let new = NewTenant { slug: slug.parse().unwrap(), display_name: String::new() };
+        self.platform.tenants().create(new).await.unwrap();
+        self.client(slug)
+    }
+
+    /// A client that names this tenant, whether there is one or not.
+    pub fn client(&self, slug: &str) -> Client {
+        Client::of(self.address, Some(slug))
+    }
+
+    /// A client that names no tenant.
+    pub fn nobody(&self) -> Client {
+        Client::of(self.address, None)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The platform itself.
+    pub fn inner(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// A file in its data folder.
+    pub fn data(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.setup.data.path().join(path)
+    }
+
+    /// The file of a tenant's tables.
+    pub async fn unit(&self, slug: &str) -> PathBuf {
+        let tenant = self.platform.tenants().find(&slug.parse().unwrap()).await.unwrap().unwrap();
+        self.data("tenants").join(tenant.id.to_string()).join("tenant.db")
+    }
+
+    /// Sends bytes that no client library would, and reads until the host closes the connection.
+    pub async fn raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_ref()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Tells it to stop; running requests go on until they end.
+    pub fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Stops it, and gives what a new one on the same data is made of.
+    pub async fn stop(mut self) -> Setup {
+        self.begin_stop();
+        self.serving.await.unwrap();
+        self.setup.seeded = false;
+        self.setup
+    }
+}
