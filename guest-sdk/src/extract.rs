@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::Error;
+use crate::ErrorKind;
 use crate::bindings::hostel::http::types::{self, RequestBody};
 use crate::handler::Operation;
 use crate::problem::Problem;
@@ -127,10 +127,14 @@ impl Body {
     ///
     /// # Errors
     /// When the client stopped sending, or sent more than is allowed.
-    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Problem> {
         match &mut self.source {
             Source::Whole(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
-            Source::Streamed(body) => body.read(CHUNK_BYTES),
+            Source::Streamed(body) => body.read(CHUNK_BYTES).map_err(|error| match error.kind {
+                // Asking again later would not help, as other limits' status says.
+                ErrorKind::Limit => Problem::new(413, "body-too-large", error.message),
+                _ => error.into(),
+            }),
         }
     }
 
@@ -138,7 +142,7 @@ impl Body {
     ///
     /// # Errors
     /// As for [`next_chunk`](Self::next_chunk).
-    pub fn read_to_end(mut self) -> Result<Vec<u8>, Error> {
+    pub fn read_to_end(mut self) -> Result<Vec<u8>, Problem> {
         let mut all = self.next_chunk()?.unwrap_or_default();
         while let Some(chunk) = self.next_chunk()? {
             all.extend_from_slice(&chunk);

@@ -171,7 +171,14 @@ impl Config {
     /// Names the keys, what was found and what is allowed.
     pub fn check(&self) -> Result<()> {
         self.runtime.check()?;
-        self.limits.check(&self.runtime, &self.http)?;
+        self.limits.check(&self.runtime)?;
+        let (inline, memory) =
+            (self.http.body_inline_max_bytes.get(), self.limits.memory_max_bytes.get());
+        if inline > memory / 4 {
+            return Err(Error::invalid(format!(
+                "`http.body_inline_max_bytes` is {inline}: at most a quarter of `limits.memory_max_bytes`, which is {memory}"
+            )));
+        }
         if self.platform.key.is_some() && self.platform.key_file.is_some() {
             return Err(Error::invalid(
                 "`platform.key` and `platform.key_file` are both given: remove one",

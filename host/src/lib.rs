@@ -54,6 +54,7 @@ pub mod bindings;
 mod bounded;
 mod call;
 pub mod capabilities;
+mod clock;
 mod config;
 mod database;
 mod error;
@@ -69,8 +70,8 @@ pub use wasmtime;
 
 pub use self::bounded::Bounded;
 pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
-pub use self::capabilities::clock::Clock;
 pub use self::capabilities::tenancy::{NewTenant, Tenants};
+pub use self::clock::Clock;
 pub use self::config::{Config, Secret};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::key::PlatformKey;

@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::call::Trust;
-use crate::capabilities::clock::Clock;
 use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::Tenants;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::{self, Units};
 use crate::error::{Error, Result};
@@ -184,7 +184,8 @@ impl PlatformBuilder {
     pub async fn inspect(self, path: &Path) -> Result<Inspection> {
         let data = Data::open(&self.config.data.0)?;
         let (_, runtime) = open(&self.config, &data, self.clock, self.extensions).await?;
-        runtime.inspect(&read_module(path)?).await
+        let source = read_module(path)?;
+        runtime.inspect(&source).await.map_err(|error| source.name_in(error))
     }
 
     /// The list of tenants alone, for tools that change it while the platform runs or not.

@@ -14,6 +14,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::call::CallContext;
 use crate::capabilities::{clock, crypto, http, log, permissions, settings, sql, tenancy};
+use crate::clock::Clock;
 use crate::database::{PlatformDatabase, Units};
 use crate::error::{Error, Result};
 
@@ -32,7 +33,7 @@ pub(crate) struct Services {
     /// Limits on them.
     pub(crate) sql: sql::SqlConfig,
     /// The time of day.
-    pub(crate) clock: clock::Clock,
+    pub(crate) clock: Clock,
     /// What the embedder brought.
     pub(crate) extensions: Extensions,
 }

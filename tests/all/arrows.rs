@@ -30,7 +30,6 @@ const DEPTHS: &[(&str, u8)] = &[
 /// Uses that go up, each with its reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("platform.rs", "config", "the platform is built from the whole configuration"),
-    ("runtime/limits.rs", "http", "limits of a call and of bodies must fit each other"),
     ("bindings.rs", "error", "the contract's error is made from ours"),
     ("bindings.rs", "capabilities", "the contract's resources are the capabilities' own types"),
     ("bindings.rs", "wiring", "the contract's types are linked into a store"),

@@ -39,7 +39,7 @@ fn file(data: &Path, wasm: &[u8]) -> PathBuf {
 
 /// What `build` says when it refuses.
 async fn refusal(builder: PlatformBuilder) -> String {
-    builder.build().await.err().expect("it should have been refused").to_string()
+    builder.build().await.expect_err("it should have been refused").to_string()
 }
 
 /// Acme's program. It stops when it is dropped.
@@ -173,7 +173,7 @@ async fn a_description_calls_no_capability() {
     let data = tempfile::tempdir().unwrap();
     let eager = file(data.path(), &std::fs::read(env!("EAGER_MODULE")).unwrap());
     let builder = builder(data.path(), &["*"]).capability(Payments::new()).module_file(eager);
-    let error = builder.build().await.err().expect("it should have been refused");
+    let error = builder.build().await.expect_err("it should have been refused");
     assert!(error.message().contains("`describe` failed"), "{error}");
     assert!(error.message().contains("acme:payments/payments@0.1.0"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("every capability traps")));

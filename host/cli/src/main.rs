@@ -68,8 +68,11 @@ fn main() -> ExitCode {
 
 /// One line for the cause, one for what can be done about it.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
+    let told = error.to_string();
+    eprintln!("error: {told}");
+    // What only adds a file's name before a message holds that message already.
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    for cause in causes.filter(|cause| !told.contains(cause)) {
         eprintln!("  caused by: {cause}");
     }
     if let Some(hint) = error.downcast_ref::<hostel::Error>().and_then(hostel::Error::hint_text) {

@@ -20,13 +20,26 @@ use crate::runtime::{self, Access, Match, Method};
 
 /// Answers everything below `/api`.
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
+    frame(request, async |request, id| answer(&app, request, id).await).await
+}
+
+/// Answers paths that nothing serves.
+pub(super) async fn nothing_here(request: Request) -> Response {
+    frame(request, async |_, _| Err(Error::not_found("nothing is served at this path"))).await
+}
+
+/// What every request gets: an id, its trace, an answer whatever happens, a line in the log.
+async fn frame(
+    request: Request,
+    work: impl AsyncFnOnce(Request, &RequestId) -> Result<(Response, Duration)>,
+) -> Response {
     let started = Instant::now();
     let id = incoming::request_id(request.headers());
     let trace = incoming::trace_id(request.headers());
     let answering = async {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // A panic is a fault of ours, and costs this request alone.
-        let outcome = AssertUnwindSafe(answer(&app, request, &id)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(work(request, &id)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("the host made a mistake")));
         let (mut response, cpu) = outcome.unwrap_or_else(|error| {
             log_failure(&error);
@@ -39,13 +52,6 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
         response
     };
     logging::within(id.clone(), trace, answering).await
-}
-
-/// Answers paths that nothing serves.
-pub(super) async fn nothing_here(request: Request) -> Response {
-    let id = incoming::request_id(request.headers());
-    let error = Error::not_found("nothing is served at this path");
-    problem::of_error(&error, request.uri().path(), &id)
 }
 
 async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response, Duration)> {

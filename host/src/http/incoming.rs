@@ -135,9 +135,20 @@ pub(super) fn query(parts: &Parts) -> Vec<(String, String)> {
 /// The headers that modules may see. A value that is no UTF-8 is read as Latin-1, as it was meant
 /// when HTTP was young.
 pub(super) fn headers(app: &App, headers: &HeaderMap) -> Vec<(String, String)> {
+    // What `Connection` names concerns this connection alone, too.
+    let of_connection: Vec<&str> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(',').map(str::trim))
+        .collect();
+    let is_of_connection =
+        |name: &HeaderName| of_connection.iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
     headers
         .iter()
-        .filter(|(name, _)| !HIDDEN.contains(name) && **name != app.tenancy.header)
+        .filter(|(name, _)| {
+            !HIDDEN.contains(name) && **name != app.tenancy.header && !is_of_connection(name)
+        })
         .map(|(name, value)| {
             let value = match std::str::from_utf8(value.as_bytes()) {
                 Ok(text) => text.to_owned(),

@@ -2,11 +2,14 @@
 //! order.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::Either;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -31,7 +34,7 @@ pub(crate) async fn serve(
     let server = Arc::new(connections(&app));
     let head_timeout = app.config.head_timeout_ms.as_millis();
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -48,12 +51,27 @@ pub(crate) async fn serve(
         tasks.spawn(async move {
             // Answers are written in one piece: waiting to fill a packet only adds delay.
             let _ = stream.set_nodelay(true);
-            // hyper's own timeout begins with the first byte.
-            if !matches!(tokio::time::timeout(head_timeout, stream.readable()).await, Ok(Ok(()))) {
-                return;
-            }
-            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
+            let begun = Arc::new(Begun::default());
+            let noting = {
+                let begun = Arc::clone(&begun);
+                service_fn(move |request| {
+                    begun.note();
+                    service.call(request)
+                })
+            };
+            let connection = server.serve_connection(TokioIo::new(stream), noting).into_owned();
+            let connection = pin!(watcher.watch(connection));
+            // hyper's own timeout begins once it knows which version of HTTP is spoken.
+            let served = match futures_util::future::select(
+                connection,
+                pin!(begun.not_within(head_timeout)),
+            )
+            .await
+            {
+                Either::Left((served, _)) => served,
+                Either::Right(((), _)) => return,
+            };
+            if let Err(error) = served {
                 tracing::debug!(error, "a connection ended early");
             }
         });
@@ -69,6 +87,24 @@ pub(crate) async fn serve(
         tracing::warn!("stopped before all requests had ended");
     }
     Ok(())
+}
+
+/// Whether a connection has brought a request.
+#[derive(Default)]
+struct Begun(AtomicBool);
+
+impl Begun {
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Ready after `time` if there was no request; never if there was.
+    async fn not_within(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        if self.0.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
 }
 
 /// How every connection is served.

@@ -13,7 +13,6 @@ use super::RuntimeConfig;
 use crate::bounded::Bounded;
 use crate::call::Budget;
 use crate::error::{Error, Result};
-use crate::http::HttpConfig;
 
 /// `[limits]`: what one call may use.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,17 +55,11 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    pub(crate) fn check(&self, runtime: &RuntimeConfig, http: &HttpConfig) -> Result<()> {
+    pub(crate) fn check(&self, runtime: &RuntimeConfig) -> Result<()> {
         let (calls, tenant) = (runtime.calls_max.get(), self.tenant_calls_max.get());
         if tenant > calls {
             return Err(Error::invalid(format!(
                 "`limits.tenant_calls_max` is {tenant}: at most `runtime.calls_max`, which is {calls}"
-            )));
-        }
-        let (inline, memory) = (http.body_inline_max_bytes.get(), self.memory_max_bytes.get());
-        if inline > memory / 4 {
-            return Err(Error::invalid(format!(
-                "`http.body_inline_max_bytes` is {inline}: at most a quarter of `limits.memory_max_bytes`, which is {memory}"
             )));
         }
         Ok(())

@@ -31,7 +31,7 @@ pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
 pub use self::validate::{Inspection, RequestedImport};
 use crate::call::Trust;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::ModuleName;
 use crate::wiring::{self, Services};
 
@@ -95,6 +95,17 @@ pub struct ModuleSource {
     pub trust: Trust,
 }
 
+impl ModuleSource {
+    /// An error about this source, with its name before the message.
+    pub(crate) fn name_in(&self, error: Error) -> Error {
+        let named = Error::new(error.kind(), error.code(), format!("{}: {error}", self.origin));
+        match error.hint_text().map(ToOwned::to_owned) {
+            Some(hint) => named.because(error).hint(hint),
+            None => named.because(error),
+        }
+    }
+}
+
 /// Engine, linkers, artefacts: all that is needed to turn bytes into a module.
 pub struct Runtime {
     pub(crate) engine: engine::Engine,
@@ -120,7 +131,7 @@ impl Runtime {
         if let Some(unknown) = grants.operator.iter().find(|name| {
             *name != "*" && !wiring::capability_names(&services.extensions).contains(&name.as_str())
         }) {
-            return Err(crate::error::Error::invalid(format!(
+            return Err(Error::invalid(format!(
                 "`modules.grants.operator`: there is no capability `{unknown}`; there are {}",
                 wiring::capability_names(&services.extensions).join(", ")
             )));

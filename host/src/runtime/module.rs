@@ -51,14 +51,7 @@ impl Runtime {
         instances: &BTreeMap<ModuleName, Instances>,
         configured: &HashMap<String, HashMap<String, serde_json::Value>>,
     ) -> Result<ModuleVersion> {
-        let in_file = |error: Error| -> Error {
-            let named =
-                Error::new(error.kind(), error.code(), format!("{}: {error}", source.origin));
-            match error.hint_text().map(ToOwned::to_owned) {
-                Some(hint) => named.because(error).hint(hint),
-                None => named.because(error),
-            }
-        };
+        let in_file = |error| source.name_in(error);
         self.requested(source).map_err(in_file)?;
         let manifest = self.manifest_of(source).await.map_err(in_file)?;
         let name = manifest.name.as_str();

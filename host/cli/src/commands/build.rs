@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = &arguments.crate_folder;
     let built = ModuleBuild {
         manifest: folder.join("Cargo.toml"),
-        target_dir: folder.join("target/modules"),
+        target_dir: target_dir(folder)?,
         quiet: false,
     }
     .run()?;
@@ -35,6 +35,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     println!("{} ({} KiB)", display(module), std::fs::metadata(module)?.len().div_ceil(1024));
     Ok(())
+}
+
+/// Beside what the crate's workspace compiles for other targets, and shared with it.
+fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "cargo's own variables, as cargo reads them")]
+    let (set, cargo) = (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO"));
+    if let Some(set) = set {
+        return Ok(Path::new(&set).join("modules"));
+    }
+    let located = std::process::Command::new(cargo.unwrap_or_else(|| "cargo".into()))
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .current_dir(folder)
+        .output()
+        .context("cargo cannot be started: install Rust with rustup")?;
+    let manifest = PathBuf::from(String::from_utf8_lossy(&located.stdout).trim());
+    let root = manifest.parent().filter(|_| located.status.success()).unwrap_or(folder);
+    Ok(root.join("target/modules"))
 }
 
 /// Relative to where the command was called, where that is shorter.

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::call::{Tenant, TenantStatus};
-use crate::capabilities::clock::Clock;
+use crate::clock::Clock;
 use crate::database::PlatformDatabase;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{TenantId, TenantSlug};
