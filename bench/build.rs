@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new("..");
     let sources = ["bench/guest", "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
     match cargo_module::build_in_script(&root.join("bench/guest/Cargo.toml"), &sources) {
         Ok(wasm) => {

@@ -11,7 +11,7 @@ const GUESTS: &[(&str, &str)] =
     &[("HOSTEL_GUEST_NOTES", "modules/notes"), ("HOSTEL_GUEST_PROBE", "tests/guests/probe")];
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new("..");
     let shared = ["guest-sdk/src", "guest-sdk/Cargo.toml", "wit", "Cargo.lock"];
     for (variable, folder) in GUESTS {
         let mut sources: Vec<PathBuf> = shared.iter().map(|path| root.join(path)).collect();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const MODULES: &[(&str, &str)] = &[("SHOP_MODULE", "guest"), ("EAGER_MODULE", "tests/eager")];
 
 fn main() -> ExitCode {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = Path::new(".");
     let shared = ["wit", "../../guest-sdk/src", "../../guest-sdk/Cargo.toml", "../../wit"];
     for (variable, folder) in MODULES {
         let mut sources: Vec<PathBuf> = shared.iter().map(|path| here.join(path)).collect();

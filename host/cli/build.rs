@@ -20,7 +20,8 @@ fn main() -> ExitCode {
 }
 
 fn bundle() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // Not `env!`: a target directory that checkouts share would keep the path of another one.
+    let root = Path::new("../..").canonicalize()?;
     let sources = ["modules", "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
     let mut entries = String::new();
     for crate_dir in module_crates(&root.join("modules"))? {

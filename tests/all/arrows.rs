@@ -21,6 +21,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("call", 7),
     ("key", 7),
     ("logging", 6),
+    ("clock", 8),
     ("names", 8),
     ("bounded", 8),
     ("bindings", 8),

@@ -14,13 +14,19 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _, Sqlite};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _, SqlSafeStr as _, Sqlite,
+    Statement as _,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::SqlConfig;
 use super::guard::{Guard, Speaker, harden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
+
+/// Statements of which a connection remembers something; modules have tens of them.
+const STATEMENTS_KNOWN_MAX: usize = 500;
 
 /// What a column's declared type says beyond how SQLite stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +216,7 @@ impl Manager for Connector {
                 .because(error)
             })?;
         let guard = harden(&mut connection).await?;
-        Ok(GuestConnection { connection, guard, busy: false })
+        Ok(GuestConnection { connection, guard, busy: false, parameters: HashMap::new() })
     }
 
     async fn recycle(&self, connection: &mut GuestConnection, _: &Metrics) -> RecycleResult<Error> {
@@ -228,6 +234,8 @@ pub(crate) struct GuestConnection {
     /// Set while a statement runs or a transaction is open; a connection that is given back like
     /// this is closed.
     busy: bool,
+    /// How many parameters a statement has, for those that ran lately.
+    parameters: HashMap<String, usize>,
 }
 
 impl GuestConnection {
@@ -276,6 +284,31 @@ impl GuestConnection {
             self.busy = was_busy;
         }
         outcome.map(|()| changed)
+    }
+
+    /// How many parameters a guest's statement has. SQLite takes a missing one for null and never
+    /// looks at one too many; other databases refuse both.
+    ///
+    /// # Errors
+    /// SQLite's, when it cannot be prepared.
+    pub(crate) async fn parameters_of(&mut self, statement: &str) -> Result<usize, Failure> {
+        if let Some(known) = self.parameters.get(statement) {
+            return Ok(*known);
+        }
+        self.guard.speak(Speaker::Guest);
+        let text = AssertSqlSafe(statement.to_owned()).into_sql_str();
+        let prepared = self.connection.prepare(text).await.map_err(Failure::Database)?;
+        let count = match prepared.parameters() {
+            Some(sqlx::Either::Left(types)) => types.len(),
+            Some(sqlx::Either::Right(count)) => count,
+            None => 0,
+        };
+        drop(prepared);
+        if self.parameters.len() >= STATEMENTS_KNOWN_MAX {
+            self.parameters.clear();
+        }
+        self.parameters.insert(statement.to_owned(), count);
+        Ok(count)
     }
 
     /// Begins a transaction that writes. Until [`end`](Self::end), the connection counts as in use.

@@ -79,12 +79,24 @@ struct Statement {
 }
 
 impl Statement {
+    async fn check_parameters(&self, connection: &mut GuestConnection) -> Result<()> {
+        let wanted = connection.parameters_of(&self.text).await.map_err(explain)?;
+        let given = self.parameters.len();
+        if wanted == given {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the statement has {wanted} parameters, and {given} were given"
+        )))
+    }
+
     async fn rows(
         self,
         connection: &mut GuestConnection,
         unit: &Unit,
         config: &SqlConfig,
     ) -> Result<Vec<u8>> {
+        self.check_parameters(connection).await?;
         let mut buffer = RowBuffer::new(unit, config);
         let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
         connection
@@ -95,6 +107,7 @@ impl Statement {
     }
 
     async fn changes(self, connection: &mut GuestConnection) -> Result<u64> {
+        self.check_parameters(connection).await?;
         let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
         connection.run(Speaker::Guest, self.time, query, |_| Ok(())).await.map_err(explain)
     }
