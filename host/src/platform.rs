@@ -223,7 +223,7 @@ impl Platform {
     /// # Errors
     /// When connections cannot be accepted.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
-        self.serve_app(http::with_fallback(self.router()), listener, stop).await
+        http::serve_platform(Arc::clone(&self.app), listener, stop).await
     }
 
     /// Serves a program's own router, with which [`router`](Self::router) was merged, with the same
@@ -237,7 +237,7 @@ impl Platform {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
-        http::serve(Arc::clone(&self.app), app, listener, stop).await
+        http::serve_router(Arc::clone(&self.app), app, listener, stop).await
     }
 
     /// The configuration that it runs with.
@@ -408,7 +408,7 @@ async fn watch_tenants(
                 Ok((changed, newest)) => {
                     revision = newest;
                     for slug in &changed {
-                        registry.forget(slug).await;
+                        registry.forget(slug);
                     }
                 }
                 Err(error) => {

@@ -63,14 +63,14 @@ pub(crate) type Lease = Object<Connector>;
 pub(crate) struct Units {
     folder: PathBuf,
     config: SqlConfig,
-    open: moka::future::Cache<TenantId, Arc<Unit>>,
+    units: moka::future::Cache<TenantId, Arc<Unit>>,
 }
 
 impl Units {
     /// Units below `folder`, one folder per tenant.
     pub(crate) fn new(folder: PathBuf, config: SqlConfig) -> Self {
-        let open = moka::future::Cache::new(config.units_open_max.get());
-        Self { folder, config, open }
+        let units = moka::future::Cache::new(config.units_open_max.get());
+        Self { folder, config, units }
     }
 
     /// The unit of a tenant's system and operator modules.
@@ -78,15 +78,19 @@ impl Units {
     /// # Errors
     /// When it cannot be opened.
     pub(crate) async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<Unit>> {
-        if let Some(unit) = self.open.get(&tenant).await {
+        if let Some(unit) = self.units.get(&tenant).await {
             return Ok(unit);
         }
+        Box::pin(self.open(tenant)).await
+    }
+
+    async fn open(&self, tenant: TenantId) -> Result<Arc<Unit>> {
         let opening = async {
             let folder = self.folder.join(tenant.to_string());
             tokio::fs::create_dir_all(&folder).await?;
             Unit::open(&folder.join("tenant.db"), &self.config).await
         };
-        self.open.try_get_with(tenant, opening).await.map_err(|shared| {
+        self.units.try_get_with(tenant, opening).await.map_err(|shared| {
             Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
                 .because(shared)
         })

@@ -36,7 +36,10 @@ async fn frame(
     let started = Instant::now();
     let id = incoming::request_id(request.headers());
     let trace = incoming::trace_id(request.headers());
-    let answering = async {
+    let answers_as = id.clone();
+    // Boxed before anybody moves it: it is large.
+    let answering = Box::pin(async move {
+        let id = answers_as;
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // A panic is a fault of ours, and costs this request alone.
         let outcome = AssertUnwindSafe(work(request, &id)).catch_unwind().await;
@@ -50,8 +53,8 @@ async fn frame(
         }
         log_access(&method, &uri, &response, started.elapsed(), cpu);
         response
-    };
-    logging::within(id.clone(), trace, answering).await
+    });
+    logging::within(id, trace, answering).await
 }
 
 async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response, Duration)> {

@@ -165,6 +165,10 @@ pub(super) async fn body(app: &App, route: &Route, body: axum::body::Body) -> Re
     if body.is_end_stream() {
         return Ok(Body::None);
     }
+    Box::pin(read_body(app, limit, body)).await
+}
+
+async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));

@@ -15,7 +15,7 @@ use axum::Router;
 use axum::routing::{any, get};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::server::serve;
+pub(crate) use self::server::{serve_platform, serve_router};
 use crate::bounded::Bounded;
 use crate::capabilities::tenancy::TenancyConfig;
 use crate::runtime::Registry;
@@ -74,7 +74,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The answer for paths that nothing serves, for a program that serves nothing else.
-pub(crate) fn with_fallback(router: Router) -> Router {
-    router.fallback(chain::nothing_here)
+/// The router of a program that serves nothing else: it answers every path.
+fn alone(app: Arc<App>) -> Router {
+    router(app).fallback(chain::nothing_here)
 }

@@ -1,15 +1,23 @@
 //! Accepts connections, with limits on how slowly and how much a client may send, and ends in good
 //! order.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use hyper::service::{Service as _, service_fn};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,20 +25,50 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use super::App;
+use super::{App, chain};
 use crate::error::Result;
 
 /// After an error such as too many open files, accepting at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stop` is ready, then lets running requests end.
-pub(crate) async fn serve(
+/// Serves a router until `stop` is ready, then lets running requests end.
+pub(crate) async fn serve_router(
     app: Arc<App>,
     router: Router,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let service = TowerToHyperService::new(router);
+    serve(app, TowerToHyperService::new(router), listener, stop).await
+}
+
+/// Serves the platform's own routes and nothing else, as [`serve_router`] does. Calls of modules go
+/// past the router: its search, its clone and its boxes cost 3 us of each.
+pub(crate) async fn serve_platform(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let others = TowerToHyperService::new(super::alone(Arc::clone(&app)));
+    let calls = Arc::clone(&app);
+    let service = service_fn(move |request: Request<Incoming>| {
+        if !request.uri().path().starts_with("/api/") {
+            return Either::Left(others.call(request));
+        }
+        Either::Right(chain::api(State(Arc::clone(&calls)), request.map(Body::new)).map(Ok))
+    });
+    serve(app, Arc::new(service), listener, stop).await
+}
+
+async fn serve<S>(
+    app: Arc<App>,
+    service: S,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let server = Arc::new(connections(&app));
     let head_timeout = app.config.head_timeout_ms.as_millis();
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
@@ -100,10 +138,13 @@ impl Begun {
 
     /// Ready after `time` if there was no request; never if there was.
     async fn not_within(&self, time: Duration) {
-        tokio::time::sleep(time).await;
-        if self.0.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
+        let mut silence = pin!(tokio::time::sleep(time));
+        std::future::poll_fn(|context| match self.0.load(Ordering::Relaxed) {
+            // A connection is polled many times: the timer is not, once it has done its work.
+            true => Poll::Pending,
+            false => silence.as_mut().poll(context),
+        })
+        .await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a line looks.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -27,7 +27,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let (now, metadata) = (jiff::Timestamp::now(), event.metadata());
-        let mut line = Line { writer: &mut writer, json: self.json, result: Ok(()) };
+        let mut line =
+            Line { writer: &mut writer, json: self.json, formatted: String::new(), result: Ok(()) };
         if self.json {
             write!(
                 line.writer,
@@ -63,6 +64,8 @@ where
 struct Line<'a, 'w> {
     writer: &'a mut Writer<'w>,
     json: bool,
+    /// Where a value is formatted before it is looked at.
+    formatted: String,
     result: fmt::Result,
 }
 
@@ -107,7 +110,11 @@ impl Line<'_, '_> {
 impl Visit for Line<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if !self.is_done(field) {
-            self.text(field.name(), &format!("{value:?}"));
+            let mut formatted = std::mem::take(&mut self.formatted);
+            formatted.clear();
+            self.result = self.result.and(write!(formatted, "{value:?}"));
+            self.text(field.name(), &formatted);
+            self.formatted = formatted;
         }
     }
 
@@ -143,9 +150,12 @@ impl Visit for Message<'_, '_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             // Control characters of a client or a guest must not start a line of their own.
-            let text = format!("{value:?}");
-            let clean = text.replace(char::is_control, " ");
-            self.0.result = self.0.result.and(self.0.writer.write_str(&clean));
+            let text = &mut self.0.formatted;
+            self.0.result = self.0.result.and(write!(text, "{value:?}"));
+            if text.contains(char::is_control) {
+                *text = text.replace(char::is_control, " ");
+            }
+            self.0.result = self.0.result.and(self.0.writer.write_str(text));
         }
     }
 }
@@ -155,7 +165,10 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self.0).map_err(|_| fmt::Error)?)
+        if self.0.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+            return f.write_str(&serde_json::to_string(self.0).map_err(|_| fmt::Error)?);
+        }
+        write!(f, "\"{}\"", self.0)
     }
 }
 

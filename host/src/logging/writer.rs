@@ -24,7 +24,6 @@ struct Shared {
 }
 
 /// Puts lines into the queue.
-#[derive(Clone)]
 pub(super) struct Lines {
     shared: Arc<Shared>,
     thread: Thread,
@@ -81,14 +80,14 @@ fn write_lines(shared: &Shared) {
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
+    type Writer = &'a Self;
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+    fn make_writer(&'a self) -> &'a Self {
+        self
     }
 }
 
-impl Write for Lines {
+impl Write for &Lines {
     /// Takes a whole line: the formatter writes each in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.shared.lines.push(line.into()).is_err() {

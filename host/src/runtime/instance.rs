@@ -8,10 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::limits::{CpuUsedUp, Metered, cpu_time};
-use super::module::{Instance, InstanceStore};
+use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
 use super::{Instances, Route, Runtime};
-use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
 use crate::call::{Budget, CallContext, Principal};
@@ -24,7 +23,7 @@ use crate::wiring::CallState;
 pub(super) struct Resident {
     store: InstanceStore,
     /// None until the first call instantiates it.
-    instance: Option<Instance>,
+    handle: Option<Handle>,
     calls: u64,
     /// Held while it waits.
     idle: Option<OwnedSemaphorePermit>,
@@ -126,7 +125,7 @@ impl Runtime {
         }
         let until = deadline.min(Instant::now() + self.limits.queue_timeout_ms.as_millis());
         let waiting = Arc::clone(semaphore).acquire_owned();
-        match tokio::time::timeout_at(until.into(), waiting).await {
+        match Box::pin(tokio::time::timeout_at(until.into(), waiting)).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -150,7 +149,7 @@ impl Runtime {
             Arc::clone(&module.version.settings),
             self.limits.handles_max.as_usize(),
         ));
-        Resident { store, instance: None, calls: 0, idle: None }
+        Resident { store, handle: None, calls: 0, idle: None }
     }
 
     /// A store with the limits of one call.
@@ -190,17 +189,18 @@ impl Runtime {
 /// Instantiates where that is still to be done, and calls `handle`. All of it is the guest's time.
 async fn run(
     resident: &mut Resident,
-    code: &ModulePre<CallState>,
+    code: &Code,
     request: Request,
 ) -> wasmtime::Result<Result<Response, Problem>> {
-    let Resident { store, instance, calls, .. } = resident;
+    let Resident { store, handle, calls, .. } = resident;
     *calls += 1;
-    let instance = match instance {
-        Some(instance) => instance,
-        None => instance.insert(code.instantiate_async(&mut *store).await?),
+    let handle = match handle {
+        Some(handle) => *handle,
+        None => *handle.insert(code.instantiate(store).await?),
     };
     let request = lower(store, request)?;
-    instance.hostel_module_guest().call_handle(store, &request).await
+    let (answer,) = handle.call_async(store, (request,)).await?;
+    Ok(answer)
 }
 
 /// Runs what a guest does outside of a call, within a time.

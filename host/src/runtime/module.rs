@@ -9,12 +9,14 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 use wasmtime::Store;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, TypedFunc};
 
 use super::routes::RouteTable;
 use super::validate::{self, Inspection, RequestedImport};
 use super::{Instances, Manifest, ModuleSource, Runtime};
-use crate::bindings::{Module, ModulePre};
+use crate::bindings::ModulePre;
+use crate::bindings::exports::hostel::module::guest::{Problem, Response};
+use crate::bindings::hostel::http::types as wit;
 use crate::call::{CallContext, ModuleIdentity, Principal, Tenant, TenantStatus};
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +25,8 @@ use crate::wiring::CallState;
 
 /// The contract that stored manifests were made by; another one means describing again.
 const CONTRACT: &str = "hostel:module@0.1.0";
+/// What a module exports.
+const GUEST: &str = "hostel:module/guest@0.1.0";
 /// How long a module may take to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,7 +40,7 @@ pub struct ModuleVersion {
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
     wasm: bytes::Bytes,
-    code: OnceCell<ModulePre<CallState>>,
+    code: OnceCell<Code>,
 }
 
 impl Runtime {
@@ -188,25 +192,51 @@ impl Runtime {
 
 impl ModuleVersion {
     /// The code, mapped and linked at the first call.
-    pub(super) async fn code(&self, runtime: &Runtime) -> Result<&ModulePre<CallState>> {
-        self.code
-            .get_or_try_init(|| async {
-                let component = runtime.artefacts.load(&self.wasm).await?;
-                let linker = runtime.engine.linker(self.identity.trust);
-                linker.instantiate_pre(&component).and_then(ModulePre::new).map_err(|error| {
-                    Error::new(
-                        ErrorKind::Unavailable,
-                        "module-unavailable",
-                        "the module cannot be loaded",
-                    )
-                    .because(error.into_boxed_dyn_error())
-                })
+    pub(super) async fn code(&self, runtime: &Runtime) -> Result<&Code> {
+        if let Some(code) = self.code.get() {
+            return Ok(code);
+        }
+        let load = async || {
+            let component = runtime.artefacts.load(&self.wasm).await?;
+            let linker = runtime.engine.linker(self.identity.trust);
+            Code::new(linker, &component).map_err(|error| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "module-unavailable",
+                    "the module cannot be loaded",
+                )
+                .because(error.into_boxed_dyn_error())
             })
-            .await
+        };
+        Box::pin(self.code.get_or_try_init(load)).await
     }
 }
 
-/// What instantiation gives.
-pub(super) type Instance = Module;
+/// A module's code, linked, and where its `handle` is.
+pub(super) struct Code {
+    pre: InstancePre<CallState>,
+    handle: ComponentExportIndex,
+}
+
+/// A module's `handle`, in an instance.
+pub(super) type Handle = TypedFunc<(wit::Request,), (Result<Response, Problem>,)>;
+
+impl Code {
+    fn new(linker: &Linker<CallState>, component: &Component) -> wasmtime::Result<Self> {
+        let pre = linker.instantiate_pre(component)?;
+        let handle = component
+            .get_export_index(None, GUEST)
+            .and_then(|guest| component.get_export_index(Some(&guest), "handle"))
+            .ok_or_else(|| wasmtime::format_err!("it exports no `{GUEST}` with a `handle`"))?;
+        Ok(Self { pre, handle })
+    }
+
+    /// A new instance. What is generated would look up and check `describe` each time, too.
+    pub(super) async fn instantiate(&self, store: &mut InstanceStore) -> wasmtime::Result<Handle> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        instance.get_typed_func(store, self.handle)
+    }
+}
+
 /// Where an instance lives.
 pub(super) type InstanceStore = Store<CallState>;

@@ -24,7 +24,7 @@ const IDLE_PER_MODULE_MAX: usize = 16;
 pub struct Registry {
     runtime: Arc<Runtime>,
     modules: ArcSwap<Vec<Arc<ModuleVersion>>>,
-    tenants: moka::future::Cache<TenantSlug, Arc<TenantState>>,
+    tenants: moka::sync::Cache<TenantSlug, Arc<TenantState>>,
 }
 
 /// A tenant at hand.
@@ -50,7 +50,7 @@ impl Registry {
         Ok(Self {
             runtime,
             modules: ArcSwap::from_pointee(modules),
-            tenants: moka::future::Cache::new(TENANTS_MAX),
+            tenants: moka::sync::Cache::new(TENANTS_MAX),
         })
     }
 
@@ -69,21 +69,25 @@ impl Registry {
     /// # Errors
     /// `not-found`, or `unavailable` when the platform's database does not answer.
     pub async fn tenant(&self, slug: &str) -> Result<Arc<TenantState>> {
-        if let Some(state) = self.tenants.get(slug).await {
-            return Ok(state);
+        match self.tenants.get(slug) {
+            Some(state) => Ok(state),
+            // Boxed, like all that is rare: a request's future is moved, and pays for its size.
+            None => Box::pin(self.look_up(slug)).await,
         }
+    }
+
+    async fn look_up(&self, slug: &str) -> Result<Arc<TenantState>> {
         let unknown =
             || Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant");
         let slug: TenantSlug = slug.parse().map_err(|_| unknown())?;
         // Unknown slugs are not remembered: a tenant that is made now is served now.
         let found = self.runtime.services.tenants.find(&slug).await?.ok_or_else(unknown)?;
-        let state = self.tenants.get_with(slug, async { Arc::new(self.state_of(found)) });
-        Ok(state.await)
+        Ok(self.tenants.get_with(slug, || Arc::new(self.state_of(found))))
     }
 
     /// Forgets what is known of a tenant, after it changed.
-    pub(crate) async fn forget(&self, slug: &TenantSlug) {
-        self.tenants.invalidate(slug).await;
+    pub(crate) fn forget(&self, slug: &TenantSlug) {
+        self.tenants.invalidate(slug);
     }
 
     fn state_of(&self, tenant: Tenant) -> TenantState {
@@ -119,6 +123,9 @@ impl TenantModule {
         tenant: &Tenant,
         deadline: Instant,
     ) -> Result<()> {
+        if self.ready.initialized() {
+            return Ok(());
+        }
         let prepare = async || {
             if self.version.manifest.migrations.is_empty() {
                 return Ok(());
@@ -126,6 +133,6 @@ impl TenantModule {
             let unit = runtime.services.units.of_tenant(tenant.id).await?;
             migrations::migrate(&self.version, &unit, deadline).await
         };
-        self.ready.get_or_try_init(prepare).await.map(|_| ())
+        Box::pin(self.ready.get_or_try_init(prepare)).await.map(|_| ())
     }
 }
