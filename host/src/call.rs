@@ -4,10 +4,14 @@
 //! comes from a guest.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{LimitsConfig, TighterLimits};
+use crate::metering::Meter;
 use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
 
 /// One customer of the platform. Its data, modules and limits are its own.
@@ -21,6 +25,10 @@ pub struct Tenant {
     pub display_name: String,
     /// Whether it is served.
     pub status: TenantStatus,
+    /// The plan that it is on, if any: a name in `[plans]`.
+    pub plan: Option<String>,
+    /// Limits of its own.
+    pub limits: TighterLimits,
 }
 
 /// Whether a tenant is served.
@@ -79,6 +87,51 @@ pub struct Budget {
     /// Handles of ours that the guest holds. Whatever is open at the end of a call ends with its
     /// instance.
     pub handles_open: u32,
+    /// Host functions that the guest called. They are compared with their limit whenever the
+    /// guest is looked at.
+    pub host_calls: AtomicU64,
+    /// What host calls may still take over and give back.
+    pub hostcall_bytes_left: u64,
+}
+
+impl Budget {
+    /// All that one call may use.
+    pub(crate) fn new(limits: &LimitsConfig) -> Self {
+        Self {
+            memory_used_bytes: 0,
+            memory_max_bytes: limits.memory_max_bytes.as_usize(),
+            memory_refused: false,
+            log_lines_left: limits.log_lines_max.as_u32(),
+            log_lines_lost: 0,
+            handles_open: 0,
+            host_calls: AtomicU64::new(0),
+            hostcall_bytes_left: limits.hostcalls_total_max_bytes.get(),
+        }
+    }
+
+    /// Counts a call of a host function. Calls of one instance follow each other: what is counted
+    /// needs no lock, only a cell that may be shared.
+    pub(crate) fn count_host_call(&self) {
+        self.host_calls.store(self.host_calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Pays for `bytes` that cross between guest and host.
+    ///
+    /// # Errors
+    /// `limit` when they are more than is left.
+    pub fn pay_for_bytes(&mut self, bytes: usize) -> Result<()> {
+        match self.hostcall_bytes_left.checked_sub(bytes as u64) {
+            Some(left) => {
+                self.hostcall_bytes_left = left;
+                Ok(())
+            }
+            None => Err(Error::new(
+                ErrorKind::Limit,
+                "hostcall-bytes",
+                "the call has exchanged as many bytes with the host as it may",
+            )),
+        }
+    }
 }
 
 /// The context of one call.
@@ -94,6 +147,9 @@ pub struct CallContext {
     pub request_id: RequestId,
     /// Until when. Host calls end by then too, since wasm interrupts do not bound them.
     pub deadline: Instant,
-    /// Within which limits.
+    /// What it has used of what it may use.
     pub budget: Budget,
+    /// Within which limits.
+    pub limits: Arc<LimitsConfig>,
+    pub(crate) meter: Arc<Meter>,
 }

@@ -14,8 +14,10 @@ use crate::capabilities::tenancy::TenancyConfig;
 use crate::database::SqlConfig;
 use crate::error::{Error, Result};
 use crate::http::HttpConfig;
+use crate::limits::{LimitsConfig, Plans};
 use crate::logging::LogConfig;
-use crate::runtime::{LimitsConfig, ModulesConfig, RuntimeConfig};
+use crate::metering::MetricsConfig;
+use crate::runtime::{ModulesConfig, RuntimeConfig};
 
 /// The whole configuration. Every key has a default, so that no file is needed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -35,12 +37,16 @@ pub struct Config {
     pub log: LogConfig,
     /// Engine and instances.
     pub runtime: RuntimeConfig,
-    /// What one call may use.
+    /// What one call may use, and one tenant.
     pub limits: LimitsConfig,
+    /// What tenants may use, by plan.
+    pub plans: Plans,
     /// Modules and what they are granted.
     pub modules: ModulesConfig,
     /// SQL for modules.
     pub sql: SqlConfig,
+    /// What `/metrics` shows.
+    pub metrics: MetricsConfig,
     /// Values for modules' settings: `[settings.<module>]`.
     pub settings: BTreeMap<String, BTreeMap<String, toml::Value>>,
     /// What is only fit for development.
@@ -171,7 +177,12 @@ impl Config {
     /// Names the keys, what was found and what is allowed.
     pub fn check(&self) -> Result<()> {
         self.runtime.check()?;
-        self.limits.check(&self.runtime)?;
+        let (calls, tenant) = (self.runtime.calls_max.get(), self.limits.tenant_calls_max.get());
+        if tenant > calls {
+            return Err(Error::invalid(format!(
+                "`limits.tenant_calls_max` is {tenant}: at most `runtime.calls_max`, which is {calls}"
+            )));
+        }
         let (inline, memory) =
             (self.http.body_inline_max_bytes.get(), self.limits.memory_max_bytes.get());
         if inline > memory / 4 {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,6 +54,7 @@ struct Inner {
     message: Cow<'static, str>,
     subject: Option<String>,
     hint: Option<Cow<'static, str>>,
+    retry_after: Option<Duration>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -67,6 +69,7 @@ impl Error {
                 message: message.into(),
                 subject: None,
                 hint: None,
+                retry_after: None,
                 cause: None,
             }),
         }
@@ -106,6 +109,18 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.inner.hint = Some(hint.into());
         self
+    }
+
+    /// Says after which time it may work, where that is known.
+    #[must_use]
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.inner.retry_after = Some(time);
+        self
+    }
+
+    /// After how many seconds it may work, where that is known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.inner.retry_after.map(|time| time.as_secs().max(1))
     }
 
     /// What kind of thing went wrong.

@@ -77,6 +77,7 @@ impl Level {
 }
 
 /// What is said of the request in each of its lines.
+#[derive(Clone)]
 pub(crate) struct LogContext {
     pub(crate) request_id: RequestId,
     pub(crate) trace_id: Option<Box<str>>,
@@ -98,6 +99,17 @@ pub(crate) fn within<F: Future>(
         LogContext { request_id, trace_id, tenant: OnceCell::new(), module: OnceCell::new() },
         work,
     )
+}
+
+/// Lets `work` go on in another task as part of the same request.
+pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let context = CONTEXT.try_with(LogContext::clone).ok();
+    async move {
+        match context {
+            Some(context) => CONTEXT.scope(context, work).await,
+            None => work.await,
+        }
+    }
 }
 
 /// From here on, the request's lines bear its tenant.

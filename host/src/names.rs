@@ -89,7 +89,7 @@ label! {
 }
 
 /// A tenant's id: a UUID (version 7) that never changes and names its files and schemas.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TenantId(uuid::Uuid);
 

@@ -20,6 +20,7 @@ use crate::database::{self, Units};
 use crate::error::{Error, Result};
 use crate::http::{self, App};
 use crate::key::PlatformKey;
+use crate::metering::Meters;
 use crate::runtime::{Inspection, ModuleSource, Registry, Runtime};
 use crate::wiring::{Capability, Extensions, Services};
 
@@ -161,6 +162,7 @@ impl PlatformBuilder {
                 "`modules.instances.{unknown}`: there is no module `{unknown}`"
             )));
         }
+        services.tenants.check_plans().await?;
         if let Some(slug) = &config.tenancy.default_tenant {
             services.tenants.ensure(slug).await?;
         }
@@ -195,7 +197,7 @@ impl PlatformBuilder {
     pub async fn tenants(self) -> Result<Tenants> {
         let data = Data::open(&self.config.data.0)?;
         let database = database::open_platform(&data.platform_database()).await?;
-        Ok(Tenants::new(database, self.clock))
+        Ok(Tenants::new(database, self.clock, &self.config.plans))
     }
 }
 
@@ -308,17 +310,18 @@ async fn open(
     };
     let database = database::open_platform(&data.platform_database()).await?;
     let services = Arc::new(Services {
-        tenants: Tenants::new(database.clone(), clock.clone()),
+        tenants: Tenants::new(database.clone(), clock.clone(), &config.plans),
         database,
         permissions: Permissions::new(config.dev.anonymous_grants.clone()),
         units: Units::new(data.tenants(), config.sql.clone()),
-        sql: config.sql.clone(),
+        meters: Meters::new(config.metrics.clone()),
         clock,
         extensions,
     });
     let runtime = Runtime::new(
         &config.runtime,
         &config.limits,
+        &config.plans,
         &config.modules.grants,
         data.artefacts(),
         key.derive("artefacts"),

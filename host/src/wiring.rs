@@ -17,6 +17,7 @@ use crate::capabilities::{clock, crypto, http, log, permissions, settings, sql, 
 use crate::clock::Clock;
 use crate::database::{PlatformDatabase, Units};
 use crate::error::{Error, Result};
+use crate::metering::Meters;
 
 mod stdio;
 
@@ -30,8 +31,8 @@ pub(crate) struct Services {
     pub(crate) permissions: permissions::Permissions,
     /// Tenants' databases.
     pub(crate) units: Units,
-    /// Limits on them.
-    pub(crate) sql: sql::SqlConfig,
+    /// What tenants' modules do and use.
+    pub(crate) meters: Meters,
     /// The time of day.
     pub(crate) clock: Clock,
     /// What the embedder brought.
@@ -84,24 +85,23 @@ impl CallState {
     /// # Panics
     /// When the builder got no such capability: its interface could not have been linked either.
     pub fn capability<T: Capability>(&self) -> &T {
+        self.call.budget.count_host_call();
         self.services.extensions.get().expect("a linked capability was given to the builder")
     }
 
     pub(crate) fn http(&mut self) -> http::HttpView<'_> {
+        self.call.budget.count_host_call();
         http::HttpView { call: &mut self.call, table: &mut self.table }
     }
 
     fn log(&mut self) -> log::LogView<'_> {
+        self.call.budget.count_host_call();
         log::LogView { call: &mut self.call }
     }
 
     fn sql(&mut self) -> sql::SqlView<'_> {
-        sql::SqlView {
-            call: &mut self.call,
-            table: &mut self.table,
-            units: &self.services.units,
-            config: &self.services.sql,
-        }
+        self.call.budget.count_host_call();
+        sql::SqlView { call: &mut self.call, table: &mut self.table, units: &self.services.units }
     }
 }
 
@@ -191,13 +191,21 @@ const OURS: &[Ours] = &[
         name: "clock",
         meaning: "read the time of day",
         link: |linker| {
-            clock::add_to_linker(linker, |state| clock::ClockView { clock: &state.services.clock })
+            clock::add_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                clock::ClockView { clock: &state.services.clock }
+            })
         },
     },
     Ours {
         name: "crypto",
         meaning: "draw random bytes",
-        link: |linker| crypto::add_to_linker(linker, |_| crypto::CryptoView),
+        link: |linker| {
+            crypto::add_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                crypto::CryptoView
+            })
+        },
     },
     Ours {
         name: "log",
@@ -208,8 +216,9 @@ const OURS: &[Ours] = &[
         name: "settings",
         meaning: "read its own settings",
         link: |linker| {
-            settings::add_to_linker(linker, |state| settings::SettingsView {
-                values: &state.settings,
+            settings::add_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                settings::SettingsView { values: &state.settings }
             })
         },
     },
@@ -222,7 +231,10 @@ const OURS: &[Ours] = &[
         name: "tenancy",
         meaning: "know its tenant's id, slug and name",
         link: |linker| {
-            tenancy::add_to_linker(linker, |state| tenancy::TenancyView { call: &state.call })
+            tenancy::add_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                tenancy::TenancyView { call: &state.call }
+            })
         },
     },
 ];
@@ -307,9 +319,9 @@ pub(crate) fn link_for_describe(linker: &mut Linker<CallState>) -> Result<(), wa
 const WASI: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
 
 fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
-    wasi::io::error::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
-    wasi::io::poll::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
-    wasi::io::streams::add_to_linker::<_, TableData>(linker, |state| &mut state.table)?;
+    wasi::io::error::add_to_linker::<_, TableData>(linker, CallState::io)?;
+    wasi::io::poll::add_to_linker::<_, TableData>(linker, CallState::io)?;
+    wasi::io::streams::add_to_linker::<_, TableData>(linker, CallState::io)?;
     wasi::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
     wasi::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, CallState::clocks)?;
     wasi::random::random::add_to_linker::<_, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
@@ -332,8 +344,16 @@ fn link_wasi(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
     Ok(())
 }
 
+impl CallState {
+    fn io(&mut self) -> &mut ResourceTable {
+        self.call.budget.count_host_call();
+        &mut self.table
+    }
+}
+
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.call.budget.count_host_call();
         let wasi = self.wasi.get_or_insert_with(|| Box::new(stdio::Wasi::new()));
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut self.table }
     }

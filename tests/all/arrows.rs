@@ -21,11 +21,13 @@ const DEPTHS: &[(&str, u8)] = &[
     ("call", 7),
     ("key", 7),
     ("logging", 6),
-    ("clock", 8),
-    ("names", 8),
-    ("bounded", 8),
-    ("bindings", 8),
-    ("error", 9),
+    ("metering", 8),
+    ("clock", 9),
+    ("limits", 8),
+    ("names", 9),
+    ("bounded", 9),
+    ("bindings", 9),
+    ("error", 10),
 ];
 
 /// Uses that go up, each with its reason.

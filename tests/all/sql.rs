@@ -148,9 +148,10 @@ const ENDLESS: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 F
 
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_no_transaction_behind() {
-    let platform =
-        TestPlatform::configured("[sql]\nstatement_timeout_ms = 60000\nwait_timeout_ms = 30000")
-            .await;
+    let platform = TestPlatform::configured(
+        "[limits]\nsql_statement_timeout_ms = 60000\n[sql]\nwait_timeout_ms = 30000",
+    )
+    .await;
     let acme = platform.tenant("acme").await;
     assert_eq!(names(&acme).await, [""; 0]);
     let endless =
@@ -168,7 +169,7 @@ async fn a_client_that_hangs_up_leaves_no_transaction_behind() {
 
 #[tokio::test]
 async fn a_statement_without_end_is_interrupted() {
-    let platform = TestPlatform::configured("[sql]\nstatement_timeout_ms = 200").await;
+    let platform = TestPlatform::configured("[limits]\nsql_statement_timeout_ms = 200").await;
     let acme = platform.tenant("acme").await;
     assert_snapshot!("endless", acme.query(ENDLESS, json!([])).await.problem());
     insert(&acme, "after").await.ok();
@@ -178,7 +179,8 @@ async fn a_statement_without_end_is_interrupted() {
 #[tokio::test]
 async fn an_answer_has_a_limit_of_rows_and_of_bytes() {
     let platform =
-        TestPlatform::configured("[sql]\nrows_max = 100\nresult_max_bytes = 10000").await;
+        TestPlatform::configured("[limits]\nsql_rows_max = 100\nsql_result_max_bytes = 10000")
+            .await;
     let acme = platform.tenant("acme").await;
     let rows = |n: u32| {
         format!(
@@ -221,7 +223,7 @@ async fn bombs_do_not_go_off() {
 
 #[tokio::test]
 async fn a_unit_does_not_outgrow_its_quota() {
-    let platform = TestPlatform::configured("[sql]\nunit_max_bytes = 1048576").await;
+    let platform = TestPlatform::configured("[limits]\ndatabase_max_bytes = 1048576").await;
     let acme = platform.tenant("acme").await;
     let fill = async || {
         acme.execute(

@@ -151,7 +151,8 @@ impl TestPlatform {
 
     /// Makes a tenant; the client speaks for it.
     pub async fn tenant(&self, slug: &str) -> Client {
-        let new = NewTenant { slug: slug.parse().unwrap(), display_name: String::new() };
+        let new =
+            NewTenant { slug: slug.parse().unwrap(), display_name: String::new(), plan: None };
         self.platform.tenants().create(new).await.unwrap();
         self.client(slug)
     }

@@ -34,7 +34,7 @@ pub async fn open_shops(platform: &Platform) -> hostel::Result<()> {
     for (slug, name) in SHOPS {
         let slug: TenantSlug = slug.parse()?;
         if platform.tenants().find(&slug).await?.is_none() {
-            let new = NewTenant { slug, display_name: (*name).to_owned() };
+            let new = NewTenant { slug, display_name: (*name).to_owned(), plan: None };
             platform.tenants().create(new).await?;
         }
     }

@@ -30,16 +30,8 @@ pub struct SqlConfig {
     pub connections_per_unit_max: Bounded<1, 64>,
     /// Units that stay open. Those unused for the longest time are closed.
     pub units_open_max: Bounded<1, 100_000>,
-    /// How long one statement may run.
-    pub statement_timeout_ms: Bounded<1, 3_600_000>,
     /// How long a statement waits for a connection, or for another's write to end.
     pub wait_timeout_ms: Bounded<1, 600_000>,
-    /// Rows in one answer.
-    pub rows_max: Bounded<1, 10_000_000>,
-    /// Bytes in one answer.
-    pub result_max_bytes: Bounded<1024, 1_073_741_824>,
-    /// Size of one unit.
-    pub unit_max_bytes: Bounded<1_048_576, 281_474_976_710_656>,
     /// What survives a power failure.
     pub durability: Durability,
 }
@@ -49,11 +41,7 @@ impl Default for SqlConfig {
         Self {
             connections_per_unit_max: Bounded::of::<4>(),
             units_open_max: Bounded::of::<500>(),
-            statement_timeout_ms: Bounded::of::<5_000>(),
             wait_timeout_ms: Bounded::of::<5_000>(),
-            rows_max: Bounded::of::<10_000>(),
-            result_max_bytes: Bounded::of::<4_194_304>(),
-            unit_max_bytes: Bounded::of::<1_073_741_824>(),
             durability: Durability::Normal,
         }
     }

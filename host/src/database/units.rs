@@ -77,18 +77,23 @@ impl Units {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(crate) async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<Unit>> {
+    pub(crate) async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
         if let Some(unit) = self.units.get(&tenant).await {
             return Ok(unit);
         }
-        Box::pin(self.open(tenant)).await
+        Box::pin(self.open(tenant, size_max)).await
     }
 
-    async fn open(&self, tenant: TenantId) -> Result<Arc<Unit>> {
+    /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
+    pub(crate) async fn forget(&self, tenant: TenantId) {
+        self.units.invalidate(&tenant).await;
+    }
+
+    async fn open(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
         let opening = async {
             let folder = self.folder.join(tenant.to_string());
             tokio::fs::create_dir_all(&folder).await?;
-            Unit::open(&folder.join("tenant.db"), &self.config).await
+            Unit::open(&folder.join("tenant.db"), size_max, &self.config).await
         };
         self.units.try_get_with(tenant, opening).await.map_err(|shared| {
             Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
@@ -107,8 +112,8 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    async fn open(path: &Path, config: &SqlConfig) -> Result<Arc<Self>> {
-        let connector = Connector { path: path.to_owned(), config: config.clone() };
+    async fn open(path: &Path, size_max: u64, config: &SqlConfig) -> Result<Arc<Self>> {
+        let connector = Connector { path: path.to_owned(), size_max, config: config.clone() };
         let wait = config.wait_timeout_ms.as_millis();
         let pool = Pool::builder(connector)
             .max_size(config.connections_per_unit_max.as_usize())
@@ -189,6 +194,8 @@ fn busy(what: &str) -> Error {
 /// Opens connections for a unit's pool.
 pub(crate) struct Connector {
     path: PathBuf,
+    /// Bytes.
+    size_max: u64,
     config: SqlConfig,
 }
 
@@ -198,7 +205,7 @@ impl Manager for Connector {
 
     async fn create(&self) -> Result<GuestConnection> {
         let page_bytes = 4096;
-        let pages_max = self.config.unit_max_bytes.get() / page_bytes;
+        let pages_max = self.size_max / page_bytes;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(true)

@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind};
 use crate::logging;
 use crate::names::RequestId;
 
-/// Seconds after which a busy host may be asked again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Seconds after which a busy host may be asked again, where nobody knows better.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -63,7 +63,8 @@ pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Res
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         ErrorKind::Unavailable | ErrorKind::Limit => {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            let seconds = error.retry_after_seconds().unwrap_or(RETRY_AFTER_SECONDS);
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         // What it is about are the methods that there are.
         ErrorKind::MethodNotAllowed => {

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::Linker;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::{GrantsConfig, LimitsConfig};
+use super::GrantsConfig;
 use crate::bounded::Bounded;
 use crate::call::Trust;
 use crate::error::{Error, Result};
+use crate::limits::LimitsConfig;
 use crate::wiring::{self, CallState, Services};
 
 /// How often running guests are looked at.

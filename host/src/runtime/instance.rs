@@ -1,30 +1,43 @@
-//! One call: a permit, an instance with its limits, the module's code, and what became of it.
+//! One call: a turn, an instance with its limits, the module's code, and what became of it.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures_util::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
-use super::limits::{CpuUsedUp, Metered, cpu_time};
+use super::heavy::LIGHT_MAX;
+use super::limits::{Account, Metered, Stopped, TenantCpu, Watch};
 use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
+use super::turns::{NoTurn, Turn};
 use super::{Instances, Route, Runtime};
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
 use crate::call::{Budget, CallContext, Principal};
 use crate::capabilities::http::IncomingBody;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LimitsConfig;
+use crate::metering::Used;
 use crate::names::RequestId;
 use crate::wiring::CallState;
 
 /// An instance and the store that it lives in: in a call, or waiting for its tenant's next one.
+///
+/// The fields are dropped in this order: a slot of the pool is free before anybody may take it.
 pub(super) struct Resident {
     store: InstanceStore,
     /// None until the first call instantiates it.
     handle: Option<Handle>,
     calls: u64,
+    /// Held while it runs.
+    turn: Option<Turn>,
     /// Held while it waits.
     idle: Option<OwnedSemaphorePermit>,
 }
@@ -71,7 +84,7 @@ impl Runtime {
     /// Answers one request with one module of one tenant.
     ///
     /// # Errors
-    /// Whatever keeps the module from answering: no permit in time, tables that cannot be migrated, a
+    /// Whatever keeps the module from answering: no turn in time, tables that cannot be migrated, a
     /// trap, a limit. Only this call fails.
     pub async fn call(
         &self,
@@ -81,88 +94,139 @@ impl Runtime {
         request: Request,
     ) -> Result<Answer> {
         let own = route.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
-        let platforms = self.limits.call_timeout_ms.as_millis();
-        let deadline = Instant::now() + own.map_or(platforms, |own| own.min(platforms));
-        let _permits = (
-            self.permit(&tenant.permits, "tenant-busy", deadline).await?,
-            self.permit(&self.permits, "host-busy", deadline).await?,
-        );
-        module.ready(self, &tenant.tenant, deadline).await?;
+        let allowed = tenant.limits.call_timeout_ms.as_millis();
+        let deadline = Instant::now() + own.map_or(allowed, |own| own.min(allowed));
+        let turn = self.turn(tenant, module, deadline).await?;
+        tenant.cpu.check()?;
+        module.ready(self, tenant, deadline).await?;
         let call = CallContext {
             tenant: Arc::clone(&tenant.tenant),
             principal: request.principal.clone(),
             module: Arc::clone(&module.version.identity),
             request_id: request.id.clone(),
             deadline,
-            budget: self.limits.budget(),
+            budget: Budget::new(&tenant.limits),
+            limits: Arc::clone(&tenant.limits),
+            meter: Arc::clone(&module.account.meter),
         };
         let code = module.version.code(self).await?;
-        let mut resident = self.take(module, call);
-        let (outcome, cpu) = {
-            let running = std::pin::pin!(run(&mut resident, code, request));
-            let mut metered = Metered::new(running);
-            let ended = tokio::time::timeout_at(deadline.into(), &mut metered).await;
-            ended.unwrap_or_else(|_| (Err(TimedOut.into()), metered.used()))
+        let resident = self.take(tenant, module, call, turn);
+        let work = AssertUnwindSafe(run(resident, code, request)).catch_unwind();
+        let account = Arc::clone(&module.account);
+        let mut work = Metered::new(Box::pin(work), account);
+        let ended = async {
+            match until_long(&mut work).await {
+                Some(ended) => Ok(ended),
+                None => Box::pin(self.heavy.finish(&tenant.heavy_lane, work)).await,
+            }
         };
-        let budget = &resident.store.data().call().budget;
-        if budget.log_lines_lost > 0 {
-            tracing::warn!(lost = budget.log_lines_lost, "a call wrote more log lines than it may");
-        }
-        let outcome = outcome.map_err(|error| explain(error, budget))?;
-        self.give_back(module, resident);
-        Ok(Answer { outcome, cpu })
+        let outcome = match tokio::time::timeout_at(deadline.into(), ended).await {
+            Ok(Ok((Ok((resident, outcome)), cpu))) => {
+                module.account.meter.used(&resident.used());
+                let lost = resident.store.data().call().budget.log_lines_lost;
+                if lost > 0 {
+                    tracing::warn!(lost, "a call wrote more to the log than it may");
+                }
+                let outcome = outcome.map_err(|error| explain(error, &resident, tenant));
+                outcome.map(|outcome| {
+                    self.give_back(module, resident);
+                    Answer { outcome, cpu }
+                })
+            }
+            Ok(Ok((Err(_), _))) => {
+                module.account.meter.panics.fetch_add(1, Ordering::Relaxed);
+                Err(Error::internal("the host made a mistake"))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(timed_out()),
+        };
+        outcome.inspect_err(|error| module.account.meter.failed(error))
     }
 
     /// A turn, after a wait that is bounded.
-    async fn permit(
+    async fn turn(
         &self,
-        semaphore: &Arc<Semaphore>,
-        code: &'static str,
+        tenant: &TenantState,
+        module: &TenantModule,
         deadline: Instant,
-    ) -> Result<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
-            return Ok(permit);
+    ) -> Result<Turn> {
+        if let Some(turn) = self.turns.try_take(&tenant.lane) {
+            return Ok(turn);
         }
-        let until = deadline.min(Instant::now() + self.limits.queue_timeout_ms.as_millis());
-        let waiting = Arc::clone(semaphore).acquire_owned();
-        match Box::pin(tokio::time::timeout_at(until.into(), waiting)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::new(
-                ErrorKind::Unavailable,
-                code,
-                "too many requests run at once: try again",
-            )),
-        }
+        let began = Instant::now();
+        let waited = Box::pin(self.wait_for_turn(tenant, deadline)).await;
+        let meter = &module.account.meter;
+        meter.queued(began.elapsed());
+        waited.inspect_err(|error| meter.failed(error))
+    }
+
+    async fn wait_for_turn(&self, tenant: &TenantState, deadline: Instant) -> Result<Turn> {
+        let until = deadline.min(Instant::now() + tenant.limits.queue_timeout_ms.as_millis());
+        let waited = match self.turns.take(&tenant.lane) {
+            Ok(waiting) => tokio::time::timeout_at(until.into(), waiting).await.ok(),
+            Err(NoTurn::QueueFull) => None,
+        };
+        waited.ok_or_else(|| {
+            if tenant.lane.is_full() {
+                Error::new(
+                    ErrorKind::Limit,
+                    "tenant-busy",
+                    "this tenant has as many requests at once as it may: try again",
+                )
+            } else {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "host-busy",
+                    "too many requests run at once: try again",
+                )
+            }
+        })
     }
 
     /// A place for this call: an instance that waited, or a fresh store.
-    fn take(&self, module: &TenantModule, call: CallContext) -> Resident {
+    fn take(
+        &self,
+        tenant: &TenantState,
+        module: &TenantModule,
+        call: CallContext,
+        turn: Turn,
+    ) -> Resident {
         if let Some(mut waiting) = module.idle.pop() {
+            waiting.turn = Some(turn);
             waiting.idle = None;
             waiting.store.data_mut().begin(call);
             waiting.store.set_epoch_deadline(1);
             return waiting;
         }
-        let store = self.store(CallState::new(
+        let limits = &tenant.limits;
+        let state = CallState::new(
             call,
             Arc::clone(&self.services),
             Arc::clone(&module.version.settings),
-            self.limits.handles_max.as_usize(),
-        ));
-        Resident { store, handle: None, calls: 0, idle: None }
+            limits.handles_max.as_usize(),
+        );
+        let store = self.store(state, limits, &tenant.cpu);
+        Resident { store, handle: None, calls: 0, turn: Some(turn), idle: None }
     }
 
     /// A store with the limits of one call.
-    pub(super) fn store(&self, state: CallState) -> InstanceStore {
-        let cpu_max = self.limits.cpu_ms.as_millis();
+    pub(super) fn store(
+        &self,
+        state: CallState,
+        limits: &LimitsConfig,
+        tenant: &Arc<TenantCpu>,
+    ) -> InstanceStore {
+        let watch = Watch {
+            cpu_max: limits.cpu_ms.as_millis(),
+            host_calls_max: limits.host_calls_max.get(),
+            tenant: Arc::clone(tenant),
+        };
         let mut store = Store::new(&self.engine.wasmtime, state);
         store.limiter(|state| &mut state.call_mut().budget);
-        store.set_hostcall_fuel(self.limits.hostcall_max_bytes.as_usize());
+        store.set_hostcall_fuel(limits.hostcall_max_bytes.as_usize());
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if cpu_time() > cpu_max {
-                return Err(CpuUsedUp.into());
-            }
+        store.epoch_deadline_callback(move |store| {
+            watch.check(&store.data().call().budget)?;
             // A plain yield would put a spinning guest before everybody who waits.
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
@@ -180,14 +244,34 @@ impl Runtime {
         }
         if let Ok(permit) = Arc::clone(&self.idle_permits).try_acquire_owned() {
             resident.idle = Some(permit);
+            resident.turn = None;
             // When as many wait already, this one is dropped.
             let _ = module.idle.push(resident);
         }
     }
 }
 
+impl Resident {
+    fn used(&self) -> Used {
+        let budget = &self.store.data().call().budget;
+        Used {
+            memory_bytes: budget.memory_used_bytes,
+            host_calls: budget.host_calls.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Instantiates where that is still to be done, and calls `handle`. All of it is the guest's time.
 async fn run(
+    mut resident: Resident,
+    code: Arc<Code>,
+    request: Request,
+) -> (Resident, wasmtime::Result<Result<Response, Problem>>) {
+    let outcome = answer(&mut resident, &code, request).await;
+    (resident, outcome)
+}
+
+async fn answer(
     resident: &mut Resident,
     code: &Code,
     request: Request,
@@ -203,13 +287,23 @@ async fn run(
     Ok(answer)
 }
 
-/// Runs what a guest does outside of a call, within a time.
+/// What a call comes to, unless it takes long.
+async fn until_long<F: Future + Unpin>(work: &mut Metered<F>) -> Option<(F::Output, Duration)> {
+    std::future::poll_fn(|context| match Pin::new(&mut *work).poll(context) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if work.used() >= LIGHT_MAX => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Runs what a guest does for no tenant, within a time.
 pub(super) async fn bounded<F: Future>(
     work: F,
     time: Duration,
 ) -> Result<F::Output, tokio::time::error::Elapsed> {
     let work = std::pin::pin!(work);
-    let metered = Metered::new(work);
+    let metered = Metered::new(work, Arc::new(Account::of_nobody()));
     tokio::time::timeout(time, metered).await.map(|(output, _)| output)
 }
 
@@ -240,24 +334,37 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
     })
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the call took too long")]
-struct TimedOut;
+fn timed_out() -> Error {
+    Error::new(ErrorKind::Timeout, "call-timeout", "the module did not answer in time")
+}
 
 /// What a client is told of a call that did not end well. The rest is for the log.
-fn explain(error: wasmtime::Error, budget: &Budget) -> Error {
+fn explain(error: wasmtime::Error, resident: &Resident, tenant: &TenantState) -> Error {
+    let budget = &resident.store.data().call().budget;
     let error = match error.downcast::<Error>() {
         Ok(ours) => return ours,
         Err(other) => other,
     };
-    let told = if error.is::<TimedOut>() {
-        Error::new(ErrorKind::Timeout, "call-timeout", "the module did not answer in time")
-    } else if error.is::<CpuUsedUp>() {
-        Error::new(ErrorKind::Timeout, "cpu-limit", "the module used up the CPU time of a call")
+    let told = if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        match stopped {
+            Stopped::Cpu => Error::new(
+                ErrorKind::Timeout,
+                "cpu-limit",
+                "the module used up the CPU time of a call",
+            ),
+            Stopped::TenantCpu => tenant.cpu.used_up(),
+            Stopped::HostCalls => Error::new(
+                ErrorKind::Other,
+                "host-calls-limit",
+                "the module made more host calls than a call may",
+            ),
+        }
     } else if budget.memory_refused {
         Error::new(ErrorKind::Other, "memory-limit", "the module used up the memory of a call")
     } else if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
         Error::new(ErrorKind::Other, "stack-limit", "the module used up its stack")
+    } else if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        Error::new(ErrorKind::Unavailable, "host-busy", "too many requests run at once: try again")
     } else {
         Error::new(ErrorKind::Other, "module-failed", "the module failed")
     };

@@ -1,81 +1,18 @@
-//! What one call may use, and how that is held.
+//! Holds calls and tenants to their limits while a guest runs: memory, CPU time, host calls.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
-use super::RuntimeConfig;
-use crate::bounded::Bounded;
 use crate::call::Budget;
-use crate::error::{Error, Result};
-
-/// `[limits]`: what one call may use.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Time on a processor.
-    pub cpu_ms: Bounded<1, 600_000>,
-    /// Time from begin to end, waiting included.
-    pub call_timeout_ms: Bounded<1, 3_600_000>,
-    /// Linear memories together.
-    pub memory_max_bytes: Bounded<1_048_576, 4_294_967_296>,
-    /// What one host call may take over from a guest.
-    pub hostcall_max_bytes: Bounded<65_536, 1_073_741_824>,
-    /// An answer's body.
-    pub answer_max_bytes: Bounded<1024, 1_073_741_824>,
-    /// Open handles: transactions, bodies.
-    pub handles_max: Bounded<16, 100_000>,
-    /// Lines in the log.
-    pub log_lines_max: Bounded<0, 100_000>,
-    /// How long a call waits for its turn.
-    pub queue_timeout_ms: Bounded<0, 600_000>,
-    /// Calls of one tenant at once.
-    pub tenant_calls_max: Bounded<1, 100_000>,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            cpu_ms: Bounded::of::<2_000>(),
-            call_timeout_ms: Bounded::of::<30_000>(),
-            memory_max_bytes: Bounded::of::<67_108_864>(),
-            hostcall_max_bytes: Bounded::of::<8_388_608>(),
-            answer_max_bytes: Bounded::of::<10_485_760>(),
-            handles_max: Bounded::of::<1_000>(),
-            log_lines_max: Bounded::of::<100>(),
-            queue_timeout_ms: Bounded::of::<2_000>(),
-            tenant_calls_max: Bounded::of::<200>(),
-        }
-    }
-}
-
-impl LimitsConfig {
-    pub(crate) fn check(&self, runtime: &RuntimeConfig) -> Result<()> {
-        let (calls, tenant) = (runtime.calls_max.get(), self.tenant_calls_max.get());
-        if tenant > calls {
-            return Err(Error::invalid(format!(
-                "`limits.tenant_calls_max` is {tenant}: at most `runtime.calls_max`, which is {calls}"
-            )));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn budget(&self) -> Budget {
-        Budget {
-            memory_used_bytes: 0,
-            memory_max_bytes: self.memory_max_bytes.as_usize(),
-            memory_refused: false,
-            log_lines_left: self.log_lines_max.as_u32(),
-            log_lines_lost: 0,
-            handles_open: 0,
-        }
-    }
-}
+use crate::error::{Error, ErrorKind, Result};
+use crate::metering::Meter;
 
 /// Sums all memories of a store; wasmtime's own limiter counts each alone.
 impl ResourceLimiter for Budget {
@@ -104,36 +41,189 @@ impl ResourceLimiter for Budget {
     }
 }
 
-/// The CPU time of a call was used up.
-#[derive(Debug, thiserror::Error)]
-#[error("the call used up its CPU time")]
-pub(super) struct CpuUsedUp;
+/// Why a call is stopped while its guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stopped {
+    #[error("the call used up its CPU time")]
+    Cpu,
+    #[error("the tenant used up its CPU time of this minute")]
+    TenantCpu,
+    #[error("the call made more host calls than it may")]
+    HostCalls,
+}
+
+/// What a running guest is looked at for, at every tick.
+pub(super) struct Watch {
+    pub(super) cpu_max: Duration,
+    pub(super) host_calls_max: u64,
+    pub(super) tenant: Arc<TenantCpu>,
+}
+
+impl Watch {
+    pub(super) fn check(&self, budget: &Budget) -> Result<(), Stopped> {
+        let (used, running) = cpu_time();
+        if used > self.cpu_max {
+            return Err(Stopped::Cpu);
+        }
+        if budget.host_calls.load(Ordering::Relaxed) > self.host_calls_max {
+            return Err(Stopped::HostCalls);
+        }
+        if self.tenant.left_after(running).is_none() {
+            return Err(Stopped::TenantCpu);
+        }
+        Ok(())
+    }
+}
+
+/// The CPU time of one tenant, by minutes.
+#[derive(Debug)]
+pub(super) struct TenantCpu {
+    began: Instant,
+    max: Duration,
+    /// The minute that `used_micros` is about. Who first comes in the next one begins anew; what
+    /// another thread adds in between may be forgotten, and is a few microseconds.
+    minute: AtomicU64,
+    used_micros: AtomicU64,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl TenantCpu {
+    pub(super) fn new(max: Duration) -> Self {
+        Self {
+            began: Instant::now(),
+            max,
+            minute: AtomicU64::new(0),
+            used_micros: AtomicU64::new(0),
+        }
+    }
+
+    fn charge(&self, spent: Duration) {
+        self.turn_over();
+        self.used_micros.fetch_add(micros(spent), Ordering::Relaxed);
+    }
+
+    /// What is left of this minute after `more`, if anything is.
+    fn left_after(&self, more: Duration) -> Option<Duration> {
+        self.turn_over();
+        let used = Duration::from_micros(self.used_micros.load(Ordering::Relaxed)) + more;
+        self.max.checked_sub(used).filter(|left| !left.is_zero())
+    }
+
+    /// # Errors
+    /// `tenant-cpu-limit` until the minute is over, when it is used up.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.left_after(Duration::ZERO) {
+            Some(_) => Ok(()),
+            None => Err(self.used_up()),
+        }
+    }
+
+    /// What those are told who come after it was used up.
+    pub(super) fn used_up(&self) -> Error {
+        let into = self.began.elapsed().as_secs() % MINUTE.as_secs();
+        Error::new(
+            ErrorKind::Limit,
+            "tenant-cpu-limit",
+            "this tenant has used up its CPU time of this minute: try again in the next",
+        )
+        .retry_after(MINUTE - Duration::from_secs(into))
+    }
+
+    fn turn_over(&self) {
+        let minute = self.began.elapsed().as_secs() / MINUTE.as_secs();
+        if self.minute.load(Ordering::Relaxed) != minute
+            && self.minute.swap(minute, Ordering::Relaxed) != minute
+        {
+            self.used_micros.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// When a poll began, by the clock of the threads that it runs on.
+#[derive(Clone, Copy)]
+enum Stopwatch {
+    /// The wall's: it costs next to nothing, and the threads that serve are seldom kept waiting.
+    Wall(Instant),
+    /// The thread's own: threads that give way to others run much less than the wall's time.
+    Thread(Duration),
+}
+
+impl Stopwatch {
+    fn start(gives_way: bool) -> Self {
+        if gives_way { Self::Thread(thread_time()) } else { Self::Wall(Instant::now()) }
+    }
+
+    fn elapsed(self) -> Duration {
+        match self {
+            Self::Wall(since) => since.elapsed(),
+            Self::Thread(since) => thread_time().saturating_sub(since),
+        }
+    }
+}
+
+fn thread_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(now).unwrap_or_default()
+}
 
 thread_local! {
     /// For the call that is being polled on this thread: the time it had used before, and since when
     /// it runs.
-    static RUNNING: Cell<Option<(Duration, Instant)>> = const { Cell::new(None) };
+    static RUNNING: Cell<Option<(Duration, Stopwatch)>> = const { Cell::new(None) };
 }
 
-/// The CPU time of the call that runs on this thread.
-pub(super) fn cpu_time() -> Duration {
-    RUNNING.get().map_or(Duration::ZERO, |(before, since)| before + since.elapsed())
+/// The CPU time of the call that runs on this thread, and how much of it is of this poll.
+fn cpu_time() -> (Duration, Duration) {
+    RUNNING.get().map_or_else(Default::default, |(before, since)| {
+        let running = since.elapsed();
+        (before + running, running)
+    })
+}
+
+/// Who pays for a call's CPU time.
+pub(super) struct Account {
+    pub(super) tenant: Arc<TenantCpu>,
+    pub(super) meter: Arc<Meter>,
+}
+
+impl Account {
+    /// For what runs for no tenant.
+    pub(super) fn of_nobody() -> Self {
+        Self { tenant: Arc::new(TenantCpu::new(Duration::MAX)), meter: Arc::default() }
+    }
+
+    fn charge(&self, spent: Duration) {
+        self.tenant.charge(spent);
+        self.meter.used_cpu(spent);
+    }
 }
 
 /// Times each poll of a call: what it waits for costs nothing.
 pub(super) struct Metered<F> {
     call: F,
     used: Duration,
+    account: Arc<Account>,
+    gives_way: bool,
 }
 
 impl<F> Metered<F> {
-    pub(super) fn new(call: F) -> Self {
-        Self { call, used: Duration::ZERO }
+    pub(super) fn new(call: F, account: Arc<Account>) -> Self {
+        Self { call, used: Duration::ZERO, account, gives_way: false }
     }
 
     /// The time that was used so far.
     pub(super) fn used(&self) -> Duration {
         self.used
+    }
+
+    /// From here on it is polled by threads that give way to others.
+    pub(super) fn give_way(&mut self) {
+        self.gives_way = true;
     }
 }
 
@@ -141,11 +231,31 @@ impl<F: Future + Unpin> Future for Metered<F> {
     type Output = (F::Output, Duration);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let started = Instant::now();
-        let outer = RUNNING.replace(Some((self.used, started)));
+        let stopwatch = Stopwatch::start(self.gives_way);
+        let outer = RUNNING.replace(Some((self.used, stopwatch)));
         let polled = Pin::new(&mut self.call).poll(context);
         RUNNING.set(outer);
-        self.used += started.elapsed();
+        let spent = stopwatch.elapsed();
+        self.used += spent;
+        self.account.charge(spent);
         polled.map(|output| (output, self.used))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenants_minute_is_used_up_once() {
+        let cpu = TenantCpu::new(Duration::from_millis(10));
+        assert!(cpu.check().is_ok());
+        cpu.charge(Duration::from_millis(9));
+        assert!(cpu.left_after(Duration::from_micros(999)).is_some());
+        assert!(cpu.left_after(Duration::from_millis(1)).is_none());
+        cpu.charge(Duration::from_millis(1));
+        let refused = cpu.check().unwrap_err();
+        assert_eq!(refused.code(), "tenant-cpu-limit");
+        assert!((1..=60).contains(&refused.retry_after_seconds().unwrap()));
     }
 }

@@ -5,6 +5,7 @@
 
 mod artefacts;
 mod engine;
+mod heavy;
 mod instance;
 mod limits;
 mod manifest;
@@ -12,6 +13,7 @@ mod migrations;
 mod module;
 mod registry;
 mod routes;
+mod turns;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -21,17 +23,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::RuntimeConfig;
+use self::heavy::Heavy;
 pub use self::instance::{Answer, Body, Request};
-pub use self::limits::LimitsConfig;
 pub use self::manifest::{
     Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting,
 };
 pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
+use self::turns::Turns;
 pub use self::validate::{Inspection, RequestedImport};
-use crate::call::Trust;
+use crate::call::{Tenant, Trust};
 use crate::error::{Error, Result};
+use crate::limits::{LimitsConfig, Plans};
 use crate::names::ModuleName;
 use crate::wiring::{self, Services};
 
@@ -110,11 +114,14 @@ impl ModuleSource {
 pub struct Runtime {
     pub(crate) engine: engine::Engine,
     pub(crate) artefacts: artefacts::Artefacts,
-    pub(crate) limits: LimitsConfig,
+    pub(crate) limits: Arc<LimitsConfig>,
+    plans: Plans,
     pub(crate) config: RuntimeConfig,
     pub(crate) grants: GrantsConfig,
     pub(crate) services: Arc<Services>,
-    pub(crate) permits: Arc<tokio::sync::Semaphore>,
+    /// Who may run now, over all tenants.
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) heavy: Heavy,
     /// Idle instances of modules that keep theirs; bounded so that calls always find a slot.
     pub(crate) idle_permits: Arc<tokio::sync::Semaphore>,
 }
@@ -123,6 +130,7 @@ impl Runtime {
     pub(crate) fn new(
         config: &RuntimeConfig,
         limits: &LimitsConfig,
+        plans: &Plans,
         grants: &GrantsConfig,
         artefacts: PathBuf,
         artefact_key: [u8; 32],
@@ -139,16 +147,27 @@ impl Runtime {
         let engine = engine::Engine::new(config, limits, grants, &services)?;
         let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
         Ok(Self {
-            permits: Arc::new(tokio::sync::Semaphore::new(config.calls_max.as_usize())),
+            turns: Turns::new(config.calls_max.as_usize()),
+            heavy: Heavy::new()?,
             idle_permits: Arc::new(tokio::sync::Semaphore::new(
                 config.idle_instances_max.as_usize(),
             )),
             engine,
             artefacts,
-            limits: limits.clone(),
+            limits: Arc::new(limits.clone()),
+            plans: plans.clone(),
             config: config.clone(),
             grants: grants.clone(),
             services,
         })
+    }
+    /// A tenant's share beside others', and its limits.
+    fn limits_of(&self, tenant: &Tenant) -> (u64, LimitsConfig) {
+        let plan = tenant.plan.as_ref().and_then(|name| self.plans.get(name));
+        let (weight, limits) = match plan {
+            Some(plan) => (plan.weight.get(), self.limits.tightened(&plan.limits)),
+            None => (1, (*self.limits).clone()),
+        };
+        (weight, limits.tightened(&tenant.limits))
     }
 }

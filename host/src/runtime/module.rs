@@ -11,15 +11,17 @@ use tokio::sync::OnceCell;
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, TypedFunc};
 
+use super::limits::TenantCpu;
 use super::routes::RouteTable;
 use super::validate::{self, Inspection, RequestedImport};
 use super::{Instances, Manifest, ModuleSource, Runtime};
 use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
-use crate::call::{CallContext, ModuleIdentity, Principal, Tenant, TenantStatus};
+use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus};
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::TighterLimits;
 use crate::names::{ModuleName, RequestId, TenantId};
 use crate::wiring::CallState;
 
@@ -40,7 +42,7 @@ pub struct ModuleVersion {
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
     wasm: bytes::Bytes,
-    code: OnceCell<Code>,
+    code: OnceCell<Arc<Code>>,
 }
 
 impl Runtime {
@@ -141,12 +143,14 @@ impl Runtime {
     /// Lets a module describe itself.
     async fn describe(&self, code: ModulePre<CallState>) -> Result<Manifest> {
         let call = self.nobodys_call();
-        let mut store = self.store(CallState::new(
+        let state = CallState::new(
             call,
             Arc::clone(&self.services),
             settings::Values::default(),
             self.limits.handles_max.as_usize(),
-        ));
+        );
+        let unlimited = Arc::new(TenantCpu::new(Duration::MAX));
+        let mut store = self.store(state, &self.limits, &unlimited);
         let describing = async {
             let module = code.instantiate_async(&mut store).await?;
             module.hostel_module_guest().call_describe(&mut store).await
@@ -176,6 +180,8 @@ impl Runtime {
                 slug: "describe".parse().expect("a constant that is a label"),
                 display_name: String::new(),
                 status: TenantStatus::Suspended,
+                plan: None,
+                limits: TighterLimits::default(),
             }),
             principal: Principal::Anonymous,
             module: Arc::new(ModuleIdentity {
@@ -185,21 +191,23 @@ impl Runtime {
             }),
             request_id: RequestId::new(),
             deadline: Instant::now() + DESCRIBE_TIMEOUT,
-            budget: self.limits.budget(),
+            budget: Budget::new(&self.limits),
+            limits: Arc::clone(&self.limits),
+            meter: Arc::default(),
         }
     }
 }
 
 impl ModuleVersion {
     /// The code, mapped and linked at the first call.
-    pub(super) async fn code(&self, runtime: &Runtime) -> Result<&Code> {
+    pub(super) async fn code(&self, runtime: &Runtime) -> Result<Arc<Code>> {
         if let Some(code) = self.code.get() {
-            return Ok(code);
+            return Ok(Arc::clone(code));
         }
         let load = async || {
             let component = runtime.artefacts.load(&self.wasm).await?;
             let linker = runtime.engine.linker(self.identity.trust);
-            Code::new(linker, &component).map_err(|error| {
+            Code::new(linker, &component).map(Arc::new).map_err(|error| {
                 Error::new(
                     ErrorKind::Unavailable,
                     "module-unavailable",
@@ -208,7 +216,7 @@ impl ModuleVersion {
                 .because(error.into_boxed_dyn_error())
             })
         };
-        Box::pin(self.code.get_or_try_init(load)).await
+        Box::pin(self.code.get_or_try_init(load)).await.map(Arc::clone)
     }
 }
 

@@ -7,12 +7,16 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::instance::Resident;
+use super::limits::{Account, TenantCpu};
+use super::turns::Lane;
 use super::{ModuleVersion, Runtime, manifest, migrations};
 use crate::call::Tenant;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LimitsConfig;
+use crate::metering::Meter;
 use crate::names::{ModuleName, TenantSlug};
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
@@ -31,8 +35,15 @@ pub struct Registry {
 pub struct TenantState {
     /// Who it is.
     pub tenant: Arc<Tenant>,
+    /// What it and its calls may use: the tightest of what the platform, its plan and its own
+    /// entry say.
+    pub(crate) limits: Arc<LimitsConfig>,
     modules: ArcSwap<HashMap<ModuleName, Arc<TenantModule>>>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) cpu: Arc<TenantCpu>,
+    /// Its calls.
+    pub(super) lane: Arc<Lane>,
+    /// Those of its calls that compute for long.
+    pub(super) heavy_lane: Arc<Lane>,
 }
 
 /// A module as one tenant is served it.
@@ -42,6 +53,7 @@ pub struct TenantModule {
     /// Set once the tenant's tables are what the code expects.
     ready: OnceCell<()>,
     pub(super) idle: ArrayQueue<Resident>,
+    pub(super) account: Arc<Account>,
 }
 
 impl Registry {
@@ -91,19 +103,33 @@ impl Registry {
     }
 
     fn state_of(&self, tenant: Tenant) -> TenantState {
+        let runtime = &self.runtime;
+        let (weight, limits) = runtime.limits_of(&tenant);
+        let cpu = Arc::new(TenantCpu::new(limits.tenant_minute_cpu_ms.as_millis()));
         let modules = self.modules.load();
         let modules = modules.iter().map(|version| {
+            let name = &version.manifest.name;
+            let meter = runtime.services.meters.of(tenant.id, &tenant.slug, name);
             let module = TenantModule {
                 version: Arc::clone(version),
                 ready: OnceCell::new(),
                 idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
+                account: Arc::new(Account { tenant: Arc::clone(&cpu), meter }),
             };
             (version.manifest.name.clone(), Arc::new(module))
         });
         TenantState {
-            tenant: Arc::new(tenant),
             modules: ArcSwap::from_pointee(modules.collect()),
-            permits: Arc::new(Semaphore::new(self.runtime.limits.tenant_calls_max.as_usize())),
+            cpu,
+            lane: Lane::new(
+                tenant.id,
+                limits.tenant_calls_max.as_usize(),
+                limits.tenant_queue_max.as_usize(),
+                weight,
+            ),
+            heavy_lane: runtime.heavy.lane(tenant.id, weight),
+            limits: Arc::new(limits),
+            tenant: Arc::new(tenant),
         }
     }
 }
@@ -116,11 +142,16 @@ impl TenantState {
 }
 
 impl TenantModule {
+    /// Counts what it does for this tenant.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.account.meter
+    }
+
     /// Makes sure that the tenant's tables are what the code expects.
     pub(super) async fn ready(
         &self,
         runtime: &Runtime,
-        tenant: &Tenant,
+        tenant: &TenantState,
         deadline: Instant,
     ) -> Result<()> {
         if self.ready.initialized() {
@@ -130,7 +161,8 @@ impl TenantModule {
             if self.version.manifest.migrations.is_empty() {
                 return Ok(());
             }
-            let unit = runtime.services.units.of_tenant(tenant.id).await?;
+            let size_max = tenant.limits.database_max_bytes.get();
+            let unit = runtime.services.units.of_tenant(tenant.tenant.id, size_max).await?;
             migrations::migrate(&self.version, &unit, deadline).await
         };
         Box::pin(self.ready.get_or_try_init(prepare)).await.map(|_| ())

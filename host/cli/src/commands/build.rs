@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cargo_module::ModuleBuild;
+use crate::cargo_module::{BuildError, ModuleBuild};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -43,6 +43,11 @@ fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
     let (set, cargo) = (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO"));
     if let Some(set) = set {
         return Ok(Path::new(&set).join("modules"));
+    }
+    // A command in a folder that is not there fails as if there were no command.
+    let manifest = std::path::absolute(folder.join("Cargo.toml"))?;
+    if !manifest.is_file() {
+        return Err(BuildError::NoManifest(manifest).into());
     }
     let located = std::process::Command::new(cargo.unwrap_or_else(|| "cargo".into()))
         .args(["locate-project", "--workspace", "--message-format", "plain"])

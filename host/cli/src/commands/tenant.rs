@@ -1,7 +1,8 @@
-//! `hostel tenant create` and `hostel tenant list`.
+//! `hostel tenant create`, `hostel tenant set` and `hostel tenant list`.
 
+use anyhow::Context as _;
 use clap::Subcommand;
-use hostel::{NewTenant, Platform, Tenant, TenantSlug, TenantStatus};
+use hostel::{NewTenant, Platform, Tenant, TenantChange, TenantSlug, TenantStatus, TighterLimits};
 
 use super::print_table;
 use crate::options::Options;
@@ -18,9 +19,31 @@ pub(crate) enum Command {
         /// Its name for people.
         #[arg(long, default_value = "")]
         name: String,
+        /// The plan that it is on: a name in the configuration's `[plans]`.
+        #[arg(long)]
+        plan: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Change what a tenant may use. A platform that runs on the same data acts by it at once.
+    Set {
+        /// Which tenant.
+        slug: TenantSlug,
+        /// Put it on a plan of the configuration.
+        #[arg(long, conflicts_with = "no_plan")]
+        plan: Option<String>,
+        /// Take it off its plan.
+        #[arg(long)]
+        no_plan: bool,
+        /// Give it a limit of its own, by a key of `[limits]`: it can only be tighter.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = limit)]
+        limit: Vec<(String, u64)>,
+        /// Take its own limits away, before others are given.
+        #[arg(long)]
+        no_limits: bool,
         #[command(flatten)]
         options: Options,
     },
@@ -37,14 +60,29 @@ pub(crate) enum Command {
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create { slug, name, json, options } => {
+        Command::Create { slug, name, plan, json, options } => {
             let tenants = Platform::builder().config(options.load()?).tenants().await?;
-            let tenant = tenants.create(NewTenant { slug, display_name: name }).await?;
+            let tenant = tenants.create(NewTenant { slug, display_name: name, plan }).await?;
             if json {
                 println!("{}", as_json(&tenant));
             } else {
                 println!("made tenant {} ({})", tenant.slug, tenant.id);
             }
+        }
+        Command::Set { slug, plan, no_plan, limit, no_limits, options } => {
+            let tenants = Platform::builder().config(options.load()?).tenants().await?;
+            let mut change = TenantChange::default();
+            if plan.is_some() || no_plan {
+                change.plan = Some(plan);
+            }
+            if no_limits || !limit.is_empty() {
+                let own = tenants.find(&slug).await?.filter(|_| !no_limits);
+                let own = own.map_or_else(TighterLimits::default, |tenant| tenant.limits);
+                let limits = limit.iter().try_fold(own, |own, (key, value)| own.with(key, *value));
+                change.limits = Some(limits?);
+            }
+            let tenant = tenants.change(&slug, change).await?;
+            println!("{}", as_json(&tenant));
         }
         Command::List { json, options } => {
             let tenants = Platform::builder().config(options.load()?).tenants().await?;
@@ -63,6 +101,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
                     vec![
                         tenant.slug.to_string(),
                         status(tenant).to_owned(),
+                        tenant.plan.clone().unwrap_or_else(|| "-".to_owned()),
                         tenant.display_name.clone(),
                         tenant.id.to_string(),
                     ]
@@ -72,6 +111,13 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `KEY=VALUE`.
+fn limit(text: &str) -> anyhow::Result<(String, u64)> {
+    let (key, value) = text.split_once('=').context("expected a limit such as cpu_ms=500")?;
+    let value = value.parse().with_context(|| format!("`{value}` is no whole number"))?;
+    Ok((key.to_owned(), value))
 }
 
 fn status(tenant: &Tenant) -> &'static str {
@@ -87,5 +133,7 @@ fn as_json(tenant: &Tenant) -> serde_json::Value {
         "slug": tenant.slug.as_str(),
         "display_name": tenant.display_name,
         "status": status(tenant),
+        "plan": tenant.plan,
+        "limits": tenant.limits,
     })
 }

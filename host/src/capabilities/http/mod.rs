@@ -100,6 +100,7 @@ impl HostBody for HttpView<'_> {
         }
         let wanted = max_bytes.clamp(1, READ_MAX_BYTES) as usize;
         let taken = body.rest.copy_to_bytes(wanted.min(body.rest.len()));
+        self.call.budget.pay_for_bytes(taken.len())?;
         Ok(Some(taken.into()))
     }
 

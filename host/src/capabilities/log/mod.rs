@@ -33,7 +33,11 @@ impl LogView<'_> {
     /// Writes a line in the module's name, unless the call has written all it may.
     pub(crate) fn line(&mut self, level: tracing::Level, message: &str, fields: &str) {
         let budget = &mut self.call.budget;
-        if budget.log_lines_left == 0 {
+        let bytes = message.len() + fields.len();
+        if budget.log_lines_left == 0 || budget.pay_for_bytes(bytes).is_err() {
+            if budget.log_lines_lost == 0 {
+                self.call.meter.hit("log-lines");
+            }
             budget.log_lines_lost += 1;
             return;
         }

@@ -16,16 +16,15 @@ pub use self::values::explain;
 use self::values::{RowBuffer, bind};
 use crate::bindings::hostel::sql::sql::{self, Dialect, Host, HostTransaction, Value};
 use crate::call::CallContext;
-pub use crate::database::SqlConfig;
 use crate::database::{GuestConnection, Lease, Speaker, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LimitsConfig;
 
 /// What one call may do with its tenant's unit.
 pub struct SqlView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) units: &'a Units,
-    pub(crate) config: &'a SqlConfig,
 }
 
 /// `transaction`: dropped in any way but by `commit`, its connection is closed and SQLite rolls back.
@@ -52,7 +51,8 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 
 impl SqlView<'_> {
     async fn unit(&mut self) -> Result<Arc<Unit>> {
-        self.units.of_tenant(self.call.tenant.id).await
+        let size_max = self.call.limits.database_max_bytes.get();
+        self.units.of_tenant(self.call.tenant.id, size_max).await
     }
 
     /// The time that a statement may take: its own limit, and what is left of the call.
@@ -61,7 +61,14 @@ impl SqlView<'_> {
         if left.is_zero() {
             return Err(overdue());
         }
-        Ok(left.min(self.config.statement_timeout_ms.as_millis()))
+        Ok(left.min(self.call.limits.sql_statement_timeout_ms.as_millis()))
+    }
+
+    /// A statement that has been paid for.
+    fn statement(&mut self, text: String, parameters: Vec<Value>) -> Result<Statement> {
+        let bytes = text.len() + parameters.iter().map(values::size).sum::<usize>();
+        self.call.budget.pay_for_bytes(bytes)?;
+        Ok(Statement { text, parameters, time: self.time()? })
     }
 
     /// Takes a transaction out of the guest's hands.
@@ -94,10 +101,10 @@ impl Statement {
         self,
         connection: &mut GuestConnection,
         unit: &Unit,
-        config: &SqlConfig,
+        limits: &LimitsConfig,
     ) -> Result<Vec<u8>> {
         self.check_parameters(connection).await?;
-        let mut buffer = RowBuffer::new(unit, config);
+        let mut buffer = RowBuffer::new(unit, limits);
         let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
         connection
             .run(Speaker::Guest, self.time, query, |row| buffer.push(row))
@@ -125,15 +132,17 @@ impl Host for SqlView<'_> {
         let _writer =
             if reads_only(&text) { None } else { Some(unit.writer(self.call.deadline).await?) };
         let mut connection = unit.lease(self.call.deadline).await?;
-        let statement = Statement { text, parameters, time: self.time()? };
-        statement.rows(&mut connection, &unit, self.config).await
+        let statement = self.statement(text, parameters)?;
+        let rows = statement.rows(&mut connection, &unit, &self.call.limits).await?;
+        self.call.budget.pay_for_bytes(rows.len())?;
+        Ok(rows)
     }
 
     async fn execute(&mut self, text: String, parameters: Vec<Value>) -> Result<u64> {
         let unit = self.unit().await?;
         let _writer = unit.writer(self.call.deadline).await?;
         let mut connection = unit.lease(self.call.deadline).await?;
-        let statement = Statement { text, parameters, time: self.time()? };
+        let statement = self.statement(text, parameters)?;
         statement.changes(&mut connection).await
     }
 }
@@ -158,9 +167,11 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<Vec<u8>> {
-        let statement = Statement { text, parameters, time: self.time()? };
+        let statement = self.statement(text, parameters)?;
         let open = self.table.get_mut(&transaction).map_err(closed)?;
-        statement.rows(&mut open.connection, &open.unit, self.config).await
+        let rows = statement.rows(&mut open.connection, &open.unit, &self.call.limits).await?;
+        self.call.budget.pay_for_bytes(rows.len())?;
+        Ok(rows)
     }
 
     async fn execute(
@@ -169,7 +180,7 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<u64> {
-        let statement = Statement { text, parameters, time: self.time()? };
+        let statement = self.statement(text, parameters)?;
         let open = self.table.get_mut(&transaction).map_err(closed)?;
         statement.changes(&mut open.connection).await
     }

@@ -6,10 +6,10 @@ use sqlx::{
     Column as _, ColumnOrigin, Decode, Row as _, Sqlite, Type, TypeInfo as _, ValueRef as _,
 };
 
-use super::SqlConfig;
 use crate::bindings::hostel::sql::sql::Value;
 use crate::database::{ColumnKind, Failure, Unit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LimitsConfig;
 
 /// The kinds of values in `hostel:sql`'s rows.
 mod kind {
@@ -43,6 +43,15 @@ pub(super) fn bind(
     })
 }
 
+/// The bytes of a parameter.
+pub(super) fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Json(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => std::mem::size_of::<i64>(),
+    }
+}
+
 /// An answer in the making, in the encoding that `wit/deps/sql.wit` describes.
 pub(super) struct RowBuffer<'a> {
     unit: &'a Unit,
@@ -54,11 +63,11 @@ pub(super) struct RowBuffer<'a> {
 }
 
 impl<'a> RowBuffer<'a> {
-    pub(super) fn new(unit: &'a Unit, config: &SqlConfig) -> Self {
+    pub(super) fn new(unit: &'a Unit, limits: &LimitsConfig) -> Self {
         Self {
             unit,
-            rows_left: config.rows_max.get(),
-            bytes_max: config.result_max_bytes.as_usize(),
+            rows_left: limits.sql_rows_max.get(),
+            bytes_max: limits.sql_result_max_bytes.as_usize(),
             columns: Vec::new(),
             bytes: Vec::new(),
         }

@@ -5,7 +5,7 @@ mod store;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
-pub use self::store::{NewTenant, Tenants};
+pub use self::store::{NewTenant, TenantChange, Tenants};
 use crate::bindings::hostel::tenancy::tenancy::{self, Host};
 use crate::call::CallContext;
 use crate::error::Result;

@@ -1,5 +1,7 @@
 //! The platform's list of tenants.
 
+use std::sync::Arc;
+
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -7,6 +9,7 @@ use crate::call::{Tenant, TenantStatus};
 use crate::clock::Clock;
 use crate::database::PlatformDatabase;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Plans, TighterLimits};
 use crate::names::{TenantId, TenantSlug};
 
 const DISPLAY_NAME_LENGTH_MAX: usize = 200;
@@ -16,6 +19,8 @@ const DISPLAY_NAME_LENGTH_MAX: usize = 200;
 pub struct Tenants {
     database: PlatformDatabase,
     clock: Clock,
+    /// The names of the plans that there are.
+    plans: Arc<[String]>,
 }
 
 /// A tenant to be made.
@@ -24,11 +29,50 @@ pub struct NewTenant {
     pub slug: TenantSlug,
     /// Its name for people; the slug when empty.
     pub display_name: String,
+    /// The plan that it is on, if any.
+    pub plan: Option<String>,
+}
+
+/// What is to be changed of a tenant; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// Another plan, or none.
+    pub plan: Option<Option<String>>,
+    /// Other limits of its own.
+    pub limits: Option<TighterLimits>,
 }
 
 impl Tenants {
-    pub(crate) fn new(database: PlatformDatabase, clock: Clock) -> Self {
-        Self { database, clock }
+    pub(crate) fn new(database: PlatformDatabase, clock: Clock, plans: &Plans) -> Self {
+        Self { database, clock, plans: plans.keys().cloned().collect() }
+    }
+
+    fn check_plan(&self, plan: Option<&str>) -> Result<()> {
+        match plan {
+            Some(plan) if !self.plans.iter().any(|known| known == plan) => {
+                let known = match self.plans.join(", ") {
+                    none if none.is_empty() => "it has no plans".to_owned(),
+                    some => format!("there are {some}"),
+                };
+                Err(Error::invalid(format!(
+                    "there is no plan `{plan}` in the configuration: {known}"
+                ))
+                .hint("plans are sections of the configuration: `[plans.small.limits]`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a configuration that lacks a plan which tenants are on.
+    pub(crate) async fn check_plans(&self) -> Result<()> {
+        let used: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT plan FROM tenants WHERE plan IS NOT NULL")
+                .fetch_all(&self.database)
+                .await?;
+        used.iter().try_for_each(|plan| {
+            self.check_plan(Some(plan))
+                .map_err(|error| Error::invalid(format!("tenants are on plan `{plan}`: {error}")))
+        })
     }
 
     /// Makes a tenant. It is served from now on, by every process on this data folder; the files of
@@ -51,14 +95,18 @@ impl Tenants {
             slug: new.slug,
             display_name,
             status: TenantStatus::Active,
+            plan: new.plan,
+            limits: TighterLimits::default(),
         };
+        self.check_plan(tenant.plan.as_deref())?;
         sqlx::query(
-            "INSERT INTO tenants (id, slug, display_name, status, created_at, revision)
-             VALUES ($1, $2, $3, 'active', $4, (SELECT 1 + coalesce(max(revision), 0) FROM tenants))",
+            "INSERT INTO tenants (id, slug, display_name, status, plan, created_at, revision)
+             VALUES ($1, $2, $3, 'active', $4, $5, (SELECT 1 + coalesce(max(revision), 0) FROM tenants))",
         )
         .bind(tenant.id.to_string())
         .bind(tenant.slug.to_string())
         .bind(&tenant.display_name)
+        .bind(&tenant.plan)
         .bind(self.clock.now_micros())
         .execute(&self.database)
         .await
@@ -80,11 +128,49 @@ impl Tenants {
         if self.find(slug).await?.is_some() {
             return Ok(());
         }
-        match self.create(NewTenant { slug: slug.clone(), display_name: String::new() }).await {
+        match self
+            .create(NewTenant { slug: slug.clone(), display_name: String::new(), plan: None })
+            .await
+        {
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
             // Another process was quicker.
             _ => Ok(()),
         }
+    }
+
+    /// Changes a tenant. Every process on this data folder acts by it within a second.
+    ///
+    /// # Errors
+    /// `tenant-not-found`, or `invalid` for a plan that there is not.
+    pub async fn change(&self, slug: &TenantSlug, change: TenantChange) -> Result<Tenant> {
+        let unknown = || {
+            Error::new(
+                ErrorKind::NotFound,
+                "tenant-not-found",
+                format!("there is no tenant `{slug}`"),
+            )
+            .hint("`hostel tenant list` shows those that there are")
+        };
+        let mut tenant = self.find(slug).await?.ok_or_else(unknown)?;
+        if let Some(plan) = change.plan {
+            self.check_plan(plan.as_deref())?;
+            tenant.plan = plan;
+        }
+        if let Some(limits) = change.limits {
+            tenant.limits = limits;
+        }
+        let limits = serde_json::to_string(&tenant.limits)
+            .map_err(|error| Error::internal("limits cannot be kept").because(error))?;
+        sqlx::query(
+            "UPDATE tenants SET plan = $2, limits = $3, revision = (SELECT 1 + max(revision) FROM tenants)
+             WHERE id = $1",
+        )
+        .bind(tenant.id.to_string())
+        .bind(&tenant.plan)
+        .bind(limits)
+        .execute(&self.database)
+        .await?;
+        Ok(tenant)
     }
 
     /// The tenant of that slug.
@@ -92,12 +178,14 @@ impl Tenants {
     /// # Errors
     /// When the database does not answer.
     pub async fn find(&self, slug: &TenantSlug) -> Result<Option<Tenant>> {
-        sqlx::query("SELECT id, slug, display_name, status FROM tenants WHERE slug = $1")
-            .bind(slug.as_str())
-            .fetch_optional(&self.database)
-            .await?
-            .map(|row| from_row(&row))
-            .transpose()
+        sqlx::query(
+            "SELECT id, slug, display_name, status, plan, limits FROM tenants WHERE slug = $1",
+        )
+        .bind(slug.as_str())
+        .fetch_optional(&self.database)
+        .await?
+        .map(|row| from_row(&row))
+        .transpose()
     }
 
     /// All tenants by slug, at most `limit` of them after `after`.
@@ -106,7 +194,7 @@ impl Tenants {
     /// When the database does not answer.
     pub async fn list(&self, after: Option<&TenantSlug>, limit: u32) -> Result<Vec<Tenant>> {
         sqlx::query(
-            "SELECT id, slug, display_name, status FROM tenants
+            "SELECT id, slug, display_name, status, plan, limits FROM tenants
              WHERE slug > $1 ORDER BY slug LIMIT $2",
         )
         .bind(after.map_or("", TenantSlug::as_str))
@@ -147,5 +235,9 @@ fn from_row(row: &SqliteRow) -> Result<Tenant> {
             "active" => TenantStatus::Active,
             _ => TenantStatus::Suspended,
         },
+        plan: row.try_get(4)?,
+        // Limits of another version that this one does not know must not be dropped in silence.
+        limits: serde_json::from_str(row.try_get(5)?)
+            .map_err(|error| Error::internal("a tenant's limits cannot be read").because(error))?,
     })
 }
