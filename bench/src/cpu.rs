@@ -25,6 +25,22 @@ pub(crate) fn time_of(process: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
+/// What a process holds.
+pub(crate) struct Footprint {
+    pub(crate) rss_bytes: u64,
+    /// Open files, sockets among them.
+    pub(crate) files: usize,
+}
+
+/// What a process holds now.
+pub(crate) fn footprint_of(process: u32) -> anyhow::Result<Footprint> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
+    let pages: u64 =
+        text.split_whitespace().nth(1).context("no RSS in /proc/PID/statm")?.parse()?;
+    let files = std::fs::read_dir(format!("/proc/{process}/fd"))?.count();
+    Ok(Footprint { rss_bytes: pages * rustix::param::page_size() as u64, files })
+}
+
 /// Ends this process when the one that started it does.
 pub(crate) fn end_with_parent() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;

@@ -29,36 +29,63 @@ pub(crate) fn run(
     connections: usize,
     window: Duration,
 ) -> anyhow::Result<Done> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let local = tokio::task::LocalSet::new();
+    with_runtime(async {
         let started = Instant::now();
         let until = started + window;
         let clients: Vec<_> = (0..connections)
             .map(|client| {
                 let first_turn = u32::try_from(client * 31).unwrap_or(0);
-                local
-                    .spawn_local(async move { client_loop(address, work, first_turn, until).await })
+                tokio::task::spawn_local(client_loop(address, work, first_turn, until))
             })
             .collect();
-        // The load never sleeps: waking another core costs the server several microseconds, which
-        // only those that are slower than the load would pay.
-        local.spawn_local(async move {
-            while Instant::now() < until {
-                tokio::task::yield_now().await;
-            }
-        });
         let mut latencies = Histogram::new(3)?;
-        local
-            .run_until(async {
-                for client in clients {
-                    latencies.add(client.await??)?;
-                }
-                Ok::<_, anyhow::Error>(())
-            })
-            .await?;
+        for client in clients {
+            latencies.add(client.await??)?;
+        }
         Ok(Done { requests: latencies.len(), time: started.elapsed(), latencies })
     })
+}
+
+/// Runs the load's side on one thread, which never sleeps: waking another core costs the server
+/// several microseconds, which only those that are slower than the load would pay.
+pub(crate) fn with_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let awake = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+        tokio::select! {
+            done = work => done,
+            () = awake => unreachable!("it never ends"),
+        }
+    }))
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+}
+
+/// Asks for `path` in a tenant's name, and reads the answer.
+pub(crate) async fn send(
+    stream: &mut TcpStream,
+    path: &str,
+    tenant: &str,
+) -> anyhow::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-tenant: {tenant}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut buffer = Vec::new();
+    let (status, body) = read_any(stream, &mut buffer).await?;
+    Ok(Answer { status, body: buffer[body].to_vec() })
 }
 
 async fn client_loop(
@@ -91,21 +118,30 @@ async fn client_loop(
     }
 }
 
-/// Reads one answer and gives its body.
+/// Reads one answer that must have succeeded, and gives its body.
 pub(crate) async fn read_answer<'b>(
     stream: &mut TcpStream,
     buffer: &'b mut Vec<u8>,
 ) -> anyhow::Result<&'b [u8]> {
+    let (status, body) = read_any(stream, buffer).await?;
+    if !(200..300).contains(&status) {
+        bail!("status {status}: {}", String::from_utf8_lossy(&buffer[body]));
+    }
+    Ok(&buffer[body])
+}
+
+/// Reads one answer, and says where in the buffer its body is.
+async fn read_any(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> anyhow::Result<(u16, std::ops::Range<usize>)> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {
             bail!("the server closed the connection");
         }
-        if let Some((status, range)) = parse(buffer)? {
-            if !(200..300).contains(&status) {
-                bail!("status {status}: {}", String::from_utf8_lossy(&buffer[range]));
-            }
-            return Ok(&buffer[range]);
+        if let Some(answer) = parse(buffer)? {
+            return Ok(answer);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod cpu;
 mod load;
+mod neighbours;
 mod report;
 mod subjects;
 mod works;
@@ -17,7 +18,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 use crate::report::{Report, Row};
-use crate::subjects::{Running, Subject};
+use crate::subjects::{Running, Setup, Subject};
 use crate::works::Work;
 
 #[global_allocator]
@@ -54,7 +55,24 @@ struct Arguments {
 enum Command {
     /// Be one of the servers.
     #[command(hide = true)]
-    Serve { subject: Subject, data: PathBuf },
+    Serve {
+        subject: Subject,
+        data: PathBuf,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// What a tenant feels of neighbours that spin: its latency beside none, one and ten of them.
+    HostileNeighbour,
+    /// How long after its limit a call is stopped.
+    TimeToStop {
+        #[arg(long, default_value_t = 200)]
+        samples: u32,
+    },
+    /// What tenants that take turns leave behind: memory and open files after each round.
+    ManyTenants {
+        #[arg(long, default_value_t = 1_000)]
+        tenants: u32,
+    },
     /// Keep one subject under load, for a profiler.
     Hold {
         subject: Subject,
@@ -67,7 +85,14 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
-        Some(Command::Serve { subject, data }) => subjects::serve(*subject, data),
+        Some(Command::Serve { subject, data, setup }) => subjects::serve(*subject, data, setup),
+        Some(Command::HostileNeighbour) => {
+            neighbours::hostile_neighbour(window(arguments.seconds)?, arguments.rounds)
+        }
+        Some(Command::TimeToStop { samples }) => neighbours::time_to_stop(*samples),
+        Some(Command::ManyTenants { tenants }) => {
+            neighbours::many_tenants(*tenants, arguments.rounds)
+        }
         Some(Command::Hold { subject, work, seconds }) => {
             hold(&arguments, *subject, *work, *seconds)
         }
@@ -88,8 +113,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         Some(work) => vec![work],
         None => Work::ALL.to_vec(),
     };
-    let running: Vec<Running> =
-        Subject::ALL.iter().map(|subject| Running::start(*subject)).collect::<Result<_, _>>()?;
+    let start = |subject: &Subject| Running::start(*subject, &Setup::default());
+    let running: Vec<Running> = Subject::ALL.iter().map(start).collect::<Result<_, _>>()?;
     let mut report = Report::new();
     for work in works {
         for _ in 0..arguments.rounds {
@@ -123,7 +148,7 @@ fn one_window(
 
 fn hold(arguments: &Arguments, subject: Subject, work: Work, seconds: f64) -> anyhow::Result<()> {
     cpu::pin(LOAD_CORE)?;
-    let server = Running::start(subject)?;
+    let server = Running::start(subject, &Setup::default())?;
     report::say(&format!("{} runs as process {}", subject.name(), server.pid()))?;
     let row = one_window(&server, work, arguments.connections, window(seconds)?)?;
     report::say(&format!("{:.0} req/s, {:.1} us of CPU each", row.req_per_s, row.cpu_us_per_req))

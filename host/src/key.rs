@@ -4,13 +4,16 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
 use crate::error::{Error, Result};
 
 const KEY_LENGTH: usize = 32;
+/// So that scanners of repositories and logs know it when they see it.
+const OPERATOR_PREFIX: &str = "hostel_op_";
 
 /// The secret of this platform. Nodes of one platform share it.
 #[derive(Clone)]
@@ -75,6 +78,42 @@ impl PlatformKey {
             .expand(purpose.as_bytes(), &mut derived)
             .expect("32 bytes are a length that HKDF-SHA256 can give");
         derived
+    }
+}
+
+/// What operators show to `/platform/v1` and `/metrics`: derived from the platform key, so that nodes
+/// share it and it needs no place of its own.
+#[derive(Clone)]
+pub struct OperatorToken([u8; KEY_LENGTH]);
+
+impl OperatorToken {
+    /// The token of a platform.
+    pub fn of(key: &PlatformKey) -> Self {
+        Self(key.derive("operator-token"))
+    }
+
+    /// The token as it is sent: `Authorization: Bearer hostel_op_…`.
+    pub fn expose(&self) -> String {
+        format!("{OPERATOR_PREFIX}{}", BASE64URL_NOPAD.encode(&self.0))
+    }
+
+    /// Whether `sent` is the token. It takes as long whether much of it is right or little.
+    pub(crate) fn is(&self, sent: &str) -> bool {
+        let Some(sent) = sent.strip_prefix(OPERATOR_PREFIX) else { return false };
+        let Ok(sent) = BASE64URL_NOPAD.decode(sent.as_bytes()) else { return false };
+        let tag = |bytes: &[u8]| {
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).map(|mac| mac.chain_update(bytes))
+        };
+        match (tag(&sent), tag(&self.0)) {
+            (Ok(sent), Ok(own)) => sent.verify(&own.finalize().into_bytes()).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(***)")
     }
 }
 

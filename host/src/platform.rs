@@ -19,9 +19,10 @@ use crate::config::Config;
 use crate::database::{self, Units};
 use crate::error::{Error, Result};
 use crate::http::{self, App};
-use crate::key::PlatformKey;
+use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
 use crate::runtime::{Inspection, ModuleSource, Registry, Runtime};
+use crate::usage::{self, Usage};
 use crate::wiring::{Capability, Extensions, Services};
 
 /// How soon a change of a tenant by another process is seen.
@@ -139,7 +140,8 @@ impl PlatformBuilder {
         }
         let directory = config.modules.directory.clone().unwrap_or_else(|| data.modules());
         sources.extend(read_modules(&directory, config.modules.directory.is_some())?);
-        let (services, runtime) = open(&config, &data, self.clock, self.extensions).await?;
+        let key = platform_key(&config, &data)?;
+        let (services, runtime) = open(&config, &data, &key, self.clock, self.extensions).await?;
 
         let mut modules = Vec::with_capacity(sources.len());
         let mut settings = settings_by_module(&config)?;
@@ -169,11 +171,13 @@ impl PlatformBuilder {
         let registry = Arc::new(Registry::new(Arc::new(runtime), modules)?);
         let stop = CancellationToken::new();
         watch_tenants(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
+        keep_usage(Arc::clone(&services), stop.clone());
         let app = Arc::new(App {
             config: config.http.clone(),
             tenancy: config.tenancy.clone(),
             services,
             registry,
+            operator: OperatorToken::of(&key),
             draining: AtomicBool::new(false),
         });
         Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
@@ -185,9 +189,29 @@ impl PlatformBuilder {
     /// Says why it is no module, or not one that may be served here.
     pub async fn inspect(self, path: &Path) -> Result<Inspection> {
         let data = Data::open(&self.config.data.0)?;
-        let (_, runtime) = open(&self.config, &data, self.clock, self.extensions).await?;
+        let key = platform_key(&self.config, &data)?;
+        let (_, runtime) = open(&self.config, &data, &key, self.clock, self.extensions).await?;
         let source = read_module(path)?;
         runtime.inspect(&source).await.map_err(|error| source.name_in(error))
+    }
+
+    /// The operator's token of this platform.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub fn operator_token(self) -> Result<OperatorToken> {
+        let data = Data::open(&self.config.data.0)?;
+        Ok(OperatorToken::of(&platform_key(&self.config, &data)?))
+    }
+
+    /// The accounts of usage alone, for tools that read them while the platform runs or not.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub async fn usage(self) -> Result<Usage> {
+        let data = Data::open(&self.config.data.0)?;
+        let database = database::open_platform(&data.platform_database()).await?;
+        Ok(Usage::new(database, self.clock))
     }
 
     /// The list of tenants alone, for tools that change it while the platform runs or not.
@@ -225,7 +249,8 @@ impl Platform {
     /// # Errors
     /// When connections cannot be accepted.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
-        http::serve_platform(Arc::clone(&self.app), listener, stop).await
+        http::serve_platform(Arc::clone(&self.app), listener, stop).await?;
+        self.app.services.flush_usage().await
     }
 
     /// Serves a program's own router, with which [`router`](Self::router) was merged, with the same
@@ -239,7 +264,8 @@ impl Platform {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
-        http::serve_router(Arc::clone(&self.app), app, listener, stop).await
+        http::serve_router(Arc::clone(&self.app), app, listener, stop).await?;
+        self.app.services.flush_usage().await
     }
 
     /// The configuration that it runs with.
@@ -297,24 +323,29 @@ impl Data {
     }
 }
 
+fn platform_key(config: &Config, data: &Data) -> Result<PlatformKey> {
+    match (&config.platform.key, &config.platform.key_file) {
+        (Some(key), _) => PlatformKey::parse(key.expose()),
+        (None, file) => PlatformKey::load_or_create(file.as_deref().unwrap_or(&data.key())),
+    }
+}
+
 async fn open(
     config: &Config,
     data: &Data,
+    key: &PlatformKey,
     clock: Clock,
     extensions: Extensions,
 ) -> Result<(Arc<Services>, Runtime)> {
     extensions.check()?;
-    let key = match (&config.platform.key, &config.platform.key_file) {
-        (Some(key), _) => PlatformKey::parse(key.expose())?,
-        (None, file) => PlatformKey::load_or_create(file.as_deref().unwrap_or(&data.key()))?,
-    };
     let database = database::open_platform(&data.platform_database()).await?;
     let services = Arc::new(Services {
         tenants: Tenants::new(database.clone(), clock.clone(), &config.plans),
+        usage: Usage::new(database.clone(), clock.clone()),
         database,
         permissions: Permissions::new(config.dev.anonymous_grants.clone()),
         units: Units::new(data.tenants(), config.sql.clone()),
-        meters: Meters::new(config.metrics.clone()),
+        meters: Meters::new(&config.metrics),
         clock,
         extensions,
     });
@@ -411,7 +442,7 @@ async fn watch_tenants(
                 Ok((changed, newest)) => {
                     revision = newest;
                     for slug in &changed {
-                        registry.forget(slug);
+                        registry.forget(slug).await;
                     }
                 }
                 Err(error) => {
@@ -420,7 +451,23 @@ async fn watch_tenants(
             }
         }
     };
-    #[expect(clippy::disallowed_methods, reason = "ends with the platform: the token tracks it")]
-    tokio::spawn(async move { stop.run_until_cancelled(watching).await });
+    in_background(stop, watching);
     Ok(())
+}
+
+/// Writes what was used, from time to time, until the platform is dropped.
+fn keep_usage(services: Arc<Services>, stop: CancellationToken) {
+    in_background(stop, async move {
+        loop {
+            tokio::time::sleep(usage::FLUSH_INTERVAL).await;
+            if let Err(error) = services.flush_usage().await {
+                tracing::warn!(cause = error.causes(), "usage cannot be written");
+            }
+        }
+    });
+}
+
+fn in_background(stop: CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    #[expect(clippy::disallowed_methods, reason = "ends with the platform: the token tracks it")]
+    tokio::spawn(async move { stop.run_until_cancelled(work).await });
 }

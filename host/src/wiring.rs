@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::database::{PlatformDatabase, Units};
 use crate::error::{Error, Result};
 use crate::metering::Meters;
+use crate::usage::Usage;
 
 mod stdio;
 
@@ -33,10 +34,19 @@ pub(crate) struct Services {
     pub(crate) units: Units,
     /// What tenants' modules do and use.
     pub(crate) meters: Meters,
+    /// What is kept of it.
+    pub(crate) usage: Usage,
     /// The time of day.
     pub(crate) clock: Clock,
     /// What the embedder brought.
     pub(crate) extensions: Extensions,
+}
+
+impl Services {
+    /// Writes what was used since the last time.
+    pub(crate) async fn flush_usage(&self) -> Result<()> {
+        self.usage.flush(&self.meters).await
+    }
 }
 
 /// What one store holds: the call that it runs now, and what that call opened.

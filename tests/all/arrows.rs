@@ -17,6 +17,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),
+    ("usage", 5),
     ("database", 6),
     ("call", 7),
     ("key", 7),

@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod http;
 mod http_bodies;
+mod metrics;
 mod migrations;
 mod runtime;
 mod runtime_limits;

@@ -154,11 +154,14 @@ async fn a_host_that_is_full_says_so() {
     ";
     let platform = TestPlatform::configured(config).await;
     platform.tenant("greedy").await;
+    platform.tenant("busy").await;
     let modest = platform.tenant("modest").await;
     let running = [
         HalfSent::to(platform.address(), "/api/probe/length", "greedy").await,
-        HalfSent::to(platform.address(), "/api/probe/length", "greedy").await,
+        HalfSent::to(platform.address(), "/api/probe/length", "busy").await,
     ];
+    // Half of the turns are the most that one tenant can hold.
+    assert_eq!(platform.client("greedy").get("/api/probe/counter").await.code(), "503 host-busy");
     let refused = modest.get("/api/probe/counter").await;
     assert_eq!(refused.code(), "503 host-busy");
     assert_eq!(refused.header("retry-after"), Some("1"));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hostel::{NewTenant, Platform};
+use hostel::{NewTenant, OperatorToken, Platform, PlatformKey, Tenant, TenantChange};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +53,13 @@ impl Setup {
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         merge(&mut self.config, text.parse().unwrap());
+        self
+    }
+
+    /// Takes a section of the configuration away.
+    #[must_use]
+    pub fn without(mut self, section: &str) -> Self {
+        self.config.remove(section);
         self
     }
 
@@ -155,6 +162,23 @@ impl TestPlatform {
             NewTenant { slug: slug.parse().unwrap(), display_name: String::new(), plan: None };
         self.platform.tenants().create(new).await.unwrap();
         self.client(slug)
+    }
+
+    /// Changes a tenant: `{"plan": …}`, `{"limits": …}`.
+    ///
+    /// # Errors
+    /// The platform's.
+    pub async fn change(&self, slug: &str, change: serde_json::Value) -> hostel::Result<Tenant> {
+        let change = TenantChange {
+            plan: change.get("plan").map(|plan| plan.as_str().map(ToOwned::to_owned)),
+            limits: change.get("limits").map(|own| serde_json::from_value(own.clone()).unwrap()),
+        };
+        self.platform.tenants().change(&slug.parse().unwrap(), change).await
+    }
+
+    /// What operators show.
+    pub fn operator_token(&self) -> String {
+        OperatorToken::of(&PlatformKey::parse(PLATFORM_KEY).unwrap()).expose()
     }
 
     /// A client that names this tenant, whether there is one or not.

@@ -12,6 +12,8 @@ fn bench() -> Module {
         .migrations(migrations!("0001_rows"))
         .route(get("/hello/{name}", hello).public().about("A small answer without I/O"))
         .route(get("/rows/{id}", read).public().about("One row by its key"))
+        .route(get("/count", count).public().about("How many rows there are"))
+        .route(get("/spin", spin).public().about("Computes until it is stopped"))
         .route(post("/rows", fill).public().about("Make as many rows as are asked for"))
 }
 
@@ -24,6 +26,27 @@ struct Greeting {
 
 fn hello(Path(name): Path<String>) -> Json<Greeting> {
     Json(Greeting { hello: name, language: "en", words: 2 })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Count {
+    rows: i64,
+}
+
+impl FromRow for Count {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self { rows: row.get("rows")? })
+    }
+}
+
+fn count(db: Db) -> Result<Json<Count>, Problem> {
+    Ok(Json(db.query_one("SELECT count(*) AS rows FROM rows", params![])?))
+}
+
+fn spin() -> NoContent {
+    loop {
+        std::hint::black_box(());
+    }
 }
 
 #[derive(Serialize, JsonSchema)]

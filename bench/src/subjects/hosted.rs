@@ -3,22 +3,28 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use hostel::Platform;
+use hostel::{NewTenant, Platform};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Setup;
 use crate::load::read_answer;
+use crate::neighbours;
 use crate::works::ROWS;
 
 /// The guest, built by this crate's build script.
 const GUEST: &str = env!("BENCH_GUEST");
 
-pub(super) async fn serve(data: &Path, instances: &str) -> anyhow::Result<()> {
-    let config = format!("[modules.instances]\nbench = \"{instances}\"");
+pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow::Result<()> {
+    let config = format!("{}\n[modules.instances]\nbench = \"{instances}\"", setup.config);
     let platform =
         Platform::builder().config_toml(&config)?.data_dir(data).module_file(GUEST).build().await?;
     // The log is written as in production; the parent reads it.
     let _flush = hostel::logging::init(&platform.config().log, false)?;
+    for slug in neighbours::tenants(setup.tenants) {
+        let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
+        platform.tenants().create(new).await?;
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let announced = async {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use crate::{SERVER_CORE, cpu};
@@ -38,6 +38,17 @@ impl Subject {
     }
 }
 
+/// What a server begins with.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// Hostel's configuration, beside what the subject says.
+    #[arg(long, default_value = "")]
+    pub(crate) config: String,
+    /// Tenants that take turns.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) tenants: u32,
+}
+
 /// A server that runs; it ends when this is dropped.
 pub(crate) struct Running {
     pub(crate) subject: Subject,
@@ -48,11 +59,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts a server and waits until it can be asked.
-    pub(crate) fn start(subject: Subject) -> anyhow::Result<Self> {
+    pub(crate) fn start(subject: Subject, setup: &Setup) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", subject.name()])
             .arg(data.path())
+            .args(["--config", &setup.config, "--tenants", &setup.tenants.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().context("the server's output")?;
@@ -84,7 +96,7 @@ impl Drop for Running {
 const READY: &str = "ready at ";
 
 /// Is a server until it is killed: one worker on one core, alike for all subjects.
-pub(crate) fn serve(subject: Subject, data: &Path) -> anyhow::Result<()> {
+pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<()> {
     cpu::end_with_parent()?;
     cpu::pin(SERVER_CORE)?;
     let runtime =
@@ -92,8 +104,8 @@ pub(crate) fn serve(subject: Subject, data: &Path) -> anyhow::Result<()> {
     runtime.block_on(async {
         match subject {
             Subject::Native => native::serve(data).await,
-            Subject::HostelFresh => hosted::serve(data, "fresh").await,
-            Subject::HostelReused => hosted::serve(data, "reused").await,
+            Subject::HostelFresh => hosted::serve(data, setup, "fresh").await,
+            Subject::HostelReused => hosted::serve(data, setup, "reused").await,
         }
     })
 }

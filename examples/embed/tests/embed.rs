@@ -47,7 +47,7 @@ struct Program {
     address: SocketAddr,
     client: reqwest::Client,
     _serving: JoinSet<()>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Program {
@@ -62,13 +62,17 @@ impl Program {
             .unwrap();
         embed_example::open_shops(&platform).await.unwrap();
         embed_example::open_shops(&platform).await.expect("a second start finds its tenants");
+        Self::serve(platform, data).await
+    }
+
+    async fn serve(platform: Platform, data: TempDir) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = embed_example::router(&platform);
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, _serving: serving, _data: data }
+        Self { address, client, _serving: serving, data }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
@@ -177,6 +181,56 @@ async fn a_description_calls_no_capability() {
     assert!(error.message().contains("`describe` failed"), "{error}");
     assert!(error.message().contains("acme:payments/payments@0.1.0"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("every capability traps")));
+}
+
+/// A capability with a mistake in it.
+struct Broken;
+
+impl Capability for Broken {
+    fn name(&self) -> &'static str {
+        "payments"
+    }
+
+    fn package(&self) -> &'static str {
+        "acme:payments"
+    }
+
+    fn link(&self, linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
+        let mut payments = linker.instance("acme:payments/payments@0.1.0")?;
+        payments.func_new("total", |_, _, _, _| panic!("total is broken"))?;
+        payments.func_new_async("charge", |_, _, _, _| {
+            Box::new(async {
+                tokio::task::yield_now().await;
+                panic!("charge is broken")
+            })
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_capability_costs_its_call_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let shop = file(data.path(), SHOP);
+    let platform =
+        builder(data.path(), &["*"]).capability(Broken).module_file(shop).build().await.unwrap();
+    let program = Program::serve(platform, data).await;
+    for _ in 0..30 {
+        // More often than there are slots and turns: each comes back.
+        let (status, problem) = program.get("/api/shop/total").await;
+        assert_eq!(status, 500, "{problem}");
+        assert!(problem.contains("\"code\":\"internal\"") && !problem.contains("broken"));
+    }
+    let order = json!({ "amount_cents": 5, "reference": "B-1" });
+    assert_eq!(program.order("default", &order).await.1["code"], "internal");
+    assert_eq!(program.get("/health/ready").await.0, 200);
+
+    // `axum::serve` tells nobody who asks, so that even this machine needs the token.
+    assert_eq!(program.get("/metrics").await.0, 401);
+    let token = Platform::builder().data_dir(program.data.path()).operator_token().unwrap();
+    let asked = program.client.get(format!("http://{}/metrics", program.address));
+    let (_, metrics) = program.send(asked.bearer_auth(token.expose())).await;
+    let panics = "hostel_panics_total{tenant=\"default\",module=\"shop\"} 31.0";
+    assert!(metrics.lines().any(|line| line == panics), "{metrics}");
 }
 
 /// A capability that goes by these names.

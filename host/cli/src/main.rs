@@ -36,7 +36,10 @@ enum Command {
     /// Look at modules.
     #[command(subcommand)]
     Module(commands::module::Command),
-    /// Make and list tenants.
+    /// Show keys and tokens.
+    #[command(subcommand)]
+    Key(commands::key::Command),
+    /// Make, change and list tenants, and show what they used.
     #[command(subcommand)]
     Tenant(commands::tenant::Command),
     /// Check and show the configuration.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
             Command::Build(arguments) => commands::build::run(&arguments),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
+            Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),
         }
     });

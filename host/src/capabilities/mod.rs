@@ -44,20 +44,19 @@ fn tell_guest(error: &Error) -> wit::Error {
 /// Views whose functions return our [`Error`] tell guests of it in the contract's words. Those that
 /// know their call count the limits that it met.
 macro_rules! tells_guests_of_errors {
-    ($($view:ty: |$self:ident, $error:ident| $counted:expr;)*) => {$(
+    ($($view:ty $(: $call:ident)?),* $(,)?) => {$(
         impl wit::Host for $view {
-            fn convert_error(&mut self, $error: Error) -> wasmtime::Result<wit::Error> {
-                let $self = self;
-                $counted;
-                Ok(tell_guest(&$error))
+            fn convert_error(&mut self, error: Error) -> wasmtime::Result<wit::Error> {
+                $(self.$call.meter.failed(&error);)?
+                Ok(tell_guest(&error))
             }
         }
     )*};
 }
 
-tells_guests_of_errors! {
-    crypto::CryptoView: |_view, error| ();
-    http::HttpView<'_>: |view, error| view.call.meter.failed(&error);
-    settings::SettingsView<'_>: |_view, error| ();
-    sql::SqlView<'_>: |view, error| view.call.meter.failed(&error);
-}
+tells_guests_of_errors!(
+    crypto::CryptoView,
+    http::HttpView<'_>: call,
+    settings::SettingsView<'_>,
+    sql::SqlView<'_>: call,
+);

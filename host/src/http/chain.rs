@@ -9,6 +9,7 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use http::header;
 use http::{HeaderValue, Uri};
+use hyper::body::Body as _;
 
 use super::{App, answer, incoming, problem};
 use crate::call::{Principal, TenantStatus};
@@ -16,22 +17,34 @@ use crate::capabilities::permissions::Decision;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
-use crate::runtime::{self, Access, Match, Method};
+use crate::runtime::{self, Access, Match, Method, TenantModule};
 
 /// Answers everything below `/api`.
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
-    frame(request, async |request, id| answer(&app, request, id).await).await
+    frame(&app, request, async |request, id, trail| answer(&app, request, id, trail).await).await
 }
 
 /// Answers paths that nothing serves.
-pub(super) async fn nothing_here(request: Request) -> Response {
-    frame(request, async |_, _| Err(Error::not_found("nothing is served at this path"))).await
+pub(super) async fn nothing_here(State(app): State<Arc<App>>, request: Request) -> Response {
+    frame(&app, request, async |_, _, _| Err(Error::not_found("nothing is served at this path")))
+        .await
 }
 
-/// What every request gets: an id, its trace, an answer whatever happens, a line in the log.
-async fn frame(
+/// What becomes known of a request on its way, for the log and the meters.
+#[derive(Default)]
+pub(super) struct Trail {
+    module: Option<Arc<TenantModule>>,
+    cpu: Duration,
+    /// The answer is a problem of the module's own.
+    own_problem: bool,
+}
+
+/// What every request gets: an id, its trace, an answer whatever happens, a line in the log, a
+/// place in the counts.
+pub(super) async fn frame(
+    app: &App,
     request: Request,
-    work: impl AsyncFnOnce(Request, &RequestId) -> Result<(Response, Duration)>,
+    work: impl AsyncFnOnce(Request, &RequestId, &mut Trail) -> Result<Response>,
 ) -> Response {
     let started = Instant::now();
     let id = incoming::request_id(request.headers());
@@ -42,22 +55,39 @@ async fn frame(
         let id = answers_as;
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // A panic is a fault of ours, and costs this request alone.
-        let outcome = AssertUnwindSafe(work(request, &id)).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("the host made a mistake")));
-        let (mut response, cpu) = outcome.unwrap_or_else(|error| {
-            log_failure(&error);
-            (problem::of_error(&error, uri.path(), &id), Duration::ZERO)
+        let mut trail = Trail::default();
+        let outcome = AssertUnwindSafe(work(request, &id, &mut trail)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            app.services.meters.unrouted.panicked();
+            Err(Error::internal("the host made a mistake"))
         });
+        let (mut response, code) = match outcome {
+            Ok(response) => (response, if trail.own_problem { "module" } else { "" }),
+            Err(error) => {
+                log_failure(&error);
+                (problem::of_error(&error, uri.path(), &id), error.code())
+            }
+        };
         if let Ok(value) = HeaderValue::try_from(id.as_str()) {
             response.headers_mut().insert(incoming::REQUEST_ID, value);
         }
-        log_access(&method, &uri, &response, started.elapsed(), cpu);
+        let took = started.elapsed();
+        let module = trail.module.as_deref();
+        let meter = module.map_or(&app.services.meters.unrouted, |module| module.meter());
+        let bytes = response.body().size_hint().exact().unwrap_or(0);
+        meter.answered(response.status().as_u16(), code, took, bytes);
+        log_access(&method, &uri, &response, took, trail.cpu);
         response
     });
     logging::within(id, trace, answering).await
 }
 
-async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response, Duration)> {
+async fn answer(
+    app: &App,
+    request: Request,
+    id: &RequestId,
+    trail: &mut Trail,
+) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let tenant = app.registry.tenant(&incoming::tenant_slug(app, &parts)?).await?;
     logging::set_tenant(&tenant.tenant.slug);
@@ -71,6 +101,7 @@ async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response
         || Error::new(ErrorKind::NotFound, "route-not-found", "nothing is served at this path");
     let (module_name, below) = incoming::split_path(path).ok_or_else(no_route)?;
     let module = tenant.module(module_name).ok_or_else(no_route)?;
+    let module = trail.module.insert(module);
     let version = &module.version;
     logging::set_module(&version.identity);
     let (index, parameters) =
@@ -88,28 +119,7 @@ async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response
         };
     let route = &version.manifest.routes[index as usize];
 
-    if let Access::Permission(permission) = &route.access {
-        match app.services.permissions.decide(&principal, permission) {
-            Decision::Allowed => {}
-            Decision::Denied => {
-                return Err(Error::new(
-                    ErrorKind::Denied,
-                    "denied",
-                    format!("this needs the permission `{permission}`"),
-                ));
-            }
-            Decision::Unauthenticated => {
-                return Err(Error::new(
-                    ErrorKind::Unauthenticated,
-                    "unauthenticated",
-                    format!(
-                        "this needs the permission `{permission}`, which is not granted to everybody"
-                    ),
-                ));
-            }
-        }
-    }
-
+    permitted(app, &principal, &route.access)?;
     let request = runtime::Request {
         route: index,
         parameters: incoming::parameters(&parameters)?,
@@ -121,12 +131,40 @@ async fn answer(app: &App, request: Request, id: &RequestId) -> Result<(Response
         path: path.to_owned(),
     };
     let runtime = app.registry.runtime();
-    let answer = runtime.call(&tenant, &module, route, request).await?;
-    let response = match answer.outcome {
-        Ok(response) => answer::of_module(response, runtime.limits.answer_max_bytes.as_usize())?,
-        Err(own) => problem::of_module(own, path, id),
-    };
-    Ok((response, answer.cpu))
+    let answer = runtime.call(&tenant, module, route, request).await?;
+    trail.cpu = answer.cpu;
+    match answer.outcome {
+        Ok(response) => {
+            let answer_max_bytes = tenant.limits.answer_max_bytes.as_usize();
+            answer::of_module(response, answer_max_bytes)
+                .inspect_err(|error| module.meter().failed(error))
+        }
+        Err(own) => {
+            trail.own_problem = true;
+            Ok(problem::of_module(own, path, id))
+        }
+    }
+}
+
+/// Decides whether the principal may have what the route gives.
+///
+/// # Errors
+/// `denied`, or `unauthenticated` where signing in might help.
+fn permitted(app: &App, principal: &Principal, access: &Access) -> Result<()> {
+    let Access::Permission(permission) = access else { return Ok(()) };
+    match app.services.permissions.decide(principal, permission) {
+        Decision::Allowed => Ok(()),
+        Decision::Denied => Err(Error::new(
+            ErrorKind::Denied,
+            "denied",
+            format!("this needs the permission `{permission}`"),
+        )),
+        Decision::Unauthenticated => Err(Error::new(
+            ErrorKind::Unauthenticated,
+            "unauthenticated",
+            format!("this needs the permission `{permission}`, which is not granted to everybody"),
+        )),
+    }
 }
 
 /// Who is calling. Nobody can sign in yet, so credentials can only be wrong: saying so beats

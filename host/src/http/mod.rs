@@ -5,6 +5,8 @@ mod answer;
 mod chain;
 mod health;
 mod incoming;
+mod metrics;
+mod operator;
 mod problem;
 mod server;
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::server::{serve_platform, serve_router};
 use crate::bounded::Bounded;
 use crate::capabilities::tenancy::TenancyConfig;
+use crate::key::OperatorToken;
 use crate::runtime::Registry;
 use crate::wiring::Services;
 
@@ -58,6 +61,7 @@ pub(crate) struct App {
     pub(crate) tenancy: TenancyConfig,
     pub(crate) services: Arc<Services>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) operator: OperatorToken,
     /// Set when the host was told to stop.
     pub(crate) draining: AtomicBool,
 }
@@ -68,6 +72,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/platform/v1/usage", get(operator::usage))
         .route("/api/{module}", any(chain::api))
         .route("/api/{module}/", any(chain::api))
         .route("/api/{module}/{*rest}", any(chain::api))
@@ -76,5 +82,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// The router of a program that serves nothing else: it answers every path.
 fn alone(app: Arc<App>) -> Router {
-    router(app).fallback(chain::nothing_here)
+    let nothing_here = any(chain::nothing_here).with_state(Arc::clone(&app));
+    router(app).fallback_service(nothing_here)
 }

@@ -25,6 +25,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use super::operator::Peer;
 use super::{App, chain};
 use crate::error::Result;
 
@@ -51,12 +52,16 @@ pub(crate) async fn serve_platform(
     let others = TowerToHyperService::new(super::alone(Arc::clone(&app)));
     let calls = Arc::clone(&app);
     let service = service_fn(move |request: Request<Incoming>| {
-        if !request.uri().path().starts_with("/api/") {
+        if !is_call(&request) {
             return Either::Left(others.call(request));
         }
         Either::Right(chain::api(State(Arc::clone(&calls)), request.map(Body::new)).map(Ok))
     });
     serve(app, Arc::new(service), listener, stop).await
+}
+
+fn is_call(request: &Request<Incoming>) -> bool {
+    request.uri().path().starts_with("/api/")
 }
 
 async fn serve<S>(
@@ -74,9 +79,9 @@ where
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
     let mut stop = pin!(stop);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -92,8 +97,12 @@ where
             let begun = Arc::new(Begun::default());
             let noting = {
                 let begun = Arc::clone(&begun);
-                service_fn(move |request| {
+                service_fn(move |mut request: Request<Incoming>| {
                     begun.note();
+                    // Only what is not a call asks for it, and each extension costs an allocation.
+                    if !is_call(&request) {
+                        request.extensions_mut().insert(Peer(peer));
+                    }
                     service.call(request)
                 })
             };

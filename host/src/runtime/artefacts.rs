@@ -99,10 +99,10 @@ impl Artefacts {
             let mapped = unsafe { Component::deserialize_file(&engine, &path) };
             match mapped {
                 Ok(component) => Ok(Some(component)),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a compiled module does not load: it is compiled again");
-                    Ok(None)
-                }
+                // The pool has looked at it too: memories, tables, instances.
+                Err(error) => Err(Error::invalid(format!(
+                    "it needs what instances do not get here: {error:#}"
+                ))),
             }
         })
         .await

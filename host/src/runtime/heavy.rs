@@ -3,11 +3,13 @@
 //! A call begins on the threads that serve requests. Once it has used [`LIGHT_MAX`] of CPU time it
 //! goes on here, where the operating system lets every serving thread pass, and where tenants take
 //! turns: however many calls one of them spins in, requests that need little are answered as if
-//! nobody spun.
+//! nobody spun. A tenant that has such calls begins new ones here, too: else each would cost the
+//! others its first [`LIGHT_MAX`].
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,11 +22,47 @@ use crate::error::{Error, Result};
 use crate::logging;
 use crate::names::TenantId;
 
-/// CPU time after which a call is no longer light: two ticks.
-pub(super) const LIGHT_MAX: Duration = Duration::from_millis(10);
+/// CPU time after which a call is no longer light: one tick, or a little more.
+pub(super) const LIGHT_MAX: Duration = Duration::from_millis(5);
 /// As low as there is without leaving the ordinary scheduler, which still gives 1.5 % of a busy
 /// processor: nothing starves.
 const NICENESS: i32 = 19;
+
+/// One tenant's long calls.
+pub(super) struct LongCalls {
+    lane: Arc<Lane>,
+    count: AtomicUsize,
+}
+
+impl LongCalls {
+    /// None yet. They wait for as long as they may run; of processors that are scarce they get a
+    /// share by `weight`.
+    pub(super) fn new(tenant: TenantId, weight: usize) -> Arc<Self> {
+        let lane = Lane::new(tenant, usize::MAX, usize::MAX, weight);
+        Arc::new(Self { lane, count: AtomicUsize::new(0) })
+    }
+
+    /// Whether there are any.
+    pub(super) fn exist(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a long call for as long as it lives.
+struct Counted(Arc<LongCalls>);
+
+impl Counted {
+    fn new(calls: &Arc<LongCalls>) -> Self {
+        calls.count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Where long calls go on.
 pub(crate) struct Heavy {
@@ -34,9 +72,9 @@ pub(crate) struct Heavy {
 }
 
 impl Heavy {
-    /// A lane for one tenant's long calls, which wait for as long as they may run.
-    pub(super) fn lane(&self, tenant: TenantId, weight: u64) -> Arc<Lane> {
-        Lane::new(tenant, usize::MAX, usize::MAX, weight)
+    /// How many calls wait for a processor.
+    pub(super) fn waiting(&self) -> usize {
+        self.turns.waiting()
     }
 
     /// One thread for each processor.
@@ -48,7 +86,7 @@ impl Heavy {
             .on_thread_start(give_way)
             .enable_all()
             .build()?;
-        Ok(Self { turns: Turns::new(processors), threads: Some(threads) })
+        Ok(Self { turns: Turns::for_moments(processors), threads: Some(threads) })
     }
 
     /// Lets `call` go on here until it ends. Dropped, it is stopped at its next tick.
@@ -57,7 +95,7 @@ impl Heavy {
     /// When it panics, which is a fault of ours.
     pub(super) async fn finish<F>(
         &self,
-        lane: &Arc<Lane>,
+        calls: &Arc<LongCalls>,
         mut call: Metered<F>,
     ) -> Result<(F::Output, Duration)>
     where
@@ -65,8 +103,12 @@ impl Heavy {
         F::Output: Send,
     {
         call.give_way();
-        let sliced =
-            Sliced { turns: Arc::clone(&self.turns), lane: Arc::clone(lane), waiting: None, call };
+        let sliced = Sliced {
+            turns: Arc::clone(&self.turns),
+            calls: Counted::new(calls),
+            waiting: None,
+            call,
+        };
         let Some(threads) = &self.threads else { return Err(stopped()) };
         let running = AbortOnDropHandle::new(threads.handle().spawn(logging::carried(sliced)));
         running.await.map_err(|error| stopped().because(error))
@@ -103,7 +145,7 @@ fn wait_for_turn(turns: &Arc<Turns>, lane: &Arc<Lane>) -> WaitForTurn {
 /// A call that is polled only in its tenant's turn.
 struct Sliced<F> {
     turns: Arc<Turns>,
-    lane: Arc<Lane>,
+    calls: Counted,
     waiting: Option<WaitForTurn>,
     call: F,
 }
@@ -113,12 +155,12 @@ impl<F: Future + Unpin> Future for Sliced<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        let at_once = if this.waiting.is_none() { this.turns.try_take(&this.lane) } else { None };
+        let lane = &this.calls.0.lane;
+        let at_once = if this.waiting.is_none() { this.turns.try_take(lane) } else { None };
         let _turn = match at_once {
             Some(turn) => turn,
             None => {
-                let waiting =
-                    this.waiting.get_or_insert_with(|| wait_for_turn(&this.turns, &this.lane));
+                let waiting = this.waiting.get_or_insert_with(|| wait_for_turn(&this.turns, lane));
                 let turn = ready!(waiting.as_mut().poll(context));
                 this.waiting = None;
                 turn

@@ -24,7 +24,7 @@ use crate::call::{Budget, CallContext, Principal};
 use crate::capabilities::http::IncomingBody;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
-use crate::metering::Used;
+use crate::metering::Meter;
 use crate::names::RequestId;
 use crate::wiring::CallState;
 
@@ -115,14 +115,16 @@ impl Runtime {
         let account = Arc::clone(&module.account);
         let mut work = Metered::new(Box::pin(work), account);
         let ended = async {
-            match until_long(&mut work).await {
-                Some(ended) => Ok(ended),
-                None => Box::pin(self.heavy.finish(&tenant.heavy_lane, work)).await,
+            if !tenant.long_calls.exist()
+                && let Some(ended) = until_long(&mut work).await
+            {
+                return Ok(ended);
             }
+            Box::pin(self.heavy.finish(&tenant.long_calls, work)).await
         };
         let outcome = match tokio::time::timeout_at(deadline.into(), ended).await {
             Ok(Ok((Ok((resident, outcome)), cpu))) => {
-                module.account.meter.used(&resident.used());
+                resident.count(&module.account.meter);
                 let lost = resident.store.data().call().budget.log_lines_lost;
                 if lost > 0 {
                     tracing::warn!(lost, "a call wrote more to the log than it may");
@@ -134,7 +136,7 @@ impl Runtime {
                 })
             }
             Ok(Ok((Err(_), _))) => {
-                module.account.meter.panics.fetch_add(1, Ordering::Relaxed);
+                module.account.meter.panicked();
                 Err(Error::internal("the host made a mistake"))
             }
             Ok(Err(error)) => Err(error),
@@ -252,12 +254,9 @@ impl Runtime {
 }
 
 impl Resident {
-    fn used(&self) -> Used {
+    fn count(&self, meter: &Meter) {
         let budget = &self.store.data().call().budget;
-        Used {
-            memory_bytes: budget.memory_used_bytes,
-            host_calls: budget.host_calls.load(Ordering::Relaxed),
-        }
+        meter.used(budget.memory_used_bytes, budget.host_calls.load(Ordering::Relaxed));
     }
 }
 

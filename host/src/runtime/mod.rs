@@ -147,7 +147,7 @@ impl Runtime {
         let engine = engine::Engine::new(config, limits, grants, &services)?;
         let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
         Ok(Self {
-            turns: Turns::new(config.calls_max.as_usize()),
+            turns: Turns::shared(config.calls_max.as_usize()),
             heavy: Heavy::new()?,
             idle_permits: Arc::new(tokio::sync::Semaphore::new(
                 config.idle_instances_max.as_usize(),
@@ -161,11 +161,29 @@ impl Runtime {
             services,
         })
     }
+    /// How full the host is: name, meaning and value of each figure.
+    pub(crate) fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let idle_max = self.config.idle_instances_max.get();
+        let idle_free = self.idle_permits.available_permits() as u64;
+        vec![
+            ("hostel_calls_running", "Calls that run", self.turns.taken() as u64),
+            ("hostel_calls_max", "Calls that may run at once", self.config.calls_max.get()),
+            ("hostel_calls_waiting", "Calls that wait for their turn", self.turns.waiting() as u64),
+            (
+                "hostel_long_calls_waiting",
+                "Calls that compute for long and wait for a processor",
+                self.heavy.waiting() as u64,
+            ),
+            ("hostel_instances_idle", "Instances that wait for a call", idle_max - idle_free),
+            ("hostel_pool_slots", "Instances that can exist at once", self.config.pool_slots.get()),
+        ]
+    }
+
     /// A tenant's share beside others', and its limits.
-    fn limits_of(&self, tenant: &Tenant) -> (u64, LimitsConfig) {
+    fn limits_of(&self, tenant: &Tenant) -> (usize, LimitsConfig) {
         let plan = tenant.plan.as_ref().and_then(|name| self.plans.get(name));
         let (weight, limits) = match plan {
-            Some(plan) => (plan.weight.get(), self.limits.tightened(&plan.limits)),
+            Some(plan) => (plan.weight.as_usize(), self.limits.tightened(&plan.limits)),
             None => (1, (*self.limits).clone()),
         };
         (weight, limits.tightened(&tenant.limits))

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::OnceCell;
 
+use super::heavy::LongCalls;
 use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::turns::Lane;
@@ -42,8 +43,7 @@ pub struct TenantState {
     pub(super) cpu: Arc<TenantCpu>,
     /// Its calls.
     pub(super) lane: Arc<Lane>,
-    /// Those of its calls that compute for long.
-    pub(super) heavy_lane: Arc<Lane>,
+    pub(super) long_calls: Arc<LongCalls>,
 }
 
 /// A module as one tenant is served it.
@@ -98,8 +98,10 @@ impl Registry {
     }
 
     /// Forgets what is known of a tenant, after it changed.
-    pub(crate) fn forget(&self, slug: &TenantSlug) {
-        self.tenants.invalidate(slug);
+    pub(crate) async fn forget(&self, slug: &TenantSlug) {
+        if let Some(state) = self.tenants.remove(slug) {
+            self.runtime.services.units.forget(state.tenant.id).await;
+        }
     }
 
     fn state_of(&self, tenant: Tenant) -> TenantState {
@@ -127,7 +129,7 @@ impl Registry {
                 limits.tenant_queue_max.as_usize(),
                 weight,
             ),
-            heavy_lane: runtime.heavy.lane(tenant.id, weight),
+            long_calls: LongCalls::new(tenant.id, weight),
             limits: Arc::new(limits),
             tenant: Arc::new(tenant),
         }

@@ -19,6 +19,9 @@ const STRIDE: u64 = 1 << 20;
 
 /// Turns that are shared by all tenants.
 pub(crate) struct Turns {
+    max: usize,
+    /// Whether nobody may have more than is free.
+    shared: bool,
     free: AtomicUsize,
     /// How many wait, over all tenants; read without the lock.
     waiting: AtomicUsize,
@@ -31,7 +34,7 @@ pub(crate) struct Lane {
     running: AtomicUsize,
     running_max: usize,
     waiting_max: usize,
-    weight: u64,
+    weight: usize,
 }
 
 /// The right to run. It goes back when dropped.
@@ -70,7 +73,7 @@ impl Lane {
         tenant: TenantId,
         running_max: usize,
         waiting_max: usize,
-        weight: u64,
+        weight: usize,
     ) -> Arc<Self> {
         let weight = weight.max(1);
         Arc::new(Self { tenant, running: AtomicUsize::new(0), running_max, waiting_max, weight })
@@ -81,8 +84,9 @@ impl Lane {
         self.running.load(Ordering::SeqCst) >= self.running_max
     }
 
-    fn enter(&self) -> bool {
-        take_one(&self.running, |running| (running < self.running_max).then(|| running + 1))
+    fn enter(&self, allowance: usize) -> bool {
+        let max = self.running_max.min(allowance);
+        take_one(&self.running, |running| (running < max).then(|| running + 1))
     }
 
     fn leave(&self) {
@@ -91,13 +95,38 @@ impl Lane {
 }
 
 impl Turns {
-    /// As many turns as may be had at once.
-    pub(crate) fn new(turns: usize) -> Arc<Self> {
+    /// As many turns as may be had at once. Those who hold them for moments may have all.
+    pub(crate) fn for_moments(turns: usize) -> Arc<Self> {
+        Self::new(turns, false)
+    }
+
+    /// As many turns as may be had at once. They are held for long, so that some are always kept for
+    /// those who have none: a tenant may hold at most as many (times its weight) as are free.
+    ///
+    /// These are the dynamic thresholds by which switches share their buffers (Choudhury and Hahne,
+    /// 1998): one tenant can hold half of all, ten a eleventh each, and as much remains for others.
+    pub(crate) fn shared(turns: usize) -> Arc<Self> {
+        Self::new(turns, true)
+    }
+
+    fn new(turns: usize, shared: bool) -> Arc<Self> {
         Arc::new(Self {
+            max: turns,
+            shared,
             free: AtomicUsize::new(turns),
             waiting: AtomicUsize::new(0),
             queues: Mutex::default(),
         })
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.max - self.free.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for one.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// A turn, if there is one and nobody waits.
@@ -131,7 +160,11 @@ impl Turns {
     }
 
     fn enter(self: &Arc<Self>, lane: &Arc<Lane>) -> Option<Turn> {
-        if !lane.enter() {
+        let allowance = match self.shared {
+            true => self.free.load(Ordering::SeqCst).saturating_mul(lane.weight),
+            false => usize::MAX,
+        };
+        if !lane.enter(allowance) {
             return None;
         }
         if !take_one(&self.free, |free| free.checked_sub(1)) {
@@ -191,7 +224,7 @@ impl Queues {
         let (_, sender) = queue.waiting.pop_front()?;
         self.order.remove(&(queue.pass, tenant));
         self.now = self.now.max(queue.pass);
-        queue.pass += STRIDE / queue.lane.weight;
+        queue.pass += STRIDE / queue.lane.weight as u64;
         if queue.waiting.is_empty() {
             self.by_tenant.remove(&tenant);
         } else {
@@ -250,13 +283,13 @@ mod tests {
 
     use super::*;
 
-    fn lane(running_max: usize, weight: u64) -> Arc<Lane> {
+    fn lane(running_max: usize, weight: usize) -> Arc<Lane> {
         Lane::new(TenantId::new(), running_max, 1_000, weight)
     }
 
     /// The order in which `lanes`, each with so many waiting, get the one turn that there is.
     fn order(lanes: &[(&Arc<Lane>, usize)]) -> Vec<usize> {
-        let turns = Turns::new(1);
+        let turns = Turns::for_moments(1);
         let busy = turns.try_take(&lane(1, 1)).unwrap();
         let mut waiting = Vec::new();
         for (index, (lane, count)) in lanes.iter().enumerate() {
@@ -297,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_has_no_more_than_it_may_and_others_pass_it() {
-        let turns = Turns::new(3);
+        let turns = Turns::for_moments(3);
         let (full, other) = (lane(1, 1), lane(9, 1));
         let first = turns.try_take(&full).unwrap();
         assert!(turns.try_take(&full).is_none());
@@ -309,9 +342,25 @@ mod tests {
         assert_eq!(turns.free.load(Ordering::SeqCst), 3);
     }
 
+    #[test]
+    fn the_greedy_leave_turns_for_others() {
+        let turns = Turns::shared(12);
+        let take_all = |lane: &Arc<Lane>| -> Vec<Turn> {
+            std::iter::from_fn(|| turns.try_take(lane)).collect()
+        };
+        let (one, two, three) = (lane(99, 1), lane(99, 1), lane(99, 1));
+        let ones = take_all(&one);
+        assert_eq!(ones.len(), 6);
+        let twos = take_all(&two);
+        assert_eq!(twos.len(), 3);
+        assert!(!take_all(&three).is_empty());
+        drop((ones, twos));
+        assert_eq!(take_all(&lane(99, 3)).len(), 9);
+    }
+
     #[tokio::test]
     async fn who_stops_waiting_leaves_no_trace() {
-        let turns = Turns::new(1);
+        let turns = Turns::for_moments(1);
         let lane = Lane::new(TenantId::new(), 9, 1, 1);
         let busy = turns.try_take(&lane).unwrap();
         let gone = turns.take(&lane).unwrap();
@@ -326,7 +375,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_turn_is_lost_between_threads() {
-        let turns = Turns::new(3);
+        let turns = Turns::shared(9);
         let lanes: Vec<_> = (0..4).map(|_| lane(2, 1)).collect();
         let work = (0..400).map(|index| {
             let (turns, lane) = (Arc::clone(&turns), Arc::clone(&lanes[index % 4]));
@@ -344,7 +393,7 @@ mod tests {
         while let Some(done) = tasks.join_next().await {
             done.unwrap();
         }
-        assert_eq!(turns.free.load(Ordering::SeqCst), 3);
+        assert_eq!(turns.taken(), 0);
         assert!(turns.queues().by_tenant.is_empty());
     }
 }

@@ -15,6 +15,14 @@ use crate::wiring::{self, Extensions, Import};
 /// 20 MB.
 pub(super) const FILE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Functions in all of its core modules: the largest interpreters that are compiled to wasm have
+/// some tens of thousands, and each costs time to compile.
+const FUNCTIONS_MAX: u32 = 100_000;
+/// Components and core modules inside each other; tools make two levels.
+const NESTING_MAX: u32 = 8;
+/// Core modules and components, wherever they are.
+const PARTS_MAX: u32 = 100;
+
 /// The interface that every module exports.
 const GUEST: &str = "hostel:module/guest";
 
@@ -70,7 +78,7 @@ pub(super) fn outline(wasm: &[u8]) -> Result<Outline> {
     }
     let mut outline = Outline { imports: Vec::new() };
     let mut exports_guest = false;
-    let mut depth = 0_u32;
+    let (mut depth, mut functions, mut parts) = (0_u32, 0_u32, 0_u32);
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|error| broken(wasm, &error))?;
         match payload {
@@ -78,7 +86,16 @@ pub(super) fn outline(wasm: &[u8]) -> Result<Outline> {
                 return Err(Error::invalid("this is a core WebAssembly module, not a component")
                     .hint("compile for the target wasm32-wasip2, as `hostel build` does"));
             }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                depth += 1;
+                parts += 1;
+                at_most(NESTING_MAX, depth, "levels of components inside each other")?;
+                at_most(PARTS_MAX, parts, "core modules and components")?;
+            }
+            Payload::FunctionSection(section) => {
+                functions = functions.saturating_add(section.count());
+                at_most(FUNCTIONS_MAX, functions, "functions")?;
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
@@ -106,6 +123,13 @@ pub(super) fn outline(wasm: &[u8]) -> Result<Outline> {
         .hint("a module is built against the world `hostel:module/module`; `hostel_sdk::module!` exports it"));
     }
     Ok(outline)
+}
+
+fn at_most(max: u32, found: u32, what: &str) -> Result<()> {
+    if found > max {
+        return Err(Error::invalid(format!("it has more than {max} {what}")));
+    }
+    Ok(())
 }
 
 fn broken(wasm: &[u8], error: &wasmparser::BinaryReaderError) -> Error {
@@ -164,5 +188,33 @@ mod tests {
         assert!(says(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
         assert!(says(b"\0asm\x0d\0").contains("truncated"));
         assert!(says(b"\0asm\x0d\0\x01\0").contains("does not export"));
+    }
+
+    /// A component around `inside`.
+    fn component(inside: &[u8], id: u8) -> Vec<u8> {
+        let mut wasm = b"\0asm\x0d\0\x01\0".to_vec();
+        wasm.push(id);
+        let mut length = inside.len();
+        loop {
+            let more = length > 0x7f;
+            wasm.push((length & 0x7f) as u8 | u8::from(more) << 7);
+            length >>= 7;
+            if !more {
+                break;
+            }
+        }
+        wasm.extend_from_slice(inside);
+        wasm
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_or_has_too_many_functions_is_refused_unread() {
+        let nested = (0..20).fold(b"\0asm\x0d\0\x01\0".to_vec(), |inside, _| component(&inside, 4));
+        let error = outline(&nested).unwrap_err().to_string();
+        assert_eq!(error, "it has more than 8 levels of components inside each other");
+        // A core module that says that it holds two million functions.
+        let core = b"\0asm\x01\0\0\0\x03\x04\x80\x89\x7a\0";
+        let error = outline(&component(core, 1)).unwrap_err().to_string();
+        assert_eq!(error, "it has more than 100000 functions");
     }
 }

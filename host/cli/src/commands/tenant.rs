@@ -1,8 +1,11 @@
-//! `hostel tenant create`, `hostel tenant set` and `hostel tenant list`.
+//! `hostel tenant`: make, change and list tenants, and show what they used.
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use hostel::{NewTenant, Platform, Tenant, TenantChange, TenantSlug, TenantStatus, TighterLimits};
+use hostel::{
+    NewTenant, Platform, Tenant, TenantChange, TenantSlug, TenantStatus, TighterLimits, Usage,
+    UsageOfDay, UsageQuery,
+};
 
 use super::print_table;
 use crate::options::Options;
@@ -47,6 +50,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Show what tenants' modules were asked and used, by day (UTC). A platform that runs writes it
+    /// down every ten seconds.
+    Usage {
+        /// One tenant only.
+        slug: Option<TenantSlug>,
+        /// From this day on.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        from: Option<String>,
+        /// Until this day, included.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        to: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        options: Options,
+    },
     /// List all tenants.
     List {
         /// Print JSON.
@@ -84,6 +104,18 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             let tenant = tenants.change(&slug, change).await?;
             println!("{}", as_json(&tenant));
         }
+        Command::Usage { slug, from, to, json, options } => {
+            let config = options.load()?;
+            let tenants = Platform::builder().config(config.clone()).tenants().await?;
+            if let Some(slug) = &slug
+                && tenants.find(slug).await?.is_none()
+            {
+                anyhow::bail!("there is no tenant `{slug}`");
+            }
+            let usage = Platform::builder().config(config).usage().await?;
+            let query = UsageQuery { tenant: slug, from, to, after: None, limit: PAGE };
+            print_usage(&read_usage(&usage, query).await?, json)?;
+        }
         Command::List { json, options } => {
             let tenants = Platform::builder().config(options.load()?).tenants().await?;
             let mut all = Vec::new();
@@ -110,6 +142,40 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+async fn read_usage(usage: &Usage, mut query: UsageQuery) -> hostel::Result<Vec<UsageOfDay>> {
+    let mut all = Vec::new();
+    loop {
+        let page = usage.read(&query).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        query.after = Some((last.day.clone(), last.tenant.clone(), last.module.clone()));
+        all.extend(page);
+    }
+}
+
+fn print_usage(usage: &[UsageOfDay], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(usage)?);
+        return Ok(());
+    }
+    let titles =
+        ["day", "tenant", "module", "requests", "failures", "cpu ms", "host calls", "bytes"];
+    let mut rows = vec![titles.map(ToOwned::to_owned).to_vec()];
+    rows.extend(usage.iter().map(|line| {
+        vec![
+            line.day.clone(),
+            line.tenant.clone(),
+            line.module.clone(),
+            line.requests.to_string(),
+            line.failures.to_string(),
+            line.cpu_ms.to_string(),
+            line.host_calls.to_string(),
+            line.answer_bytes.to_string(),
+        ]
+    }));
+    print_table(&rows);
     Ok(())
 }
 

@@ -1,0 +1,215 @@
+//! What tenants feel of each other: one that asks for little, beside others that spin, and a thousand
+//! that take turns.
+//!
+//! These are figures about Hostel alone, so they have no native peer: the quiet host is the measure.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use hdrhistogram::Histogram;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::cpu;
+use crate::load::{send, with_runtime};
+use crate::report::{median, say};
+use crate::subjects::{Running, Setup, Subject};
+
+/// The tenant that asks for little.
+const FRIENDLY: &str = "friendly";
+/// The most that spin beside it.
+const HOSTILE_MAX: usize = 10;
+/// Connections of the friendly tenant, and the pause of each between an answer and the next request:
+/// at most 1,600 requests a second.
+const FRIENDLY_CONNECTIONS: usize = 8;
+const FRIENDLY_PAUSE: Duration = Duration::from_millis(5);
+/// As many as one tenant may have calls at once.
+const HOSTILE_CONNECTIONS: usize = 200;
+
+fn hostile(index: usize) -> String {
+    format!("hostile-{index}")
+}
+
+/// The tenants that a server needs for all of this, and `more` that take turns.
+pub(crate) fn tenants(more: u32) -> impl Iterator<Item = String> {
+    let spinning = (0..HOSTILE_MAX).map(hostile);
+    [FRIENDLY.to_owned()].into_iter().chain(spinning).chain((0..more).map(one_of_many))
+}
+
+fn one_of_many(index: u32) -> String {
+    format!("tenant-{index}")
+}
+
+/// Friendly tenant's latency: quiet, beside one that spins, beside ten.
+pub(crate) fn hostile_neighbour(window: Duration, rounds: u32) -> anyhow::Result<()> {
+    cpu::pin(crate::LOAD_CORE)?;
+    let server = Running::start(Subject::HostelFresh, &Setup::default())?;
+    let scenarios = [0, 1, HOSTILE_MAX];
+    let mut figures = vec![Vec::new(); scenarios.len()];
+    for _ in 0..rounds {
+        for (scenario, neighbours) in scenarios.iter().enumerate() {
+            figures[scenario].push(beside(server.address, *neighbours, window)?);
+        }
+    }
+    say(&format!(
+        "{:<12} {:>9} {:>9} {:>9} {:>12}",
+        "neighbours", "answers", "p50 ms", "p99 ms", "p99/quiet"
+    ))?;
+    let p99s = |scenario: usize| median(figures[scenario].iter().map(|(_, _, p99)| *p99).collect());
+    for (scenario, neighbours) in scenarios.iter().enumerate() {
+        let of = |figure: fn(&(f64, f64, f64)) -> f64| {
+            median(figures[scenario].iter().map(figure).collect())
+        };
+        say(&format!(
+            "{neighbours:<12} {:>9.0} {:>9.3} {:>9.3} {:>12.2}",
+            of(|row| row.0),
+            of(|row| row.1),
+            p99s(scenario),
+            p99s(scenario) / p99s(0)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Answers, p50 and p99 in milliseconds.
+fn beside(
+    address: SocketAddr,
+    neighbours: usize,
+    window: Duration,
+) -> anyhow::Result<(f64, f64, f64)> {
+    with_runtime(async {
+        let spinning: Vec<JoinHandle<()>> = (0..neighbours * HOSTILE_CONNECTIONS)
+            .map(|index| {
+                tokio::task::spawn_local(spin(
+                    address,
+                    hostile(index % HOSTILE_MAX.min(neighbours)),
+                ))
+            })
+            .collect();
+        // Until they spin there is nothing to be felt.
+        tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 4 } else { 1 }).await;
+        let until = Instant::now() + window;
+        let friends: Vec<_> = (0..FRIENDLY_CONNECTIONS)
+            .map(|_| tokio::task::spawn_local(friend(address, until)))
+            .collect();
+        let mut latencies = Histogram::<u64>::new(3)?;
+        for friend in friends {
+            latencies.add(friend.await??)?;
+        }
+        spinning.iter().for_each(JoinHandle::abort);
+        for spinning in spinning {
+            let _ = spinning.await;
+        }
+        let millis = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e6;
+        Ok((latencies.len() as f64, millis(0.5), millis(0.99)))
+    })
+}
+
+async fn friend(address: SocketAddr, until: Instant) -> anyhow::Result<Histogram<u64>> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut latencies = Histogram::new(3)?;
+    while Instant::now() < until {
+        let begun = Instant::now();
+        let answer = send(&mut stream, "/api/bench/hello/friend", FRIENDLY).await?;
+        ensure!(
+            answer.status == 200,
+            "the friendly tenant got {}: {}",
+            answer.status,
+            answer.text()
+        );
+        latencies.record(u64::try_from(begun.elapsed().as_nanos())?)?;
+        tokio::time::sleep(FRIENDLY_PAUSE).await;
+    }
+    Ok(latencies)
+}
+
+/// Calls what never ends, again and again.
+async fn spin(address: SocketAddr, tenant: String) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    while send(&mut stream, "/api/bench/spin", &tenant).await.is_ok() {}
+}
+
+/// How long after its limit a call is stopped.
+pub(crate) fn time_to_stop(samples: u32) -> anyhow::Result<()> {
+    cpu::pin(crate::LOAD_CORE)?;
+    say(&format!("{:<24} {:>8} {:>9} {:>9}", "limit", "code", "p50 ms", "p99 ms"))?;
+    for (name, config, code, at_once) in [
+        ("50 ms of CPU, alone", "cpu_ms = 50", "cpu-limit", 1),
+        ("50 ms, alone", "call_timeout_ms = 50", "call-timeout", 1),
+        ("50 ms, 20 at once", "call_timeout_ms = 50", "call-timeout", 20),
+    ] {
+        let setup = Setup { config: format!("[limits]\n{config}"), ..Setup::default() };
+        let server = Running::start(Subject::HostelFresh, &setup)?;
+        let over = with_runtime(async {
+            let each = samples.div_ceil(at_once);
+            let callers: Vec<_> = (0..at_once)
+                .map(|_| tokio::task::spawn_local(overruns(server.address, code, each)))
+                .collect();
+            let mut over = Histogram::<u64>::new(3)?;
+            for caller in callers {
+                over.add(caller.await??)?;
+            }
+            Ok(over)
+        })?;
+        let millis = |quantile| over.value_at_quantile(quantile) as f64 / 1e6;
+        say(&format!("{name:<24} {code:>8} {:>9.1} {:>9.1}", millis(0.5), millis(0.99)))?;
+    }
+    Ok(())
+}
+
+async fn overruns(address: SocketAddr, code: &str, samples: u32) -> anyhow::Result<Histogram<u64>> {
+    let limit = Duration::from_millis(50);
+    let mut stream = TcpStream::connect(address).await?;
+    let mut over = Histogram::new(3)?;
+    for _ in 0..samples {
+        let begun = Instant::now();
+        let answer = send(&mut stream, "/api/bench/spin", &hostile(0)).await?;
+        ensure!(answer.text().contains(code), "expected {code}: {}", answer.text());
+        let late = begun.elapsed().saturating_sub(limit);
+        over.record(u64::try_from(late.as_nanos())?)?;
+    }
+    Ok(over)
+}
+
+/// A thousand tenants with a database each, one after the other, again and again.
+pub(crate) fn many_tenants(tenants: u32, rounds: u32) -> anyhow::Result<()> {
+    cpu::pin(crate::LOAD_CORE)?;
+    for instances in [Subject::HostelFresh, Subject::HostelReused] {
+        let setup = Setup { tenants, ..Setup::default() };
+        let server = Running::start(instances, &setup)?;
+        let mut footprints = vec![cpu::footprint_of(server.pid())?];
+        for _ in 0..rounds {
+            with_runtime(round_robin(server.address, tenants))?;
+            footprints.push(cpu::footprint_of(server.pid())?);
+        }
+        say(&format!("{}: {tenants} tenants, round robin", instances.name()))?;
+        for (round, footprint) in footprints.iter().enumerate() {
+            let grown = footprint.rss_bytes.saturating_sub(footprints[0].rss_bytes);
+            say(&format!(
+                "  after round {round}: {:>6} KiB, {:>6.1} KiB a tenant, {:>5} files",
+                footprint.rss_bytes / 1024,
+                grown as f64 / 1024.0 / f64::from(tenants),
+                footprint.files
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+async fn round_robin(address: SocketAddr, tenants: u32) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    for index in 0..tenants {
+        for path in ["/api/bench/hello/tenant", "/api/bench/count"] {
+            let answer = send(&mut stream, path, &one_of_many(index)).await?;
+            ensure!(
+                answer.status == 200,
+                "tenant {index} got {}: {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! `/platform/v1`: what operators ask, and who is one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::response::Response;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, VIA};
+use http::{HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::{App, chain};
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::TenantSlug;
+use crate::usage::{UsageOfDay, UsageQuery};
+
+/// Who is at the other end of a connection that this host accepted itself.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// What a proxy on this machine adds: then the peer is not who asks.
+const OF_PROXIES: [HeaderName; 4] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Lets operators through.
+///
+/// # Errors
+/// `unauthenticated` without the token, `invalid-credentials` with another.
+fn operator(app: &App, request: &Request) -> Result<()> {
+    let Some(sent) = request.headers().get(AUTHORIZATION) else {
+        return Err(Error::new(
+            ErrorKind::Unauthenticated,
+            "unauthenticated",
+            "this needs the operator's token, which `hostel key operator-token` shows",
+        ));
+    };
+    let token = sent.to_str().ok().and_then(|sent| sent.split_once(' '));
+    match token {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("bearer") && app.operator.is(token.trim()) =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::new(
+            ErrorKind::Unauthenticated,
+            "invalid-credentials",
+            "these credentials are not the operator's",
+        )),
+    }
+}
+
+/// Lets operators through, and programs on this machine that ask without a proxy.
+///
+/// # Errors
+/// As [`operator`].
+pub(super) fn local_or_operator(app: &App, request: &Request) -> Result<()> {
+    let peer = request.extensions().get::<Peer>();
+    let is_local = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
+    let is_forwarded = OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
+    if is_local && !is_forwarded {
+        return Ok(());
+    }
+    operator(app, request)
+}
+
+/// The most lines in one answer, and those when nobody says.
+const USAGE_LINES_MAX: u32 = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageParameters {
+    tenant: Option<TenantSlug>,
+    from: Option<String>,
+    to: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct UsagePage {
+    items: Vec<UsageOfDay>,
+    /// To be sent as `after` for what follows.
+    next: Option<String>,
+}
+
+/// `GET /platform/v1/usage?tenant=&from=&to=&after=&limit=`: what was used, by day (UTC), tenant and
+/// module.
+pub(super) async fn usage(State(app): State<Arc<App>>, request: Request) -> Response {
+    chain::frame(&app, request, async |request, _, _| {
+        operator(&app, &request)?;
+        let query = usage_query(request.uri())?;
+        if let Some(tenant) = &query.tenant
+            && app.services.tenants.find(tenant).await?.is_none()
+        {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "tenant-not-found",
+                format!("there is no tenant `{tenant}`"),
+            ));
+        }
+        // What this process has counted is in the answer, to the last request.
+        app.services.flush_usage().await?;
+        let items = app.services.usage.read(&query).await?;
+        let next = items
+            .last()
+            .filter(|_| items.len() == query.limit as usize)
+            .map(|last| format!("{}~{}~{}", last.day, last.tenant, last.module));
+        let body = serde_json::to_vec(&UsagePage { items, next })
+            .map_err(|error| Error::internal("usage cannot be written").because(error))?;
+        let mut response = Response::new(body.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    })
+    .await
+}
+
+fn usage_query(uri: &Uri) -> Result<UsageQuery> {
+    let invalid = |what: String| Error::new(ErrorKind::Invalid, "invalid-query", what);
+    let Query(parameters) =
+        Query::<UsageParameters>::try_from_uri(uri).map_err(|error| invalid(error.body_text()))?;
+    let after = parameters.after.map(|after| {
+        let mut parts = after.splitn(3, '~').map(ToOwned::to_owned);
+        let parts = (parts.next(), parts.next(), parts.next());
+        let (Some(day), Some(tenant), Some(module)) = parts else {
+            return Err(invalid(format!("`after`: `{after}` is no `next` of an earlier answer")));
+        };
+        Ok((day, tenant, module))
+    });
+    let limit = parameters.limit.unwrap_or(USAGE_LINES_MAX);
+    if !(1..=USAGE_LINES_MAX).contains(&limit) {
+        return Err(invalid(format!(
+            "`limit`: found {limit}, expected a whole number from 1 to {USAGE_LINES_MAX}"
+        )));
+    }
+    let UsageParameters { tenant, from, to, .. } = parameters;
+    Ok(UsageQuery { tenant, from, to, after: after.transpose()?, limit })
+}
