@@ -41,10 +41,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// How long each subject is measured in each round.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, global = true, default_value_t = 3.0)]
     seconds: f64,
     /// How often each subject has its turn.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, global = true, default_value_t = 5)]
     rounds: u32,
     /// Connections at once.
     #[arg(long, default_value_t = 32)]
@@ -74,12 +74,7 @@ enum Command {
         tenants: u32,
     },
     /// Keep one subject under load, for a profiler.
-    Hold {
-        subject: Subject,
-        work: Work,
-        #[arg(long, default_value_t = 20.0)]
-        seconds: f64,
-    },
+    Hold { subject: Subject, work: Work },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -93,9 +88,7 @@ fn main() -> anyhow::Result<()> {
         Some(Command::ManyTenants { tenants }) => {
             neighbours::many_tenants(*tenants, arguments.rounds)
         }
-        Some(Command::Hold { subject, work, seconds }) => {
-            hold(&arguments, *subject, *work, *seconds)
-        }
+        Some(Command::Hold { subject, work }) => hold(&arguments, *subject, *work),
         None => measure(&arguments),
     }
 }
@@ -146,10 +139,10 @@ fn one_window(
     Ok(Row::new(&done, used))
 }
 
-fn hold(arguments: &Arguments, subject: Subject, work: Work, seconds: f64) -> anyhow::Result<()> {
+fn hold(arguments: &Arguments, subject: Subject, work: Work) -> anyhow::Result<()> {
     cpu::pin(LOAD_CORE)?;
     let server = Running::start(subject, &Setup::default())?;
     report::say(&format!("{} runs as process {}", subject.name(), server.pid()))?;
-    let row = one_window(&server, work, arguments.connections, window(seconds)?)?;
+    let row = one_window(&server, work, arguments.connections, window(arguments.seconds)?)?;
     report::say(&format!("{:.0} req/s, {:.1} us of CPU each", row.req_per_s, row.cpu_us_per_req))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use hostel::{NewTenant, Platform};
+use hostel::{NewTenant, Platform, TenantChange, TighterLimits};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,14 +16,19 @@ use crate::works::ROWS;
 const GUEST: &str = env!("BENCH_GUEST");
 
 pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow::Result<()> {
-    let config = format!("{}\n[modules.instances]\nbench = \"{instances}\"", setup.config);
+    let config = format!("[modules.instances]\nbench = \"{instances}\"");
     let platform =
         Platform::builder().config_toml(&config)?.data_dir(data).module_file(GUEST).build().await?;
     // The log is written as in production; the parent reads it.
     let _flush = hostel::logging::init(&platform.config().log, false)?;
     for slug in neighbours::tenants(setup.tenants) {
         let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
-        platform.tenants().create(new).await?;
+        let tenant = platform.tenants().create(new).await?;
+        if let ([key, value], true) = (setup.limit.as_slice(), neighbours::is_hostile(&slug)) {
+            let limits = Some(TighterLimits::default().with(key, value.parse()?)?);
+            let change = TenantChange { limits, ..TenantChange::default() };
+            platform.tenants().change(&tenant.slug, change).await?;
+        }
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

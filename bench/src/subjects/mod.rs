@@ -41,9 +41,9 @@ impl Subject {
 /// What a server begins with.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Setup {
-    /// Hostel's configuration, beside what the subject says.
-    #[arg(long, default_value = "")]
-    pub(crate) config: String,
+    /// A limit of the hostile tenants, in milliseconds: its key and its value.
+    #[arg(long, num_args = 2)]
+    pub(crate) limit: Vec<String>,
     /// Tenants that take turns.
     #[arg(long, default_value_t = 0)]
     pub(crate) tenants: u32,
@@ -64,7 +64,9 @@ impl Running {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", subject.name()])
             .arg(data.path())
-            .args(["--config", &setup.config, "--tenants", &setup.tenants.to_string()])
+            .args(["--tenants", &setup.tenants.to_string()])
+            .args(setup.limit.first().map(|_| "--limit"))
+            .args(&setup.limit)
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().context("the server's output")?;

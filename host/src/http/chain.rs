@@ -76,7 +76,7 @@ pub(super) async fn frame(
         let meter = module.map_or(&app.services.meters.unrouted, |module| module.meter());
         let bytes = response.body().size_hint().exact().unwrap_or(0);
         meter.answered(response.status().as_u16(), code, took, bytes);
-        log_access(&method, &uri, &response, took, trail.cpu);
+        log_access(&method, &uri, &response, code, took, trail.cpu);
         response
     });
     logging::within(id, trace, answering).await
@@ -195,12 +195,14 @@ fn log_access(
     method: &http::Method,
     uri: &Uri,
     response: &Response,
+    code: &str,
     took: Duration,
     cpu: Duration,
 ) {
     tracing::info!(
         target: "hostel::access",
         status = response.status().as_u16(),
+        code = (!code.is_empty()).then_some(code),
         took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         cpu_us = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
         "{method} {}",

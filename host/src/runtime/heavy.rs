@@ -24,9 +24,9 @@ use crate::names::TenantId;
 
 /// CPU time after which a call is no longer light: one tick, or a little more.
 pub(super) const LIGHT_MAX: Duration = Duration::from_millis(5);
-/// As low as there is without leaving the ordinary scheduler, which still gives 1.5 % of a busy
-/// processor: nothing starves.
-const NICENESS: i32 = 19;
+/// Serving threads get ten times as much of a processor that both want, and need not wait for a tick to
+/// get it; long calls still get a tenth, so that nothing starves on a machine that is busy otherwise.
+const NICENESS: i32 = 10;
 
 /// One tenant's long calls.
 pub(super) struct LongCalls {
@@ -48,19 +48,27 @@ impl LongCalls {
     }
 }
 
-/// Counts a long call for as long as it lives.
-struct Counted(Arc<LongCalls>);
+/// A call among its tenant's long ones. It counts as one of them when it proved to be long, and not
+/// when it only began there: what is quick must not keep others there.
+struct Member {
+    calls: Arc<LongCalls>,
+    counts: bool,
+}
 
-impl Counted {
-    fn new(calls: &Arc<LongCalls>) -> Self {
-        calls.count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(calls))
+impl Member {
+    fn new(calls: &Arc<LongCalls>, counts: bool) -> Self {
+        if counts {
+            calls.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { calls: Arc::clone(calls), counts }
     }
 }
 
-impl Drop for Counted {
+impl Drop for Member {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        if self.counts {
+            self.calls.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -96,16 +104,15 @@ impl Heavy {
     pub(super) async fn finish<F>(
         &self,
         calls: &Arc<LongCalls>,
-        mut call: Metered<F>,
+        call: Metered<F>,
     ) -> Result<(F::Output, Duration)>
     where
         F: Future + Unpin + Send + 'static,
         F::Output: Send,
     {
-        call.give_way();
         let sliced = Sliced {
             turns: Arc::clone(&self.turns),
-            calls: Counted::new(calls),
+            member: Member::new(calls, call.used() >= LIGHT_MAX),
             waiting: None,
             call,
         };
@@ -145,17 +152,17 @@ fn wait_for_turn(turns: &Arc<Turns>, lane: &Arc<Lane>) -> WaitForTurn {
 /// A call that is polled only in its tenant's turn.
 struct Sliced<F> {
     turns: Arc<Turns>,
-    calls: Counted,
+    member: Member,
     waiting: Option<WaitForTurn>,
-    call: F,
+    call: Metered<F>,
 }
 
 impl<F: Future + Unpin> Future for Sliced<F> {
-    type Output = F::Output;
+    type Output = (F::Output, Duration);
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let lane = &this.calls.0.lane;
+        let lane = &this.member.calls.lane;
         let at_once = if this.waiting.is_none() { this.turns.try_take(lane) } else { None };
         let _turn = match at_once {
             Some(turn) => turn,
@@ -167,6 +174,10 @@ impl<F: Future + Unpin> Future for Sliced<F> {
             }
         };
         // A poll ends with the tick at the latest; then the turn is another's.
-        Pin::new(&mut this.call).poll(context)
+        let polled = Pin::new(&mut this.call).poll(context);
+        if !this.member.counts && this.call.used() >= LIGHT_MAX {
+            this.member = Member::new(&this.member.calls, true);
+        }
+        polled
     }
 }

@@ -144,25 +144,42 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// When a poll began, by the clock of the threads that it runs on.
+/// Wall time within which a thread is taken to have had its processor: reading its own clock is a
+/// system call of up to 1 us, the wall's is none.
+const CLOSE: Duration = Duration::from_millis(1);
+
+/// Measures the CPU time of what runs on this thread without a pause.
+///
+/// The wall's clock alone would charge a guest for what others computed while its thread waited for a
+/// processor. So the thread's own clock is read where that may have happened, against a reading that
+/// is at most [`CLOSE`] older than the beginning.
 #[derive(Clone, Copy)]
-enum Stopwatch {
-    /// The wall's: it costs next to nothing, and the threads that serve are seldom kept waiting.
-    Wall(Instant),
-    /// The thread's own: threads that give way to others run much less than the wall's time.
-    Thread(Duration),
+struct Stopwatch {
+    began: Instant,
+    /// The thread's time, at `began` or shortly before.
+    thread_time: Duration,
 }
 
 impl Stopwatch {
-    fn start(gives_way: bool) -> Self {
-        if gives_way { Self::Thread(thread_time()) } else { Self::Wall(Instant::now()) }
+    fn start() -> Self {
+        let began = Instant::now();
+        let thread_time = match LAST_READING.get() {
+            Some((at, thread_time)) if began.saturating_duration_since(at) < CLOSE => thread_time,
+            _ => {
+                let thread_time = thread_time();
+                LAST_READING.set(Some((began, thread_time)));
+                thread_time
+            }
+        };
+        Self { began, thread_time }
     }
 
     fn elapsed(self) -> Duration {
-        match self {
-            Self::Wall(since) => since.elapsed(),
-            Self::Thread(since) => thread_time().saturating_sub(since),
+        let wall = self.began.elapsed();
+        if wall < CLOSE {
+            return wall;
         }
+        thread_time().saturating_sub(self.thread_time).min(wall)
     }
 }
 
@@ -172,6 +189,8 @@ fn thread_time() -> Duration {
 }
 
 thread_local! {
+    /// When this thread's clock was read, and what it showed.
+    static LAST_READING: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
     /// For the call that is being polled on this thread: the time it had used before, and since when
     /// it runs.
     static RUNNING: Cell<Option<(Duration, Stopwatch)>> = const { Cell::new(None) };
@@ -208,22 +227,16 @@ pub(super) struct Metered<F> {
     call: F,
     used: Duration,
     account: Arc<Account>,
-    gives_way: bool,
 }
 
 impl<F> Metered<F> {
     pub(super) fn new(call: F, account: Arc<Account>) -> Self {
-        Self { call, used: Duration::ZERO, account, gives_way: false }
+        Self { call, used: Duration::ZERO, account }
     }
 
     /// The time that was used so far.
     pub(super) fn used(&self) -> Duration {
         self.used
-    }
-
-    /// From here on it is polled by threads that give way to others.
-    pub(super) fn give_way(&mut self) {
-        self.gives_way = true;
     }
 }
 
@@ -231,7 +244,7 @@ impl<F: Future + Unpin> Future for Metered<F> {
     type Output = (F::Output, Duration);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let stopwatch = Stopwatch::start(self.gives_way);
+        let stopwatch = Stopwatch::start();
         let outer = RUNNING.replace(Some((self.used, stopwatch)));
         let polled = Pin::new(&mut self.call).poll(context);
         RUNNING.set(outer);
@@ -245,6 +258,18 @@ impl<F: Future + Unpin> Future for Metered<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_a_processor_is_not_charged() {
+        let began = Instant::now();
+        let stopwatch = Stopwatch::start();
+        while began.elapsed() < 3 * CLOSE {}
+        let busy = stopwatch.elapsed();
+        std::thread::sleep(Duration::from_millis(50));
+        let after = stopwatch.elapsed();
+        assert!(after < busy + Duration::from_millis(25), "{busy:?}, then {after:?}");
+        assert!(after <= began.elapsed());
+    }
 
     #[test]
     fn a_tenants_minute_is_used_up_once() {
