@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The variable that holds a guest's path, and the guest's crate.
-const GUESTS: &[(&str, &str)] =
-    &[("HOSTEL_GUEST_NOTES", "modules/notes"), ("HOSTEL_GUEST_PROBE", "tests/guests/probe")];
+const GUESTS: &[(&str, &str)] = &[
+    ("HOSTEL_GUEST_NOTES", "modules/notes"),
+    ("HOSTEL_GUEST_PROBE", "tests/guests/probe"),
+    ("HOSTEL_GUEST_HOSTILE", "tests/guests/hostile"),
+];
 
 fn main() -> ExitCode {
     let root = Path::new("..");

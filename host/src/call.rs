@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitsConfig, TighterLimits};
 use crate::metering::Meter;
 use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
+use crate::processor::CpuTime;
 
 /// One customer of the platform. Its data, modules and limits are its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub struct Budget {
     /// Handles of ours that the guest holds. Whatever is open at the end of a call ends with its
     /// instance.
     pub handles_open: u32,
+    /// Whether the guest has a transaction open.
+    pub(crate) writing: bool,
     /// Host functions that the guest called. They are compared with their limit whenever the
     /// guest is looked at.
     pub host_calls: AtomicU64,
@@ -104,6 +107,7 @@ impl Budget {
             log_lines_left: limits.log_lines_max.as_u32(),
             log_lines_lost: 0,
             handles_open: 0,
+            writing: false,
             host_calls: AtomicU64::new(0),
             hostcall_bytes_left: limits.hostcalls_total_max_bytes.get(),
         }
@@ -152,4 +156,6 @@ pub struct CallContext {
     /// Within which limits.
     pub limits: Arc<LimitsConfig>,
     pub(crate) meter: Arc<Meter>,
+    /// The time it has used on processors, shared with those who compute for it.
+    pub(crate) cpu: Arc<CpuTime>,
 }

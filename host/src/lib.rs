@@ -65,6 +65,7 @@ pub mod logging;
 mod metering;
 mod names;
 mod platform;
+mod processor;
 pub mod runtime;
 mod usage;
 mod wiring;

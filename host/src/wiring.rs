@@ -5,7 +5,8 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasData, Linker, ResourceTable, ResourceType};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::p2::bindings as wasi;
@@ -322,6 +323,42 @@ pub(crate) fn link(
 pub(crate) fn link_for_describe(linker: &mut Linker<CallState>) -> Result<(), wasmtime::Error> {
     link_wasi(linker)?;
     http::add_to_linker(linker, CallState::http)
+}
+
+/// Links what else a component imports so that it traps. Only capabilities: an interface of wasi that
+/// the component knows in another version is ours all the same.
+///
+/// # Errors
+/// When a name is defined twice.
+pub(crate) fn link_traps(
+    linker: &mut Linker<CallState>,
+    component: &Component,
+    extensions: &Extensions,
+) -> Result<(), wasmtime::Error> {
+    let engine = component.engine();
+    for (interface, import) in component.component_type().imports(engine) {
+        let (ComponentItem::ComponentInstance(instance), Import::Capability { .. }) =
+            (import.ty, classify(interface, extensions))
+        else {
+            continue;
+        };
+        let mut linker = linker.instance(interface)?;
+        for (name, export) in instance.exports(engine) {
+            match export.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let called = format!("{interface}#{name}");
+                    linker.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::format_err!("`{called}` was called"))
+                    })?;
+                }
+                ComponentItem::Resource(_) => {
+                    linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What Rust's and other languages' standard libraries need, and nothing that reaches outside: no

@@ -26,6 +26,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("clock", 9),
     ("limits", 8),
     ("names", 9),
+    ("processor", 9),
     ("bounded", 9),
     ("bindings", 9),
     ("error", 10),

@@ -37,11 +37,11 @@ async fn a_request_keeps_its_id_or_gets_one() {
 #[tokio::test]
 async fn a_trace_is_carried_into_problems_and_the_log() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(hostel_tests::probe()).unwrap());
+    folder.write("data/modules/hostile.wasm", std::fs::read(hostel_tests::hostile()).unwrap());
     let hostel = folder.start(&["serve"]);
     let answer = hostel
         .nobody()
-        .request("GET", "/api/probe/panic")
+        .request("GET", "/api/hostile/panic")
         .header("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"))
         .header("x-request-id", "traced-1")
         .send()
@@ -249,11 +249,12 @@ async fn a_modules_own_problem_keeps_its_code_and_fields() {
 async fn an_answer_that_cannot_be_sent_tells_nothing() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
-    let header = acme.get("/api/probe/bad-header").await;
+    let forged = "/api/hostile/header?name=x-own&value=one%0D%0Aset-cookie:%20stolen=yes";
+    let header = acme.get(forged).await;
     assert_snapshot!("bad_header", header.problem());
-    assert!(header.header("set-cookie").is_none() && header.header("x-probe").is_none());
+    assert!(header.header("set-cookie").is_none() && header.header("x-own").is_none());
     assert!(!header.text().contains("stolen"));
-    assert_snapshot!("bad_status", acme.get("/api/probe/bad-status").await.problem());
+    assert_snapshot!("bad_status", acme.get("/api/hostile/status/99").await.problem());
     assert_eq!(acme.get("/api/probe/counter").await.status(), 200);
 }
 

@@ -5,6 +5,16 @@
 mod arrows;
 mod cli;
 mod crash;
+mod hostile_answers;
+mod hostile_boundary;
+mod hostile_clients;
+mod hostile_clients_http2;
+mod hostile_clients_many;
+mod hostile_clients_requests;
+mod hostile_memory;
+mod hostile_modules;
+mod hostile_sql;
+mod hostile_time;
 mod http;
 mod http_bodies;
 mod metrics;

@@ -22,17 +22,17 @@ async fn metrics_tell_of_each_tenants_modules() {
     let platform = TestPlatform::configured("[limits]\ncpu_ms = 20").await;
     let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
     for _ in 0..3 {
-        acme.get("/api/probe/counter").await.ok();
+        acme.get("/api/hostile/counter").await.ok();
     }
-    assert_eq!(acme.get("/api/probe/spin").await.code(), "504 cpu-limit");
-    assert_eq!(acme.get("/api/probe/problem").await.status(), 409);
+    assert_eq!(acme.get("/api/hostile/spin").await.code(), "504 cpu-limit");
+    assert_eq!(acme.get("/api/hostile/problem?status=409&code=own").await.status(), 409);
     other.get("/api/probe/counter").await.ok();
     assert_eq!(other.get("/api/absent").await.status(), 404);
 
     let told = metrics(&platform).await;
     assert!(told.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(told.text().ends_with("# EOF\n"));
-    let of_acme = ["tenant=\"acme\"", "module=\"probe\""];
+    let of_acme = ["tenant=\"acme\"", "module=\"hostile\""];
     let with = |labels: &[&'static str]| [&of_acme[..], labels].concat();
     assert_eq!(
         figure(&told, "hostel_requests_total", &with(&["status=\"200\"", "code=\"\""])),
@@ -56,12 +56,12 @@ async fn metrics_tell_of_each_tenants_modules() {
 
 #[tokio::test]
 async fn tenants_beyond_the_series_that_are_shown_are_added_up() {
-    let platform = TestPlatform::configured("[metrics]\nseries_max = 2").await;
+    let platform = TestPlatform::configured("[metrics]\nseries_max = 3").await;
     for slug in ["one", "two", "three"] {
         platform.tenant(slug).await.get("/api/probe/counter").await.ok();
     }
     let told = metrics(&platform).await;
-    // Two series: both modules of the first tenant.
+    // Three series: the modules of the first tenant.
     assert_eq!(figure(&told, "hostel_requests_total", &["tenant=\"one\""]), 1.0);
     assert_eq!(figure(&told, "hostel_requests_total", &["tenant=\"_others\""]), 2.0);
     assert!(!told.text().contains("\"two\"") && !told.text().contains("\"three\""));
@@ -100,9 +100,9 @@ async fn usage_is_exact_and_survives_a_restart() {
     let platform = TestPlatform::start().await;
     let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
     assert_eq!(platform.nobody().get("/platform/v1/usage").await.code(), "401 unauthenticated");
-    acme.get("/api/probe/counter").await.ok();
-    assert_eq!(acme.get("/api/probe/panic").await.status(), 500);
-    other.get("/api/probe/counter").await.ok();
+    acme.get("/api/hostile/counter").await.ok();
+    assert_eq!(acme.get("/api/hostile/panic").await.status(), 500);
+    other.get("/api/hostile/counter").await.ok();
 
     let told = usage(&platform, "").await.ok();
     let items = told["items"].as_array().unwrap();
@@ -110,7 +110,7 @@ async fn usage_is_exact_and_survives_a_restart() {
     assert_eq!(told["next"], Value::Null);
     assert_eq!(
         [&items[0]["tenant"], &items[0]["module"], &items[0]["requests"], &items[0]["failures"]],
-        [&json!("acme"), &json!("probe"), &json!(2), &json!(1)]
+        [&json!("acme"), &json!("hostile"), &json!(2), &json!(1)]
     );
     assert!(items[0]["answer_bytes"].as_u64().unwrap() > 0);
 
@@ -121,7 +121,7 @@ async fn usage_is_exact_and_survives_a_restart() {
     assert_eq!(usage(&platform, "?to=2020-01-01").await.ok()["items"], json!([]));
 
     let platform = platform.stop().await.start().await;
-    platform.client("acme").get("/api/probe/counter").await.ok();
+    platform.client("acme").get("/api/hostile/counter").await.ok();
     let told = usage(&platform, "?tenant=acme").await.ok();
     assert_eq!(told["items"][0]["requests"], 3, "{told}");
 }
@@ -179,7 +179,7 @@ async fn the_tightest_limit_holds() {
     let platform = TestPlatform::configured(config).await;
     let acme = platform.tenant("acme").await;
     let fits = async |client: &Client, mib: u32| {
-        client.get(&format!("/api/probe/huge?mib={mib}")).await.status() == 200
+        client.get(&format!("/api/hostile/huge?mib={mib}")).await.status() == 200
     };
     assert!(fits(&acme, 2).await && !fits(&acme, 3).await);
     let change = |change| platform.change("acme", change);
@@ -206,8 +206,8 @@ async fn a_tenants_minute_of_cpu_is_its_own() {
     let platform =
         TestPlatform::configured("[limits]\ncpu_ms = 60\ntenant_minute_cpu_ms = 100").await;
     let (greedy, modest) = (platform.tenant("greedy").await, platform.tenant("modest").await);
-    assert_eq!(greedy.get("/api/probe/spin").await.code(), "504 cpu-limit");
-    assert_eq!(greedy.get("/api/probe/spin").await.code(), "429 tenant-cpu-limit");
+    assert_eq!(greedy.get("/api/hostile/spin").await.code(), "504 cpu-limit");
+    assert_eq!(greedy.get("/api/hostile/spin").await.code(), "429 tenant-cpu-limit");
     let refused = greedy.get("/api/probe/counter").await;
     assert_eq!(refused.code(), "429 tenant-cpu-limit");
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();

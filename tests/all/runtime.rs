@@ -35,15 +35,18 @@ async fn a_reused_instance_stays_with_its_tenant() {
 
 #[tokio::test]
 async fn a_reused_instance_is_dropped_after_a_trap_and_after_its_time() {
-    let platform = TestPlatform::configured(REUSED).await;
+    let counter =
+        async |client: &Client| client.get("/api/hostile/counter").await.ok()["count"].clone();
+    let reused = "[modules.instances]\nhostile = 'reused'";
+    let platform = TestPlatform::configured(reused).await;
     let acme = platform.tenant("acme").await;
     assert_eq!([counter(&acme).await, counter(&acme).await], [1, 2]);
-    assert_eq!(acme.get("/api/probe/panic").await.code(), "500 module-failed");
+    assert_eq!(acme.get("/api/hostile/panic").await.code(), "500 module-failed");
     assert_eq!(counter(&acme).await, 1);
-    assert_eq!(acme.get("/api/probe/alloc?mib=500").await.code(), "500 memory-limit");
+    assert_eq!(acme.get("/api/hostile/alloc?mib=500").await.code(), "500 memory-limit");
     assert_eq!(counter(&acme).await, 1);
 
-    let short = format!("{REUSED}\n[runtime]\nreused_calls_max = 2");
+    let short = format!("{reused}\n[runtime]\nreused_calls_max = 2");
     let platform = TestPlatform::configured(&short).await;
     let acme = platform.tenant("acme").await;
     let counted = [counter(&acme).await, counter(&acme).await, counter(&acme).await];
@@ -168,6 +171,7 @@ async fn an_artefact_that_was_tampered_with_is_compiled_again() {
             }
             assert_eq!(counter(&acme).await, 1, "{extension}");
             assert_eq!(acme.get("/api/notes").await.status(), 200, "{extension}");
+            assert_eq!(acme.get("/api/hostile/counter").await.status(), 200, "{extension}");
             for ((path, before), (_, after)) in known.iter().zip(artefacts(&platform)) {
                 assert_ne!(*before, after, "{} was compiled again", path.display());
             }
@@ -198,6 +202,7 @@ async fn another_platforms_artefacts_are_not_trusted() {
     let acme = platform.tenant("acme").await;
     assert_eq!(counter(&acme).await, 1);
     assert_eq!(acme.get("/api/notes").await.status(), 200);
+    assert_eq!(acme.get("/api/hostile/counter").await.status(), 200);
     for ((_, before), (_, after)) in before.iter().zip(artefacts(&platform)) {
         assert_ne!(*before, after);
     }
@@ -205,7 +210,7 @@ async fn another_platforms_artefacts_are_not_trusted() {
 
 #[tokio::test]
 async fn two_modules_of_one_name_are_refused() {
-    let wasm = patched(probe(), "Shows what a guest sees, and does", "Another one that does");
+    let wasm = patched(probe(), "Shows what a guest sees", "Another one that does");
     let setup = TestPlatform::setup().probe_is(&wasm).config("[modules]\ndirectory = 'DIR'");
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(probe(), folder.path().join("probe.wasm")).unwrap();

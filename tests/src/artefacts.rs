@@ -16,7 +16,7 @@ fn shared() -> PathBuf {
     Path::new(env!("OUT_DIR")).join("artefacts")
 }
 
-/// Puts what is known of `notes` and `probe` into a data folder that has no artefacts yet.
+/// Puts what is known of `notes`, `probe` and `hostile` into a data folder that has no artefacts yet.
 pub(crate) async fn seed(data: &Path) {
     let shared = shared();
     compile_once(&shared).await;
@@ -39,8 +39,9 @@ async fn compile_once(shared: &Path) {
     let lock = File::create(shared.join("lock")).unwrap();
     // Tests are processes of their own, and all of them come here at once.
     lock.lock().unwrap();
-    let guests_are_old =
-        [super::notes(), super::probe()].iter().all(|guest| is_newer(&done, guest));
+    let guests_are_old = [super::notes(), super::probe(), super::hostile()]
+        .iter()
+        .all(|guest| is_newer(&done, guest));
     // Another program may have another engine, whose artefacts bear other names.
     if guests_are_old && is_newer(&done, &std::env::current_exe().unwrap()) {
         return;
@@ -53,6 +54,7 @@ async fn compile_once(shared: &Path) {
         .unwrap()
         .system_module("notes", fs::read(super::notes()).unwrap())
         .module_file(super::probe())
+        .module_file(super::hostile())
         .build()
         .await;
     // A guest that does not load is a matter for the tests that serve it.

@@ -153,6 +153,11 @@ impl Hostel {
         Client::of(self.address, None)
     }
 
+    /// Its process.
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// What it has printed so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
@@ -174,7 +179,7 @@ impl Hostel {
 
     /// Tells it to stop, as a service manager does.
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        kill_process(self.process(), Signal::TERM).unwrap();
     }
 
     /// Waits for its end, and gives its exit code.

@@ -7,7 +7,12 @@ pub fn notes() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_NOTES"))
 }
 
-/// The guest that shows what a guest sees, and does what a hostile one does.
+/// The guest that does what a hostile or broken one does.
+pub fn hostile() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_HOSTILE"))
+}
+
+/// The guest that shows what a guest sees.
 pub fn probe() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_PROBE"))
 }

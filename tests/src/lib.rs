@@ -22,18 +22,24 @@
 
 mod answer;
 mod artefacts;
+mod attack;
 mod binary;
 mod client;
+mod friendly;
 mod guests;
 mod half_sent;
+mod peer;
 mod platform;
 mod wait;
 
 pub use self::answer::Answer;
 pub use self::artefacts::PLATFORM_KEY;
+pub use self::attack::{Attack, resident_bytes};
 pub use self::binary::{Finished, Folder, Hostel};
 pub use self::client::{Client, Outgoing};
-pub use self::guests::{notes, patched, probe};
+pub use self::friendly::Friendly;
+pub use self::guests::{hostile, notes, patched, probe};
 pub use self::half_sent::HalfSent;
+pub use self::peer::Peer;
 pub use self::platform::{Setup, TestPlatform};
 pub use self::wait::{DEADLINE, eventually, until};

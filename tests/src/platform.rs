@@ -37,6 +37,7 @@ pub struct Setup {
     data: TempDir,
     seeded: bool,
     probe: PathBuf,
+    hostile: PathBuf,
 }
 
 impl Setup {
@@ -46,6 +47,7 @@ impl Setup {
             data: tempfile::tempdir().unwrap(),
             seeded: true,
             probe: guests::probe().to_owned(),
+            hostile: guests::hostile().to_owned(),
         }
     }
 
@@ -68,6 +70,14 @@ impl Setup {
     pub fn probe_is(mut self, wasm: &[u8]) -> Self {
         self.probe = self.data.path().join("probe.wasm");
         std::fs::write(&self.probe, wasm).unwrap();
+        self
+    }
+
+    /// Serves this instead of the hostile guest.
+    #[must_use]
+    pub fn hostile_is(mut self, wasm: &[u8]) -> Self {
+        self.hostile = self.data.path().join("hostile.wasm");
+        std::fs::write(&self.hostile, wasm).unwrap();
         self
     }
 
@@ -99,6 +109,7 @@ impl Setup {
             .data_dir(self.data.path())
             .system_module("notes", std::fs::read(guests::notes()).unwrap())
             .module_file(&self.probe)
+            .module_file(&self.hostile)
             .build()
             .await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;

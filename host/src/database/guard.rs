@@ -1,5 +1,5 @@
-//! The wall around guest SQL on SQLite: limits, an allow-list of actions and functions, and a clock
-//! that interrupts.
+//! The wall around guest SQL on SQLite: limits, an allow-list of actions and functions, and clocks
+//! that interrupt.
 //!
 //! SQLite asks the authorizer while it prepares a statement, whoever wrote it. So the guard knows who
 //! is speaking, and statements of the host are never kept in the statement cache, where a guest's
@@ -7,21 +7,27 @@
 
 #![allow(unsafe_code, reason = "SQLite's limits and its authorizer have no safe interface in sqlx")]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libsqlite3_sys as ffi;
 use sqlx::SqliteConnection;
 
+use super::functions;
 use crate::error::{Error, Result};
+use crate::metering::locked;
+use crate::processor::{self, CpuTime, LIGHT_MAX, Stopwatch};
 
 /// Tables of the host inside a unit begin with this; no guest statement may name them.
 pub(super) const HOST_TABLE_PREFIX: &str = "hostel_";
 
-/// Virtual-machine steps between two looks at the clock: tens of microseconds.
-const STEPS_BETWEEN_CHECKS: i32 = 1_000;
+/// Virtual-machine steps between two looks at the clock: microseconds, or a few calls of a function
+/// that needs milliseconds for its megabytes.
+const STEPS_BETWEEN_CHECKS: i32 = 200;
+/// Between two looks at the thread's own clock, which cost a system call each.
+const CPU_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Whose statement is being prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +41,41 @@ pub(crate) enum Speaker {
     Host = 2,
 }
 
+/// What a statement may use.
+#[derive(Clone)]
+pub(crate) struct Allowance {
+    /// From begin to end.
+    pub(crate) time: Duration,
+    /// On a processor, together with what `cpu` shows already.
+    pub(crate) cpu_max: Duration,
+    /// Whose time it is.
+    pub(crate) cpu: Arc<CpuTime>,
+}
+
+impl Allowance {
+    /// For what the host does for itself.
+    pub(crate) fn of_host(time: Duration) -> Self {
+        Self { time, cpu_max: Duration::MAX, cpu: Arc::default() }
+    }
+}
+
 /// Who speaks on a connection, and until when.
 pub(super) struct Guard {
     speaker: AtomicU8,
     /// Microseconds after `start` at which SQLite is interrupted.
     deadline: AtomicU64,
     start: Instant,
+    spending: Mutex<Spending>,
+    /// Whether the connection's thread has lowered its priority, which it cannot raise again.
+    gave_way: AtomicBool,
+}
+
+/// The processor time of what runs on a connection.
+#[derive(Default)]
+struct Spending {
+    cpu: Arc<CpuTime>,
+    cpu_max: Duration,
+    running: Option<Stopwatch>,
 }
 
 impl Guard {
@@ -48,9 +83,12 @@ impl Guard {
         self.speaker.store(speaker as u8, Ordering::Release);
     }
 
-    pub(super) fn allow_for(&self, time: Duration) {
-        let deadline = self.start.elapsed().saturating_add(time).as_micros();
+    pub(super) fn allow(&self, allowance: Allowance) {
+        let deadline = self.start.elapsed().saturating_add(allowance.time).as_micros();
         self.deadline.store(u64::try_from(deadline).unwrap_or(u64::MAX), Ordering::Release);
+        let mut spending = locked(&self.spending);
+        spending.cpu = allowance.cpu;
+        spending.cpu_max = allowance.cpu_max;
     }
 
     /// Stops whatever runs, at the next look at the clock.
@@ -60,6 +98,39 @@ impl Guard {
 
     pub(super) fn is_overdue(&self) -> bool {
         self.start.elapsed().as_micros() >= u128::from(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// Whether the connection is slower than others from now on.
+    pub(super) fn gave_way(&self) -> bool {
+        self.gave_way.load(Ordering::Acquire)
+    }
+
+    /// Called on the connection's thread when a statement begins.
+    fn begins(&self) {
+        // A trigger's program announces itself, too.
+        locked(&self.spending).running.get_or_insert_with(Stopwatch::start);
+    }
+
+    /// Called on the connection's thread when a statement has ended.
+    fn ended(&self) {
+        let mut spending = locked(&self.spending);
+        if let Some(stopwatch) = spending.running.take() {
+            spending.cpu.add(stopwatch.elapsed());
+        }
+    }
+
+    /// Called on the connection's thread while a statement runs: lets it give way once it is long,
+    /// and stops it when it has used up its processor time.
+    fn look_at_cpu(&self) {
+        let spending = locked(&self.spending);
+        let Some(stopwatch) = spending.running else { return };
+        let used = stopwatch.elapsed();
+        if used >= LIGHT_MAX && !self.gave_way.swap(true, Ordering::AcqRel) {
+            processor::give_way();
+        }
+        if spending.cpu.total() + used > spending.cpu_max {
+            self.interrupt();
+        }
     }
 
     fn is(&self, speaker: Speaker) -> bool {
@@ -73,10 +144,19 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
         speaker: AtomicU8::new(Speaker::Guest as u8),
         deadline: AtomicU64::new(u64::MAX),
         start: Instant::now(),
+        spending: Mutex::default(),
+        gave_way: AtomicBool::new(false),
     });
     let mut handle = connection.lock_handle().await?;
     let clock = Arc::clone(&guard);
-    handle.set_progress_handler(STEPS_BETWEEN_CHECKS, move || !clock.is_overdue());
+    let mut cpu_checked = Instant::now();
+    handle.set_progress_handler(STEPS_BETWEEN_CHECKS, move || {
+        if cpu_checked.elapsed() >= CPU_CHECK_INTERVAL {
+            clock.look_at_cpu();
+            cpu_checked = Instant::now();
+        }
+        !clock.is_overdue()
+    });
     let database = handle.as_raw_handle().as_ptr();
     for (limit, value) in [
         (ffi::SQLITE_LIMIT_ATTACHED, 0),
@@ -115,11 +195,40 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
             Arc::as_ptr(&guard).cast_mut().cast(),
         )
     };
-    drop(handle);
     if code != ffi::SQLITE_OK {
         return Err(Error::internal("SQLite refused the authorizer that protects tenants"));
     }
+    // SAFETY: as for the authorizer.
+    let code = unsafe {
+        ffi::sqlite3_trace_v2(
+            database,
+            ffi::SQLITE_TRACE_STMT | ffi::SQLITE_TRACE_PROFILE,
+            Some(trace),
+            Arc::as_ptr(&guard).cast_mut().cast(),
+        )
+    };
+    if code != ffi::SQLITE_OK {
+        return Err(Error::internal("SQLite refused to tell when statements begin and end"));
+    }
+    functions::replace_slow_ones(&mut handle)?;
+    drop(handle);
     Ok(guard)
+}
+
+/// Called by SQLite when a statement begins and when it has ended.
+unsafe extern "C" fn trace(
+    event: c_uint,
+    guard: *mut c_void,
+    _statement: *mut c_void,
+    _detail: *mut c_void,
+) -> c_int {
+    // SAFETY: `harden` passes a guard that lives as long as the connection.
+    let guard = unsafe { &*guard.cast::<Guard>() };
+    match event {
+        ffi::SQLITE_TRACE_STMT => guard.begins(),
+        _ => guard.ended(),
+    }
+    0
 }
 
 /// Called by SQLite for each action of a statement that is being prepared.
@@ -219,6 +328,10 @@ fn is_schema_table(name: &str) -> bool {
 }
 
 /// SQLite's built-in functions that depend on their arguments, the rows and the time alone. Sorted.
+///
+/// SQLite is interrupted between two functions and never within one, so none may take much longer
+/// than its arguments are long: `functions.rs` replaces some, and `json_patch` and `unhex` are
+/// missing.
 const FUNCTIONS: &[&str] = &[
     "->",
     "->>",
@@ -266,7 +379,6 @@ const FUNCTIONS: &[&str] = &[
     "json_group_object",
     "json_insert",
     "json_object",
-    "json_patch",
     "json_pretty",
     "json_quote",
     "json_remove",
@@ -327,7 +439,6 @@ const FUNCTIONS: &[&str] = &[
     "trim",
     "trunc",
     "typeof",
-    "unhex",
     "unicode",
     "unixepoch",
     "unlikely",

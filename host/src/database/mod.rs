@@ -3,6 +3,7 @@
 //! A unit is one file that guests write to, and a connection serves exactly one unit. This room only
 //! opens, hardens and hands out connections; what guests may ask of them is `capabilities/sql`.
 
+mod functions;
 mod guard;
 mod ledger;
 mod units;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub(crate) use self::guard::Speaker;
+pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
 pub(crate) use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
 use crate::bounded::Bounded;

@@ -2,14 +2,13 @@
 //! when others are needed more.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use deadpool::managed::{
-    Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts,
-};
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleResult, Timeouts};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
@@ -21,7 +20,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::SqlConfig;
-use super::guard::{Guard, Speaker, harden};
+use super::guard::{Allowance, Guard, Speaker, harden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -56,8 +55,36 @@ impl ColumnKind {
 /// The declared kinds of a unit's columns, by table and column.
 type Kinds = HashMap<String, HashMap<String, ColumnKind>>;
 
-/// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed.
-pub(crate) type Lease = Object<Connector>;
+/// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed, at
+/// once: what it has begun would keep others waiting.
+pub(crate) struct Lease {
+    /// None only while it is dropped.
+    connection: Option<Object<Connector>>,
+}
+
+impl Deref for Lease {
+    type Target = GuestConnection;
+
+    fn deref(&self) -> &GuestConnection {
+        self.connection.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut GuestConnection {
+        self.connection.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && !connection.is_as_new()
+        {
+            drop(Object::take(connection));
+        }
+    }
+}
 
 /// All units of this platform.
 pub(crate) struct Units {
@@ -135,10 +162,11 @@ impl Unit {
     pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease> {
         let wait = self.wait_until(deadline);
         let timeouts = Timeouts { wait: Some(wait), create: Some(wait), recycle: None };
-        self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            other => busy("connection").because(other),
-        })
+        match self.pool.timeout_get(&timeouts).await {
+            Ok(connection) => Ok(Lease { connection: Some(connection) }),
+            Err(PoolError::Backend(error)) => Err(error),
+            Err(other) => Err(busy("connection").because(other)),
+        }
     }
 
     /// The right to write, after a wait that is bounded like [`lease`](Self::lease)'s.
@@ -230,10 +258,8 @@ impl Manager for Connector {
         Ok(GuestConnection { connection, guard, busy: false, parameters: HashMap::new() })
     }
 
-    async fn recycle(&self, connection: &mut GuestConnection, _: &Metrics) -> RecycleResult<Error> {
-        if connection.busy {
-            return Err(RecycleError::message("a statement or a transaction did not end"));
-        }
+    /// [`Lease`] gives back only what is as new.
+    async fn recycle(&self, _: &mut GuestConnection, _: &Metrics) -> RecycleResult<Error> {
         Ok(())
     }
 }
@@ -250,15 +276,21 @@ pub(crate) struct GuestConnection {
 }
 
 impl GuestConnection {
-    /// Runs `statement` as `speaker`, with `time` to do it. `each` gets row by row and may stop with
-    /// an error. Returns how many rows were changed.
+    /// Whether nothing is left of those who had it: no statement, no transaction, no low priority of
+    /// its thread.
+    fn is_as_new(&self) -> bool {
+        !self.busy && !self.guard.gave_way()
+    }
+
+    /// Runs `statement` as `speaker`, within `allowance`. `each` gets row by row and may stop with an
+    /// error. Returns how many rows were changed.
     ///
     /// # Errors
     /// SQLite's, or that of `each`.
     pub(crate) async fn run<'q>(
         &mut self,
         speaker: Speaker,
-        time: Duration,
+        allowance: Allowance,
         statement: Query<'q, Sqlite, SqliteArguments>,
         mut each: impl FnMut(&SqliteRow) -> Result<()>,
     ) -> Result<u64, Failure> {
@@ -266,7 +298,7 @@ impl GuestConnection {
 
         let was_busy = std::mem::replace(&mut self.busy, true);
         self.guard.speak(speaker);
-        self.guard.allow_for(time);
+        self.guard.allow(allowance);
         let mut changed = 0;
         let outcome = {
             let interrupt = InterruptOnDrop(&self.guard);
@@ -302,13 +334,22 @@ impl GuestConnection {
     ///
     /// # Errors
     /// SQLite's, when it cannot be prepared.
-    pub(crate) async fn parameters_of(&mut self, statement: &str) -> Result<usize, Failure> {
+    pub(crate) async fn parameters_of(
+        &mut self,
+        statement: &str,
+        allowance: Allowance,
+    ) -> Result<usize, Failure> {
         if let Some(known) = self.parameters.get(statement) {
             return Ok(*known);
         }
         self.guard.speak(Speaker::Guest);
+        self.guard.allow(allowance);
         let text = AssertSqlSafe(statement.to_owned()).into_sql_str();
-        let prepared = self.connection.prepare(text).await.map_err(Failure::Database)?;
+        let prepared = match self.connection.prepare(text).await {
+            Ok(prepared) => prepared,
+            Err(_) if self.guard.is_overdue() => return Err(Failure::Overdue),
+            Err(error) => return Err(Failure::Database(error)),
+        };
         let count = match prepared.parameters() {
             Some(sqlx::Either::Left(types)) => types.len(),
             Some(sqlx::Either::Right(count)) => count,
@@ -349,7 +390,8 @@ impl GuestConnection {
     /// SQLite's.
     pub(crate) async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
         let statement = sqlx::query(AssertSqlSafe(script.to_owned())).persistent(false);
-        self.run(Speaker::Migration, time, statement, |_| Ok(())).await.map(|_| ())
+        let allowance = Allowance::of_host(time);
+        self.run(Speaker::Migration, allowance, statement, |_| Ok(())).await.map(|_| ())
     }
 
     pub(super) async fn as_host(&mut self, statement: &'static str) -> Result<()> {
@@ -361,8 +403,11 @@ impl GuestConnection {
         statement: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<Vec<SqliteRow>> {
         self.guard.speak(Speaker::Host);
-        self.guard.allow_for(Duration::from_secs(60));
+        self.guard.allow(Allowance::of_host(Duration::from_secs(60)));
+        // Given up in the middle, the statement still runs: it may be about to begin a transaction.
+        let was_busy = std::mem::replace(&mut self.busy, true);
         let rows = self.connection.fetch_all(statement.persistent(false)).await;
+        self.busy = was_busy;
         self.guard.speak(Speaker::Guest);
         rows.map_err(Error::from)
     }
@@ -385,5 +430,32 @@ struct InterruptOnDrop<'a>(&'a Guard);
 impl Drop for InterruptOnDrop<'_> {
     fn drop(&mut self) {
         self.0.interrupt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_is_given_up_while_it_begins_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqlConfig::default();
+        let unit = Unit::open(&folder.path().join("unit.db"), 1 << 20, &config).await.unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        let mut first = unit.lease(later).await.unwrap();
+        first.begin().await.unwrap();
+        let mut second = unit.lease(later).await.unwrap();
+        tokio::select! {
+            _ = second.begin() => panic!("there is one writer"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(second);
+        first.end(true).await.unwrap();
+        // Whatever became of the second, it ends by itself.
+        first.begin().await.unwrap();
+        first.end(true).await.unwrap();
+        drop(first);
+        assert_eq!(unit.pool.status().size, 1, "the second is gone");
     }
 }

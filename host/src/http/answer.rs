@@ -7,11 +7,14 @@ use http::{HeaderValue, StatusCode};
 
 use crate::bindings::hostel::http::types as wit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime;
 
 /// The server's own: what concerns the connection (RFC 9110, section 7.6.1) and what follows from the
 /// body.
-const RESERVED: [HeaderName; 8] = [
+const RESERVED: [HeaderName; 10] = [
     header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
     header::TE,
@@ -21,6 +24,9 @@ const RESERVED: [HeaderName; 8] = [
     super::incoming::REQUEST_ID,
 ];
 
+/// Headers of an answer: more than proxies and browsers take.
+const HEAD_MAX_BYTES: usize = 64 * 1024;
+
 /// Turns a module's answer into a response.
 ///
 /// # Errors
@@ -28,7 +34,8 @@ const RESERVED: [HeaderName; 8] = [
 pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Result<Response> {
     let status = StatusCode::from_u16(answer.status)
         .ok()
-        .filter(|status| !status.is_informational())
+        // Others exist in Rust and not in HTTP (RFC 9110, section 15).
+        .filter(|status| (200..600).contains(&status.as_u16()))
         .ok_or_else(|| bad(format!("{} is no status of an answer", answer.status)))?;
     let (content_type, bytes) = match answer.body {
         wit::ResponseBody::Empty => (None, Vec::new()),
@@ -44,13 +51,12 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
             return Err(bad("it answers with a handle that the host did not give".to_owned()));
         }
     };
-    if bytes.len() > answer_max_bytes {
-        return Err(Error::new(
-            ErrorKind::Other,
-            "answer-too-large",
-            "the module's answer is too large",
-        )
-        .because(format!("{} bytes; at most {answer_max_bytes}", bytes.len())));
+    at_most(answer_max_bytes, bytes.len())?;
+    // As HTTP/2 counts them (RFC 9113, section 6.5.2).
+    let head = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 32);
+    let head: usize = head.sum();
+    if head > HEAD_MAX_BYTES {
+        return Err(bad(format!("{head} bytes of headers; at most {HEAD_MAX_BYTES}")));
     }
     let mut response =
         Response::new(if bytes.is_empty() { Body::empty() } else { Body::from(bytes) });
@@ -72,7 +78,17 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
     Ok(response)
 }
 
-fn bad(cause: String) -> Error {
+/// # Errors
+/// `answer-too-large` when there are more bytes than there may be.
+pub(super) fn at_most(max: usize, bytes: usize) -> Result<()> {
+    if bytes > max {
+        return Err(runtime::answer_too_large().because(format!("{bytes} bytes; at most {max}")));
+    }
+    Ok(())
+}
+
+/// A module answered what cannot be sent.
+pub(super) fn bad(cause: String) -> Error {
     Error::new(ErrorKind::Other, "bad-answer", "the module gave an answer that cannot be sent")
         .because(cause)
 }

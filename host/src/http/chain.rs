@@ -30,6 +30,11 @@ pub(super) async fn nothing_here(State(app): State<Arc<App>>, request: Request) 
         .await
 }
 
+/// Answers what is refused before anybody looks for what it names.
+pub(super) async fn refused(app: &App, request: Request, error: Error) -> Response {
+    frame(app, request, async |_, _, _| Err(error)).await
+}
+
 /// What becomes known of a request on its way, for the log and the meters.
 #[derive(Default)]
 pub(super) struct Trail {
@@ -133,17 +138,15 @@ async fn answer(
     let runtime = app.registry.runtime();
     let answer = runtime.call(&tenant, module, route, request).await?;
     trail.cpu = answer.cpu;
-    match answer.outcome {
-        Ok(response) => {
-            let answer_max_bytes = tenant.limits.answer_max_bytes.as_usize();
-            answer::of_module(response, answer_max_bytes)
-                .inspect_err(|error| module.meter().failed(error))
-        }
+    let answer_max_bytes = tenant.limits.answer_max_bytes.as_usize();
+    let answered = match answer.outcome {
+        Ok(response) => answer::of_module(response, answer_max_bytes),
         Err(own) => {
             trail.own_problem = true;
-            Ok(problem::of_module(own, path, id))
+            problem::of_module(own, answer_max_bytes, path, id)
         }
-    }
+    };
+    answered.inspect_err(|error| module.meter().failed(error))
 }
 
 /// Decides whether the principal may have what the route gives.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
+use http::{Request, Version};
 use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 
@@ -19,6 +20,9 @@ use crate::runtime::{Body, Route};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The code of [`refusal`]'s error about the URL, which has a status of its own.
+pub(super) const URL_TOO_LONG: &str = "uri-too-long";
 
 /// Not shown to modules: credentials, which are the host's to check; what concerns one connection
 /// (RFC 9110, section 7.6.1); what the host has used up.
@@ -38,6 +42,22 @@ const HIDDEN: [HeaderName; 14] = [
     header::EXPECT,
     REQUEST_ID,
 ];
+
+/// Why a request is refused before anybody looks for what it names.
+pub(super) fn refusal<B>(request: &Request<B>, url_max: usize) -> Option<Error> {
+    if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > url_max) {
+        let message = format!("path and query are too long: at most {url_max} bytes");
+        return Some(Error::new(ErrorKind::TooLarge, URL_TOO_LONG, message));
+    }
+    // RFC 9112, section 3.2: with none or with several, two readers may differ on whom it is for.
+    if request.version() == Version::HTTP_11
+        && request.headers().get_all(header::HOST).iter().count() != 1
+    {
+        let message = "a request has the header `host`, once";
+        return Some(Error::new(ErrorKind::Invalid, "invalid-host", message));
+    }
+    None
+}
 
 /// The request's id: the client's where it is fit, else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
@@ -119,11 +139,22 @@ pub(super) fn split_path(path: &str) -> Option<(&str, &str)> {
 pub(super) fn parameters(encoded: &[&str]) -> Result<Vec<String>> {
     encoded
         .iter()
-        .map(|parameter| percent_decode_str(parameter).decode_utf8().map(Cow::into_owned))
-        .collect::<Result<_, _>>()
-        .map_err(|_| {
+        .map(|parameter| {
+            let decoded = percent_decode_str(parameter).decode_utf8().ok()?;
+            is_encoded(parameter).then(|| decoded.into_owned())
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "invalid-path", "the path is not encoded UTF-8")
         })
+}
+
+/// Whether each `%` has its two digits. The decoder would leave others as they are, and what comes
+/// before it may not.
+fn is_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| {
+        after.len() >= 2 && after.bytes().take(2).all(|digit| digit.is_ascii_hexdigit())
+    })
 }
 
 /// The query's pairs, decoded.

@@ -3,12 +3,14 @@
 
 mod answer;
 mod chain;
+mod conduct;
 mod health;
 mod incoming;
 mod metrics;
 mod operator;
 mod problem;
 mod server;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,6 +40,12 @@ pub struct HttpConfig {
     pub head_timeout_ms: Bounded<1, 3_600_000>,
     /// How large a request's head may be.
     pub head_max_bytes: Bounded<8_192, 1_048_576>,
+    /// How long a request's path and query may be.
+    pub url_max_bytes: Bounded<256, 65_534>,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout_ms: Bounded<1, 3_600_000>,
+    /// Connections at once; further ones wait until others end.
+    pub connections_max: Bounded<1, 1_000_000>,
     /// How long requests may go on after the host was told to stop.
     pub drain_timeout_ms: Bounded<0, 3_600_000>,
 }
@@ -50,6 +58,9 @@ impl Default for HttpConfig {
             body_timeout_ms: Bounded::of::<30_000>(),
             head_timeout_ms: Bounded::of::<15_000>(),
             head_max_bytes: Bounded::of::<32_768>(),
+            url_max_bytes: Bounded::of::<8_192>(),
+            write_timeout_ms: Bounded::of::<30_000>(),
+            connections_max: Bounded::of::<20_000>(),
             drain_timeout_ms: Bounded::of::<10_000>(),
         }
     }

@@ -6,13 +6,16 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::{answer, incoming};
 use crate::bindings::hostel::http::types as wit;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
 
 /// Seconds after which a busy host may be asked again, where nobody knows better.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// A longer code of a module's is no name.
+const CODE_LENGTH_MAX: usize = 64;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -45,6 +48,7 @@ fn status(error: &Error) -> StatusCode {
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::InputTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::TooLarge if error.code() == incoming::URL_TOO_LONG => StatusCode::URI_TOO_LONG,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::Limit => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -77,18 +81,37 @@ pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Res
     response
 }
 
-/// A module's own problem as an answer. A status that is none becomes 500.
-pub(super) fn of_module(problem: wit::Problem, path: &str, request_id: &RequestId) -> Response {
+/// A module's own problem as an answer.
+///
+/// # Errors
+/// `bad-answer` when its status is that of no error, or its code is no name; `answer-too-large`.
+pub(super) fn of_module(
+    problem: wit::Problem,
+    answer_max_bytes: usize,
+    path: &str,
+    request_id: &RequestId,
+) -> Result<Response> {
+    let fields = problem.errors.iter().map(|field| field.pointer.len() + field.detail.len());
+    answer::at_most(answer_max_bytes, problem.detail.len() + fields.sum::<usize>())?;
     let status = StatusCode::from_u16(problem.status)
         .ok()
         .filter(|status| status.is_client_error() || status.is_server_error())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        .ok_or_else(|| answer::bad(format!("{} is no status of a problem", problem.status)))?;
+    if !is_code(&problem.code) {
+        return Err(answer::bad(format!("{:?} is no code of a problem", problem.code)));
+    }
     let errors: Vec<FieldError> = problem
         .errors
         .into_iter()
         .map(|error| FieldError { pointer: error.pointer, detail: error.detail })
         .collect();
-    respond(status, &problem.code, &problem.detail, path, request_id, &errors)
+    Ok(respond(status, &problem.code, &problem.detail, path, request_id, &errors))
+}
+
+/// Lower case letters, digits and hyphens, for programs to compare.
+fn is_code(code: &str) -> bool {
+    (1..=CODE_LENGTH_MAX).contains(&code.len())
+        && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 fn respond(

@@ -21,12 +21,7 @@ use super::turns::{Lane, NoTurn, Turn, Turns};
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::names::TenantId;
-
-/// CPU time after which a call is no longer light: one tick, or a little more.
-pub(super) const LIGHT_MAX: Duration = Duration::from_millis(5);
-/// Serving threads get ten times as much of a processor that both want, and need not wait for a tick to
-/// get it; long calls still get a tenth, so that nothing starves on a machine that is busy otherwise.
-const NICENESS: i32 = 10;
+use crate::processor::{LIGHT_MAX, give_way};
 
 /// One tenant's long calls.
 pub(super) struct LongCalls {
@@ -124,11 +119,6 @@ impl Heavy {
 
 fn stopped() -> Error {
     Error::internal("the host made a mistake")
-}
-
-fn give_way() {
-    // Where it is not allowed, long calls only compete as they would have otherwise.
-    let _ = rustix::process::nice(NICENESS);
 }
 
 impl Drop for Heavy {

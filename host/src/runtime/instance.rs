@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use super::heavy::LIGHT_MAX;
 use super::limits::{Account, Metered, Stopped, TenantCpu, Watch};
 use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
@@ -26,7 +26,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
 use crate::names::RequestId;
+use crate::processor::{CpuTime, LIGHT_MAX};
 use crate::wiring::CallState;
+
+/// Room beside an answer's body, for its headers.
+const ANSWER_HEAD_MAX_BYTES: usize = 64 * 1024;
+/// How wasmtime tells that more crossed the boundary than may; it has no type for it.
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// An instance and the store that it lives in: in a call, or waiting for its tenant's next one.
 ///
@@ -99,6 +105,7 @@ impl Runtime {
         let turn = self.turn(tenant, module, deadline).await?;
         tenant.cpu.check()?;
         module.ready(self, tenant, deadline).await?;
+        let cpu = Arc::new(CpuTime::default());
         let call = CallContext {
             tenant: Arc::clone(&tenant.tenant),
             principal: request.principal.clone(),
@@ -108,12 +115,13 @@ impl Runtime {
             budget: Budget::new(&tenant.limits),
             limits: Arc::clone(&tenant.limits),
             meter: Arc::clone(&module.account.meter),
+            cpu: Arc::clone(&cpu),
         };
         let code = module.version.code(self).await?;
         let resident = self.take(tenant, module, call, turn);
         let work = AssertUnwindSafe(run(resident, code, request)).catch_unwind();
         let account = Arc::clone(&module.account);
-        let mut work = Metered::new(Box::pin(work), account);
+        let mut work = Metered::new(Box::pin(work), cpu, account);
         let ended = async {
             if !tenant.long_calls.exist()
                 && let Some(ended) = until_long(&mut work).await
@@ -225,7 +233,9 @@ impl Runtime {
         };
         let mut store = Store::new(&self.engine.wasmtime, state);
         store.limiter(|state| &mut state.call_mut().budget);
-        store.set_hostcall_fuel(limits.hostcall_max_bytes.as_usize());
+        // It holds for answers, too.
+        let answer_max = limits.answer_max_bytes.as_usize().saturating_add(ANSWER_HEAD_MAX_BYTES);
+        store.set_hostcall_fuel(limits.hostcall_max_bytes.as_usize().max(answer_max));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |store| {
             watch.check(&store.data().call().budget)?;
@@ -302,7 +312,7 @@ pub(super) async fn bounded<F: Future>(
     time: Duration,
 ) -> Result<F::Output, tokio::time::error::Elapsed> {
     let work = std::pin::pin!(work);
-    let metered = Metered::new(work, Arc::new(Account::of_nobody()));
+    let metered = Metered::new(work, Arc::default(), Arc::new(Account::of_nobody()));
     tokio::time::timeout(time, metered).await.map(|(output, _)| output)
 }
 
@@ -333,40 +343,57 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
     })
 }
 
+/// A module's answer has more bytes than its tenant's may have.
+pub(crate) fn answer_too_large() -> Error {
+    Error::new(ErrorKind::Other, "answer-too-large", "the module's answer is too large")
+}
+
 fn timed_out() -> Error {
     Error::new(ErrorKind::Timeout, "call-timeout", "the module did not answer in time")
 }
 
 /// What a client is told of a call that did not end well. The rest is for the log.
 fn explain(error: wasmtime::Error, resident: &Resident, tenant: &TenantState) -> Error {
-    let budget = &resident.store.data().call().budget;
     let error = match error.downcast::<Error>() {
         Ok(ours) => return ours,
         Err(other) => other,
     };
-    let told = if let Some(stopped) = error.downcast_ref::<Stopped>() {
-        match stopped {
-            Stopped::Cpu => Error::new(
-                ErrorKind::Timeout,
-                "cpu-limit",
-                "the module used up the CPU time of a call",
-            ),
-            Stopped::TenantCpu => tenant.cpu.used_up(),
-            Stopped::HostCalls => Error::new(
-                ErrorKind::Other,
-                "host-calls-limit",
-                "the module made more host calls than a call may",
-            ),
-        }
-    } else if budget.memory_refused {
-        Error::new(ErrorKind::Other, "memory-limit", "the module used up the memory of a call")
-    } else if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
-        Error::new(ErrorKind::Other, "stack-limit", "the module used up its stack")
-    } else if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+    let told = if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         Error::new(ErrorKind::Unavailable, "host-busy", "too many requests run at once: try again")
+    } else if error.downcast_ref::<Stopped>() == Some(&Stopped::TenantCpu) {
+        tenant.cpu.used_up()
     } else {
-        Error::new(ErrorKind::Other, "module-failed", "the module failed")
+        limit_of(&error, &resident.store.data().call().budget)
+            .unwrap_or_else(|| Error::new(ErrorKind::Other, "module-failed", "the module failed"))
     };
     let cause = format!("{error:?}");
     told.because(cause)
+}
+
+/// The limit of a call that a guest met, if that is why it failed.
+pub(super) fn limit_of(error: &wasmtime::Error, budget: &Budget) -> Option<Error> {
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        let (kind, code) = match stopped {
+            Stopped::Cpu => (ErrorKind::Timeout, "cpu-limit"),
+            Stopped::TenantCpu => (ErrorKind::Limit, "tenant-cpu-limit"),
+            Stopped::HostCalls => (ErrorKind::Other, "host-calls-limit"),
+        };
+        return Some(Error::new(kind, code, stopped.to_string()));
+    }
+    let (code, message) = if budget.memory_refused {
+        ("memory-limit", "the module used up the memory of a call")
+    } else if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
+        ("stack-limit", "the module used up its stack")
+    } else if error.is::<ResourceTableError>() {
+        ("handles-limit", "the module opened more handles than it may")
+    } else if error.root_cause().to_string().contains(HOSTCALL_FUEL) {
+        // Only what happens inside of a guest has a backtrace.
+        if !error.is::<WasmBacktrace>() {
+            return Some(answer_too_large());
+        }
+        ("hostcall-limit", "the module handed over more in one host call than it may")
+    } else {
+        return None;
+    };
+    Some(Error::new(ErrorKind::Other, code, message))
 }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
+pub(crate) use self::instance::answer_too_large;
 pub use self::instance::{Answer, Body, Request};
 pub use self::manifest::{
     Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting,

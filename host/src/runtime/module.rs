@@ -135,7 +135,8 @@ impl Runtime {
         };
         let mut linker = Linker::new(&self.engine.wasmtime);
         crate::wiring::link_for_describe(&mut linker).map_err(unlinkable)?;
-        linker.define_unknown_imports_as_traps(&component).map_err(unlinkable)?;
+        crate::wiring::link_traps(&mut linker, &component, &self.services.extensions)
+            .map_err(unlinkable)?;
         let pre = linker.instantiate_pre(&component).map_err(unlinkable)?;
         ModulePre::new(pre).map_err(unlinkable)
     }
@@ -155,20 +156,27 @@ impl Runtime {
             let module = code.instantiate_async(&mut store).await?;
             module.hostel_module_guest().call_describe(&mut store).await
         };
-        let said = match super::instance::bounded(describing, DESCRIBE_TIMEOUT).await {
+        let time = self.describe_timeout();
+        let said = match super::instance::bounded(describing, time).await {
             Ok(Ok(said)) => said,
             Ok(Err(error)) => {
-                return Err(Error::invalid(format!("`describe` failed: {}", error.root_cause()))
+                let why = match super::instance::limit_of(&error, &store.data().call().budget) {
+                    Some(limit) => limit.to_string(),
+                    None => error.root_cause().to_string(),
+                };
+                return Err(Error::invalid(format!("`describe` failed: {why}"))
                     .hint("while a module describes itself, every capability traps: describe only what is fixed in the code")
                     .because(error.into_boxed_dyn_error()));
             }
             Err(_) => {
-                return Err(Error::invalid(format!(
-                    "`describe` did not end within {DESCRIBE_TIMEOUT:?}"
-                )));
+                return Err(Error::invalid(format!("`describe` did not end within {time:?}")));
             }
         };
         Manifest::check(said)
+    }
+
+    fn describe_timeout(&self) -> Duration {
+        DESCRIBE_TIMEOUT.min(self.limits.call_timeout_ms.as_millis())
     }
 
     /// The context of code that runs for no tenant: only `describe`, in which nothing is linked that
@@ -190,10 +198,11 @@ impl Runtime {
                 trust: crate::call::Trust::Operator,
             }),
             request_id: RequestId::new(),
-            deadline: Instant::now() + DESCRIBE_TIMEOUT,
+            deadline: Instant::now() + self.describe_timeout(),
             budget: Budget::new(&self.limits),
             limits: Arc::clone(&self.limits),
             meter: Arc::default(),
+            cpu: Arc::default(),
         }
     }
 }

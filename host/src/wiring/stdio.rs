@@ -10,6 +10,8 @@ use wasmtime_wasi::{WasiCtx, async_trait};
 
 /// Printed lines per call; a panic's message and backtrace fit well.
 const LINES_MAX: u32 = 50;
+/// Random bytes in one call: wasi's own limit would let each of many calls take 64 MiB of the host.
+const RANDOM_MAX_BYTES: u64 = 64 * 1024;
 /// A longer line is cut.
 const LINE_LENGTH_MAX: usize = 8 * 1024;
 
@@ -23,7 +25,11 @@ impl Wasi {
     pub(super) fn new() -> Self {
         let lines_left = Arc::new(AtomicU32::new(LINES_MAX));
         let output = Output { lines_left: Arc::clone(&lines_left) };
-        let ctx = WasiCtx::builder().stdout(output.clone()).stderr(output).build();
+        let ctx = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output)
+            .max_random_size(RANDOM_MAX_BYTES)
+            .build();
         Self { ctx, lines_left }
     }
 

@@ -6,7 +6,7 @@
 mod values;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::AssertSqlSafe;
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +16,7 @@ pub use self::values::explain;
 use self::values::{RowBuffer, bind};
 use crate::bindings::hostel::sql::sql::{self, Dialect, Host, HostTransaction, Value};
 use crate::call::CallContext;
-use crate::database::{GuestConnection, Lease, Speaker, Unit, Units};
+use crate::database::{Allowance, GuestConnection, Lease, Speaker, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 
@@ -55,26 +55,44 @@ impl SqlView<'_> {
         self.units.of_tenant(self.call.tenant.id, size_max).await
     }
 
-    /// The time that a statement may take: its own limit, and what is left of the call.
-    fn time(&self) -> Result<Duration> {
+    /// What a statement may use: its own limit, and what is left of the call.
+    fn allowance(&self) -> Result<Allowance> {
         let left = self.call.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(overdue());
         }
-        Ok(left.min(self.call.limits.sql_statement_timeout_ms.as_millis()))
+        Ok(Allowance {
+            time: left.min(self.call.limits.sql_statement_timeout_ms.as_millis()),
+            cpu_max: self.call.limits.cpu_ms.as_millis(),
+            cpu: Arc::clone(&self.call.cpu),
+        })
     }
 
     /// A statement that has been paid for.
     fn statement(&mut self, text: String, parameters: Vec<Value>) -> Result<Statement> {
         let bytes = text.len() + parameters.iter().map(values::size).sum::<usize>();
         self.call.budget.pay_for_bytes(bytes)?;
-        Ok(Statement { text, parameters, time: self.time()? })
+        Ok(Statement { text, parameters, allowance: self.allowance()? })
+    }
+
+    /// A second write of one call would wait for the first until the call ends.
+    fn writes_once(&self) -> Result<()> {
+        if self.call.budget.writing {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "transaction-open",
+                "this call has a transaction open: write in it, or end it first",
+            ));
+        }
+        Ok(())
     }
 
     /// Takes a transaction out of the guest's hands.
     fn take(&mut self, transaction: Resource<Transaction>) -> Result<Transaction> {
+        let transaction = self.table.delete(transaction).map_err(closed)?;
         self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
-        self.table.delete(transaction).map_err(closed)
+        self.call.budget.writing = false;
+        Ok(transaction)
     }
 }
 
@@ -82,12 +100,13 @@ impl SqlView<'_> {
 struct Statement {
     text: String,
     parameters: Vec<Value>,
-    time: Duration,
+    allowance: Allowance,
 }
 
 impl Statement {
     async fn check_parameters(&self, connection: &mut GuestConnection) -> Result<()> {
-        let wanted = connection.parameters_of(&self.text).await.map_err(explain)?;
+        let wanted = connection.parameters_of(&self.text, self.allowance.clone()).await;
+        let wanted = wanted.map_err(explain)?;
         let given = self.parameters.len();
         if wanted == given {
             return Ok(());
@@ -107,7 +126,7 @@ impl Statement {
         let mut buffer = RowBuffer::new(unit, limits);
         let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
         connection
-            .run(Speaker::Guest, self.time, query, |row| buffer.push(row))
+            .run(Speaker::Guest, self.allowance, query, |row| buffer.push(row))
             .await
             .map_err(explain)?;
         Ok(buffer.finish())
@@ -116,7 +135,8 @@ impl Statement {
     async fn changes(self, connection: &mut GuestConnection) -> Result<u64> {
         self.check_parameters(connection).await?;
         let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
-        connection.run(Speaker::Guest, self.time, query, |_| Ok(())).await.map_err(explain)
+        let changed = connection.run(Speaker::Guest, self.allowance, query, |_| Ok(())).await;
+        changed.map_err(explain)
     }
 }
 
@@ -129,8 +149,12 @@ impl Host for SqlView<'_> {
         let unit = self.unit().await?;
         // Waiting for the turn to write here spares SQLite's own waiting, which holds a thread. The
         // guess may be wrong (a `WITH` that inserts): then SQLite waits, as long as it is allowed.
-        let _writer =
-            if reads_only(&text) { None } else { Some(unit.writer(self.call.deadline).await?) };
+        let _writer = if reads_only(&text) {
+            None
+        } else {
+            self.writes_once()?;
+            Some(unit.writer(self.call.deadline).await?)
+        };
         let mut connection = unit.lease(self.call.deadline).await?;
         let statement = self.statement(text, parameters)?;
         let rows = statement.rows(&mut connection, &unit, &self.call.limits).await?;
@@ -139,6 +163,7 @@ impl Host for SqlView<'_> {
     }
 
     async fn execute(&mut self, text: String, parameters: Vec<Value>) -> Result<u64> {
+        self.writes_once()?;
         let unit = self.unit().await?;
         let _writer = unit.writer(self.call.deadline).await?;
         let mut connection = unit.lease(self.call.deadline).await?;
@@ -149,6 +174,7 @@ impl Host for SqlView<'_> {
 
 impl HostTransaction for SqlView<'_> {
     async fn begin(&mut self) -> Result<Resource<Transaction>> {
+        self.writes_once()?;
         let unit = self.unit().await?;
         let writer = unit.writer(self.call.deadline).await?;
         let mut connection = unit.lease(self.call.deadline).await?;
@@ -158,6 +184,7 @@ impl HostTransaction for SqlView<'_> {
             Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
         })?;
         self.call.budget.handles_open += 1;
+        self.call.budget.writing = true;
         Ok(handle)
     }
 

@@ -1,12 +1,9 @@
-//! The probe: shows tests what a guest sees of a request and of each capability, and does what a
-//! hostile or broken guest does.
+//! The probe: shows tests what a guest sees of a request and of each capability.
 //!
-//! `requests` echoes, `hostile` misbehaves, `database` runs the SQL that a test sends, and
-//! `capabilities` calls the rest.
+//! `requests` echoes, `database` runs the SQL that a test sends, and `capabilities` calls the rest.
 
 mod capabilities;
 mod database;
-mod hostile;
 mod requests;
 
 use hostel_sdk::prelude::*;
@@ -15,13 +12,12 @@ hostel_sdk::module!(probe);
 
 fn probe() -> Module {
     let module = Module::new("probe", env!("CARGO_PKG_VERSION"))
-        .about("Shows what a guest sees, and does what a hostile one does")
+        .about("Shows what a guest sees")
         .permission("probe:secret", "See the secret")
         .setting("greeting", "A text", "hello".to_owned())
         .setting("limit", "A number from 1 to 100", capabilities::Limit(10))
         .migrations(migrations!("0001_things"));
     let module = with_requests(module);
-    let module = with_hostility(module);
     with_capabilities(module)
 }
 
@@ -33,18 +29,6 @@ fn with_requests(module: Module) -> Module {
         .route(get("/secret", requests::secret).requires("probe:secret"))
         .route(get("/problem", requests::problem).public())
         .route(get("/counter", requests::counter).public())
-}
-
-fn with_hostility(module: Module) -> Module {
-    module
-        .route(get("/spin", hostile::spin).public())
-        .route(get("/panic", hostile::panic).public())
-        .route(get("/alloc", hostile::alloc).public())
-        .route(get("/recurse", hostile::recurse).public())
-        .route(get("/huge", hostile::huge).public())
-        .route(get("/bad-header", hostile::bad_header).public())
-        .route(get("/bad-status", hostile::bad_status).public())
-        .route(get("/sleepless", hostile::sleepless).public())
 }
 
 fn with_capabilities(module: Module) -> Module {

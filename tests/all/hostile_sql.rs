@@ -1,0 +1,150 @@
+//! Guests that keep their database busy, ask it for too much, fill it, or hold it.
+
+use std::fmt::Write as _;
+
+use futures_util::future::join_all;
+use hostel_tests::{Attack, Client};
+use insta::assert_snapshot;
+use serde_json::json;
+
+/// What each of these comes to; none may run for longer than a statement may.
+const STATEMENTS: &[(&str, &str)] = &[
+    (
+        "for ever",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    ),
+    (
+        "sorts for ever",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n ORDER BY random() LIMIT 1",
+    ),
+    (
+        "joins for ever",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000) SELECT count(*) FROM n a, n b, n c, n d",
+    ),
+    (
+        "millions of rows",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) SELECT i FROM n",
+    ),
+    (
+        "rows of many megabytes",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20) SELECT zeroblob(3000000) FROM n",
+    ),
+    ("a blob of a gigabyte", "SELECT length(zeroblob(1000000000))"),
+    ("random bytes of a gigabyte", "SELECT length(randomblob(1000000000))"),
+    (
+        "replace bomb",
+        "SELECT length(replace(replace(replace(hex(zeroblob(100)), '0', hex(zeroblob(500))), '0', hex(zeroblob(500))), '0', hex(zeroblob(500))))",
+    ),
+    ("a format of a gigabyte", "SELECT length(format('%1000000000d', 1))"),
+    (
+        "an aggregate of a gigabyte",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) SELECT length(group_concat(hex(zeroblob(500000)))) FROM n",
+    ),
+    (
+        "instr of megabytes in megabytes",
+        "SELECT instr(hex(zeroblob(1900000)), hex(zeroblob(900000)) || '1')",
+    ),
+    (
+        "replace of megabytes in megabytes",
+        "SELECT length(replace(hex(zeroblob(1900000)), hex(zeroblob(900000)) || '1', ''))",
+    ),
+    (
+        "trim of megabytes by megabytes",
+        "SELECT length(trim(hex(zeroblob(1900000)), replace(hex(zeroblob(1900000)), '0', '1') || '0'))",
+    ),
+    (
+        "like with many wildcards",
+        "SELECT hex(zeroblob(1900000)) LIKE '%0%0%0%0%0%0%0%0%0%0%0%0%0%0%0%0%0%1'",
+    ),
+    (
+        "glob with many wildcards",
+        "SELECT hex(zeroblob(1900000)) GLOB '*0*0*0*0*0*0*0*0*0*0*0*0*0*0*0*0*0*1'",
+    ),
+    (
+        "glob with many sets",
+        "SELECT hex(zeroblob(1900000)) GLOB '*[^1]*[^1]*[^1]*[^1]*[^1]*[^1]*[^1]*[^1]1'",
+    ),
+    ("a pattern that is too long", "SELECT 'a' LIKE hex(zeroblob(100))"),
+    ("deep JSON", "SELECT json_valid(replace(hex(zeroblob(1900000)), '0', '['))"),
+    (
+        "large functions without end",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(length(hex(zeroblob(1900000 + i % 2)))) FROM n",
+    ),
+    (
+        "a function for each row of a window",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT count(*) FROM (SELECT group_concat(i) OVER (ORDER BY i ROWS BETWEEN 10000 PRECEDING AND CURRENT ROW) FROM n)",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_runs_for_ever_or_answers_more_than_it_may() {
+    let attack = Attack::on("[limits]\nsql_statement_timeout_ms = 700").await;
+    let mut told = String::new();
+    for (what, statement) in STATEMENTS {
+        let answer = attack.hostile.query(statement, json!([])).await;
+        let outcome = match answer.status() {
+            200 => format!("200 {}", answer.text()),
+            _ => format!("{}: {}", answer.code(), answer.json()["detail"].as_str().unwrap()),
+        };
+        writeln!(told, "{what} → {outcome}").unwrap();
+    }
+    assert_snapshot!("statements", told);
+    attack.end().await;
+}
+
+/// The threads of a tenant's connections give way to requests, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_use_their_tenants_cpu_time() {
+    let attack = Attack::on("[limits]\ncpu_ms = 200").await;
+    let (_, for_ever) = STATEMENTS[0];
+    let busy = join_all((0..8).map(|_| attack.hostile.query(for_ever, json!([])))).await;
+    for answer in busy {
+        assert!(["504 timeout", "504 cpu-limit"].contains(&&*answer.code()), "{}", answer.text());
+    }
+    let told = attack.platform.nobody().get("/metrics").await;
+    let spent: f64 = told
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("hostel_cpu_seconds_total") && line.contains("\"hostile\""))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert!(spent > 8.0 * 0.2 * 0.9, "eight calls that used up their time are accounted {spent} s");
+    attack.end().await;
+}
+
+async fn fill(client: &Client) -> String {
+    let insert = "INSERT INTO things (id, name, amount, data) VALUES (randomblob(16), hex(randomblob(8)), 1, hex(randomblob(100000)))";
+    loop {
+        let answer = client.execute(insert, json!([])).await;
+        if answer.status() != 200 {
+            return answer.problem();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_full_can_be_read_and_emptied() {
+    let attack = Attack::on("[limits]\ndatabase_max_bytes = 2097152").await;
+    let hostile = &attack.hostile;
+    assert_snapshot!("full", fill(hostile).await);
+    let file = attack.platform.unit("hostile").await;
+    assert!(file.metadata().unwrap().len() <= 2_097_152);
+    let rows = hostile.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
+    assert!(rows[0]["n"].as_u64().unwrap() > 5);
+    hostile.execute("DELETE FROM things", json!([])).await.ok();
+    assert!(fill(hostile).await.contains("database has reached its size limit"));
+    attack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sleeps_in_a_transaction_keeps_it_until_the_call_ends() {
+    let attack = Attack::on("[limits]\ncall_timeout_ms = 500").await;
+    let holding = join_all((0..4).map(|_| attack.hostile.get("/api/hostile/hold"))).await;
+    for answer in holding {
+        // The first ones sleep; the others have waited for them.
+        assert!([503, 504].contains(&answer.status()), "{}", answer.text());
+    }
+    let insert = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), 'a', 1)";
+    assert_eq!(attack.hostile.execute(insert, json!([])).await.ok()["changed"], 1);
+    attack.end().await;
+}
