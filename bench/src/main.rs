@@ -63,7 +63,7 @@ enum Command {
     },
     /// What a tenant feels of neighbours that spin: its latency beside none, one and ten of them.
     HostileNeighbour,
-    /// How long after its limit a call is stopped.
+    /// How far a call that spins gets beyond its limit, in CPU time and in time.
     TimeToStop {
         #[arg(long, default_value_t = 200)]
         samples: u32,

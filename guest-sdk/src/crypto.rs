@@ -7,6 +7,11 @@ use crate::{Error, ErrorKind, Timestamp, clock};
 
 /// Random bytes fit for keys and tokens.
 ///
+/// ```no_run
+/// let token = hostel_sdk::crypto::random_bytes(32)?;
+/// # Ok::<(), hostel_sdk::Error>(())
+/// ```
+///
 /// # Errors
 /// `invalid` for more than 4096 bytes.
 pub fn random_bytes(length: u32) -> Result<Vec<u8>, Error> {

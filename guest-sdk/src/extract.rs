@@ -16,7 +16,7 @@ pub use crate::tenancy::Tenant;
 /// Something that is made from a request.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a request",
-    note = "`Path`, `Query`, `Json`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
+    note = "`Path`, `Query`, `Json`, `Form`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
 )]
 pub trait FromRequest: Sized {
     /// Takes it from the request.
@@ -31,6 +31,18 @@ pub trait FromRequest: Sized {
 
 /// The path's parameters: one value, or a tuple or struct in the order of the route's pattern. A
 /// value that cannot be one is answered with 404, for nothing can be there.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn one(Path(number): Path<u32>) -> String {
+///     format!("number {number}")
+/// }
+///
+/// fn two(Path((shelf, book)): Path<(String, u32)>) -> String {
+///     format!("book {book} on shelf {shelf}")
+/// }
+/// # let _ = (get("/numbers/{number}", one), get("/shelves/{shelf}/books/{book}", two));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(
     /// The value.
@@ -46,6 +58,21 @@ impl<T: DeserializeOwned> FromRequest for Path<T> {
 }
 
 /// The query as a struct. What is wrong is answered with 422, naming `query/<name>`.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use serde::Deserialize;
+/// #[derive(Deserialize)]
+/// struct Search {
+///     text: String,
+///     max: Option<u32>,
+/// }
+///
+/// fn search(Query(search): Query<Search>) -> String {
+///     format!("at most {} of {:?}", search.max.unwrap_or(10), search.text)
+/// }
+/// # let _ = get("/", search);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(
     /// The value.
@@ -58,6 +85,50 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
             .map(Self)
             .map_err(|(name, detail)| Problem::invalid().field(format!("query/{name}"), detail))
     }
+}
+
+/// A form that was sent as `application/x-www-form-urlencoded`, as a struct.
+///
+/// What is wrong is answered with 422, naming `/<field>`; another content type with 415.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use serde::Deserialize;
+/// #[derive(Deserialize)]
+/// struct Contact {
+///     name: String,
+///     age: Option<u8>,
+/// }
+///
+/// fn sign_up(Form(contact): Form<Contact>) -> String {
+///     format!("Welcome, {}!", contact.name)
+/// }
+/// # let _ = post("/", sign_up);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Form<T>(
+    /// The value.
+    pub T,
+);
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+impl<T: DeserializeOwned> FromRequest for Form<T> {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        let body = Body::from_request(request)?;
+        if !body.content_type().is_some_and(|it| essence(it).eq_ignore_ascii_case(FORM)) {
+            return Err(unsupported_media_type(format!("the body must be a form: send `{FORM}`")));
+        }
+        let pairs: Vec<_> = form_urlencoded::parse(&body.read_to_end()?).into_owned().collect();
+        text::from_pairs(&pairs)
+            .map(Self)
+            .map_err(|(name, detail)| Problem::invalid().field(format!("/{name}"), detail))
+    }
+}
+
+/// A content type without its parameters.
+pub(crate) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// The path as the client sent it.
@@ -74,6 +145,17 @@ impl FromRequest for RequestPath {
 }
 
 /// The request's headers. Credentials and what the host has used up are not among them.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn greet(headers: Headers) -> &'static str {
+///     match headers.get("accept-language") {
+///         Some(language) if language.starts_with("de") => "Hallo",
+///         _ => "Hello",
+///     }
+/// }
+/// # let _ = get("/", greet);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Headers(
     /// Names in lower case, and values.
@@ -104,6 +186,18 @@ impl FromRequest for Principal {
 const CHUNK_BYTES: u32 = 64 * 1024;
 
 /// The request's body, whole or as it arrives.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn count(mut body: Body) -> Result<String, Problem> {
+///     let mut bytes = 0;
+///     while let Some(chunk) = body.next_chunk()? {
+///         bytes += chunk.len();
+///     }
+///     Ok(format!("{bytes} bytes"))
+/// }
+/// # let _ = post("/", count);
+/// ```
 #[derive(Debug)]
 pub struct Body {
     content_type: Option<String>,

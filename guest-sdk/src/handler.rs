@@ -13,7 +13,8 @@ use crate::response::{IntoResponse, Response};
     message = "`{Self}` cannot handle requests",
     label = "not a handler",
     note = "a handler is a function of at most six arguments that implement `FromRequest`",
-    note = "and it returns something that implements `IntoResponse`, for example `Result<Json<T>, Problem>`"
+    note = "and it returns something that implements `IntoResponse`, for example `Result<Json<T>, Problem>`",
+    note = "what is in a `Json` implements serde's traits and `schemars::JsonSchema`, and an error `Into<Problem>`"
 )]
 pub trait Handler<Arguments>: Send + Sync + 'static {
     /// Extracts the arguments, runs the function and makes the answer.

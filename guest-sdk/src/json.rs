@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::extract::{Body, FromRequest, unsupported_media_type};
+use crate::extract::{Body, FromRequest, essence, unsupported_media_type};
 use crate::handler::Operation;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -16,6 +16,22 @@ use crate::response::{IntoResponse, Response};
 ///
 /// A body that is not JSON is answered with 400 `invalid-json` and the place; one whose fields are
 /// wrong with 422 `invalid-fields` and a JSON Pointer; another content type with 415.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use schemars::JsonSchema;
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Deserialize, Serialize, JsonSchema)]
+/// struct Point {
+///     x: f64,
+///     y: f64,
+/// }
+///
+/// fn mirror(Json(point): Json<Point>) -> Json<Point> {
+///     Json(Point { x: -point.x, ..point })
+/// }
+/// # let _ = post("/", mirror);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(
     /// The value.
@@ -43,6 +59,11 @@ impl<T: Serialize + JsonSchema> IntoResponse for Json<T> {
 }
 
 /// Reads a value from JSON text and names what is wrong with it.
+///
+/// ```
+/// let wrong = hostel_sdk::json::parse::<Vec<u8>>(b"[1, 2, 300]").unwrap_err();
+/// assert_eq!((wrong.status(), wrong.errors()[0].pointer.as_str()), (422, "/2"));
+/// ```
 ///
 /// # Errors
 /// 400 `invalid-json` or 422 `invalid-fields`, as for [`Json`].
@@ -72,8 +93,7 @@ fn read(request: &mut Request) -> Result<Vec<u8>, Problem> {
 
 /// `application/json` and its relatives such as `application/merge-patch+json`.
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.strip_prefix("application/") {
+    match essence(content_type).to_ascii_lowercase().strip_prefix("application/") {
         Some(subtype) => subtype == "json" || subtype.ends_with("+json"),
         None => false,
     }

@@ -67,13 +67,14 @@ pub use id::Id;
 pub use module::{Migration, Module};
 pub use problem::{FieldError, Problem};
 pub use request::Request;
-pub use route::{Access, Method, Route, Undecided, delete, get, head, patch, post, put};
-pub use timestamp::Timestamp;
+pub use route::{Access, Decided, Method, Route, Undecided, delete, get, head, patch, post, put};
+pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// What nearly every file of a module needs.
 pub mod prelude {
     pub use crate::extract::{
-        Body, FromRequest, Headers, Path, Principal, PrincipalKind, Query, RequestPath, Tenant,
+        Body, Form, FromRequest, Headers, Path, Principal, PrincipalKind, Query, RequestPath,
+        Tenant,
     };
     pub use crate::json::Json;
     pub use crate::page::{Page, Paged};

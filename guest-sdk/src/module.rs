@@ -8,7 +8,8 @@ use crate::bindings::hostel::http::types;
 use crate::handler::{json_text, schema_for, schema_text};
 use crate::problem::Problem;
 use crate::request::Request;
-use crate::route::{Access, Route};
+use crate::response::Response;
+use crate::route::{Access, Decided, Route};
 
 /// A module: its routes, permissions, migrations and settings.
 ///
@@ -23,7 +24,12 @@ pub struct Module {
     permissions: Vec<(&'static str, &'static str)>,
     migrations: Vec<&'static [Migration]>,
     settings: Vec<Box<dyn Fn() -> guest::Setting + Send + Sync>>,
+    before: Vec<Before>,
+    after: Vec<After>,
 }
+
+type Before = fn(&mut Request) -> Result<(), Problem>;
+type After = fn(&Request, Response) -> Result<Response, Problem>;
 
 impl Module {
     /// A module with this name (a DNS label) and this semantic version.
@@ -36,6 +42,8 @@ impl Module {
             permissions: Vec::new(),
             migrations: Vec::new(),
             settings: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
         }
     }
 
@@ -72,9 +80,52 @@ impl Module {
         self
     }
 
+    /// Has every request looked at before its handler is: whoever returns a problem answers it. Those
+    /// that were added first come first.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::Request;
+    /// fn only_in_the_open(request: &mut Request) -> Result<(), Problem> {
+    ///     match request.header("x-maintenance") {
+    ///         Some(_) => Err(Problem::unavailable("come back later")),
+    ///         None => Ok(()),
+    ///     }
+    /// }
+    ///
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0").before(only_in_the_open)
+    /// }
+    /// # assert_eq!(shop().manifest().name, "shop");
+    /// ```
+    pub fn before(mut self, look: fn(&mut Request) -> Result<(), Problem>) -> Self {
+        self.before.push(look);
+        self
+    }
+
+    /// Has every answer of a handler changed before it goes out. Problems are not answers. Those that
+    /// were added first come first.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::Request;
+    /// fn may_be_kept(_request: &Request, answer: Response) -> Result<Response, Problem> {
+    ///     Ok(answer.header("cache-control", "private, max-age=60"))
+    /// }
+    ///
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0").after(may_be_kept)
+    /// }
+    /// # assert_eq!(shop().manifest().name, "shop");
+    /// ```
+    pub fn after(mut self, change: fn(&Request, Response) -> Result<Response, Problem>) -> Self {
+        self.after.push(change);
+        self
+    }
+
     /// Adds a route whose access is decided, by `requires` or by `public`.
-    pub fn route(mut self, route: Route<Access>) -> Self {
-        self.routes.push(route);
+    pub fn route(mut self, route: impl Decided) -> Self {
+        self.routes.push(route.decided());
         self
     }
 
@@ -107,11 +158,18 @@ impl Module {
     /// # Errors
     /// What the extractors and the handler say is wrong.
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
-        let answer = match self.routes.get(request.route as usize) {
-            Some(route) => route.handle(&mut Request::new(request)),
-            None => Err(Problem::not_found("route")),
-        };
+        let route = self.routes.get(request.route as usize);
+        let answer = route.ok_or_else(|| Problem::not_found("route"));
+        let answer = answer.and_then(|route| self.answer(route, &mut Request::new(request)));
         answer.map_err(Into::into)
+    }
+
+    fn answer(&self, route: &Route, request: &mut Request) -> Result<types::Response, Problem> {
+        self.before.iter().try_for_each(|look| look(request))?;
+        let answer = route.handle(request)?;
+        let answer =
+            self.after.iter().try_fold(answer, |answer, change| change(request, answer))?;
+        Ok(route.finish(answer))
     }
 }
 

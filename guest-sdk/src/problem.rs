@@ -12,6 +12,30 @@ use crate::{Error, ErrorKind};
 pub use types::FieldError;
 
 /// What went wrong, for the client.
+///
+/// A module's own errors become problems in one place, and `?` does the rest:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// enum BookingError {
+///     Overlaps,
+///     TooLong { days_max: u32 },
+/// }
+///
+/// impl From<BookingError> for Problem {
+///     fn from(error: BookingError) -> Self {
+///         match error {
+///             BookingError::Overlaps => Problem::conflict("booking-overlaps", "it is taken then"),
+///             BookingError::TooLong { days_max } => {
+///                 Problem::invalid().field("/until", format!("at most {days_max} days"))
+///             }
+///         }
+///     }
+/// }
+/// # let problem = Problem::from(BookingError::TooLong { days_max: 7 });
+/// # assert_eq!((problem.status(), problem.errors()[0].pointer.as_str()), (422, "/until"));
+/// # assert_eq!(Problem::from(BookingError::Overlaps).code(), "booking-overlaps");
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Problem {

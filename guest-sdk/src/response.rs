@@ -28,6 +28,14 @@ pub trait IntoResponse {
 }
 
 /// An answer in full, for what the other types do not cover.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn page() -> Response {
+///     Response::bytes("text/html", "<h1>Hello</h1>").header("cache-control", "max-age=60")
+/// }
+/// # let _ = get("/", page);
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Response {
@@ -119,6 +127,17 @@ impl<R: IntoResponse> IntoResponse for (Status, R) {
 }
 
 /// 204: it worked, and there is nothing to say.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn forget(Path(id): Path<i64>, db: Db) -> Result<NoContent, Problem> {
+///     match db.execute("DELETE FROM tags WHERE id = $1", params![id])? {
+///         0 => Err(Problem::not_found("tag")),
+///         _ => Ok(NoContent),
+///     }
+/// }
+/// # let _ = delete("/{id}", forget);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoContent;
 
@@ -133,6 +152,15 @@ impl IntoResponse for NoContent {
 }
 
 /// 201 with the new thing in JSON, and its place in the `Location` header.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn add(Json(name): Json<String>, db: Db) -> Result<Created<String>, Problem> {
+///     db.execute("INSERT INTO tags (name) VALUES ($1)", params![name])?;
+///     Ok(Created::below(&name, name.clone()))
+/// }
+/// # let _ = post("/", add);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Created<T> {
     segment: String,
@@ -160,6 +188,14 @@ impl<T: Serialize + JsonSchema> IntoResponse for Created<T> {
 }
 
 /// Bytes with their content type.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn table() -> Bytes {
+///     Bytes { content_type: "text/csv".into(), data: b"a,b\n1,2\n".to_vec() }
+/// }
+/// # let _ = get("/table.csv", table);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bytes {
     /// For example `image/png`.

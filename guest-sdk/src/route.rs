@@ -41,6 +41,23 @@ pub enum Access {
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided;
 
+/// A route of which is said who may call it.
+#[diagnostic::on_unimplemented(
+    message = "this route does not say who may call it",
+    label = "anybody, or who?",
+    note = "end it with `.requires(\"a permission\")` or with `.public()`"
+)]
+pub trait Decided {
+    /// The route.
+    fn decided(self) -> Route;
+}
+
+impl Decided for Route {
+    fn decided(self) -> Route {
+        self
+    }
+}
+
 macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident $method:ident)*) => {$(
         $(#[$doc])*
@@ -141,9 +158,13 @@ impl<A> Route<A> {
 }
 
 impl Route<Access> {
-    pub(crate) fn handle(&self, request: &mut Request) -> Result<types::Response, Problem> {
-        let response = (self.call)(request)?;
-        Ok(response.into_binding(self.status.unwrap_or(200)))
+    pub(crate) fn handle(&self, request: &mut Request) -> Result<Response, Problem> {
+        (self.call)(request)
+    }
+
+    /// A handler's answer, with the route's own status where it has none.
+    pub(crate) fn finish(&self, answer: Response) -> types::Response {
+        answer.into_binding(self.status.unwrap_or(200))
     }
 
     pub(crate) fn describe(&self) -> guest::Route {

@@ -10,6 +10,20 @@ use crate::request::Request;
 use crate::{Error, ErrorKind};
 
 /// Reads settings.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn greet(settings: Settings) -> Result<String, Problem> {
+///     Ok(format!("{}, world!", settings.get::<String>("greeting")?))
+/// }
+///
+/// fn hello() -> Module {
+///     Module::new("hello", "1.0.0")
+///         .setting("greeting", "The first word", "Hello".to_owned())
+///         .route(get("/", greet).public())
+/// }
+/// # assert_eq!(hello().manifest().settings[0].default_value, "\"Hello\"");
+/// ```
 #[derive(Debug)]
 pub struct Settings(());
 

@@ -9,6 +9,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A point in time. In JSON and as text it is RFC 3339: `2026-01-31T12:00:00Z`.
+///
+/// ```
+/// use hostel_sdk::Timestamp;
+///
+/// let noon: Timestamp = "2026-01-31T12:00:00Z".parse()?;
+/// let later = Timestamp::from_micros(noon.as_micros() + 90_000_000);
+/// assert_eq!(later.to_string(), "2026-01-31T12:01:30Z");
+/// # Ok::<(), hostel_sdk::InvalidTimestamp>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 

@@ -10,6 +10,10 @@ pub(crate) const LIGHT_MAX: Duration = Duration::from_millis(5);
 /// get it; long work still gets a tenth, so that nothing starves on a machine that is busy otherwise.
 const NICENESS: i32 = 10;
 
+/// Long work offers its processor to others so often: where the kernel does not let a thread pass at
+/// once, it does so at its own ticks, which are up to 4 ms apart.
+pub(crate) const SLICE: Duration = Duration::from_micros(500);
+
 /// Lowers the priority of this thread, for good: only a privileged process could raise it again.
 pub(crate) fn give_way() {
     // Where it is not allowed, long work only competes as it would have otherwise.

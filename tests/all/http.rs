@@ -298,3 +298,18 @@ async fn a_draining_platform_is_not_ready() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("draining"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_module_looks_at_requests_before_its_handlers_and_at_answers_after_them() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let ask = async |path: &str, name: &str| {
+        acme.request("GET", path).header(name, "because").send().await
+    };
+    let refused = ask("/api/probe/counter", "x-refuse").await;
+    assert_eq!(refused.code(), "409 refused");
+    assert_eq!(refused.json()["detail"], "because");
+    let marked = ask("/api/probe/counter", "x-mark").await;
+    assert_eq!((marked.status(), marked.header("x-marked")), (200, Some("because")));
+    assert_eq!(ask("/api/probe/problem", "x-mark").await.header("x-marked"), None);
+}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use hostel_tests::{Client, HalfSent, TestPlatform};
 use insta::assert_snapshot;
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -119,4 +120,24 @@ async fn a_head_that_is_too_large_is_refused() {
         .await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(platform.nobody().get("/health/live").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_form_is_read_and_what_is_wrong_in_it_is_named() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let send = async |content_type: &str, body: &'static str| {
+        let request = acme.request("POST", "/api/probe/form").header("content-type", content_type);
+        request.body(body).send().await
+    };
+    const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+    let answer = send(FORM, "name=J%C3%BCrgen+K&age=7").await;
+    assert_eq!(answer.ok(), json!({ "name": "Jürgen K", "age": 7 }));
+    assert_eq!(send(FORM, "name=").await.ok(), json!({ "name": "", "age": null }));
+    for (body, pointer) in [("age=7", "/name"), ("name=a&age=x", "/age"), ("name=a&b=c", "/b")] {
+        let refused = send(FORM, body).await;
+        assert_eq!(refused.code(), "422 invalid-fields");
+        assert_eq!(refused.json()["errors"][0]["pointer"], pointer, "{body}");
+    }
+    assert_eq!(send("text/plain", "name=a").await.code(), "415 unsupported-media-type");
 }

@@ -9,6 +9,24 @@ use super::value::{Cell, FromValue};
 use crate::{Error, ErrorKind, Timestamp};
 
 /// A type that is made of a row.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// struct Tag {
+///     name: String,
+///     uses: i64,
+/// }
+///
+/// impl FromRow for Tag {
+///     fn from_row(row: &Row) -> Result<Self, Error> {
+///         Ok(Self { name: row.get("name")?, uses: row.get("uses")? })
+///     }
+/// }
+///
+/// fn most_used(db: &Db) -> Result<Vec<Tag>, Error> {
+///     db.query("SELECT name, uses FROM tags ORDER BY uses DESC LIMIT $1", params![10])
+/// }
+/// ```
 pub trait FromRow: Sized {
     /// Makes it.
     ///

@@ -18,7 +18,7 @@ use sqlx::SqliteConnection;
 use super::functions;
 use crate::error::{Error, Result};
 use crate::metering::locked;
-use crate::processor::{self, CpuTime, LIGHT_MAX, Stopwatch};
+use crate::processor::{self, CpuTime, LIGHT_MAX, SLICE, Stopwatch};
 
 /// Tables of the host inside a unit begin with this; no guest statement may name them.
 pub(super) const HOST_TABLE_PREFIX: &str = "hostel_";
@@ -26,8 +26,6 @@ pub(super) const HOST_TABLE_PREFIX: &str = "hostel_";
 /// Virtual-machine steps between two looks at the clock: microseconds, or a few calls of a function
 /// that needs milliseconds for its megabytes.
 const STEPS_BETWEEN_CHECKS: i32 = 200;
-/// Between two looks at the thread's own clock, which cost a system call each.
-const CPU_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Whose statement is being prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +129,9 @@ impl Guard {
         if spending.cpu.total() + used > spending.cpu_max {
             self.interrupt();
         }
+        if self.gave_way() {
+            std::thread::yield_now();
+        }
     }
 
     fn is(&self, speaker: Speaker) -> bool {
@@ -151,7 +152,8 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     let clock = Arc::clone(&guard);
     let mut cpu_checked = Instant::now();
     handle.set_progress_handler(STEPS_BETWEEN_CHECKS, move || {
-        if cpu_checked.elapsed() >= CPU_CHECK_INTERVAL {
+        // The thread's own clock costs a system call each time.
+        if cpu_checked.elapsed() >= SLICE {
             clock.look_at_cpu();
             cpu_checked = Instant::now();
         }

@@ -1,5 +1,7 @@
 //! The one engine: how guests are compiled and where they run.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +13,12 @@ use crate::bounded::Bounded;
 use crate::call::Trust;
 use crate::error::{Error, Result};
 use crate::limits::LimitsConfig;
+use crate::processor::{LIGHT_MAX, SLICE};
 use crate::wiring::{self, CallState, Services};
 
-/// How often running guests are looked at.
-const TICK: Duration = Duration::from_millis(5);
+/// How often running guests are looked at while none of them computes for long; then it is every
+/// [`SLICE`].
+const TICK: Duration = LIGHT_MAX;
 /// Functions that a guest may refer to indirectly; the largest Rust guests use a few thousand.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
 const MEMORIES_PER_INSTANCE_MAX: u32 = 1;
@@ -66,6 +70,8 @@ impl RuntimeConfig {
 /// The engine, with a linker for each level of trust.
 pub(crate) struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
+    /// Whoever runs long calls counts them here.
+    pub(super) long_calls: Arc<AtomicUsize>,
     system: Linker<CallState>,
     operator: Linker<CallState>,
 }
@@ -91,8 +97,9 @@ impl Engine {
             Ok::<_, Error>(linker)
         };
         let (system, operator) = (linker(Trust::System)?, linker(Trust::Operator)?);
-        tick(&wasmtime)?;
-        Ok(Self { wasmtime, system, operator })
+        let long_calls = Arc::default();
+        tick(&wasmtime, Arc::clone(&long_calls))?;
+        Ok(Self { wasmtime, long_calls, system, operator })
     }
 
     pub(super) fn linker(&self, trust: Trust) -> &Linker<CallState> {
@@ -147,14 +154,15 @@ fn may_scan_pagemap() -> bool {
     no_swap && PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
-/// Lets running guests be looked at every [`TICK`], as long as the engine lives.
-fn tick(engine: &wasmtime::Engine) -> Result<()> {
+/// Lets running guests be looked at, as long as the engine lives.
+fn tick(engine: &wasmtime::Engine, long_calls: Arc<AtomicUsize>) -> Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new().name("hostel-ticks".to_owned()).spawn(move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            std::thread::sleep(TICK);
+            let quiet = long_calls.load(Ordering::Relaxed) == 0;
+            std::thread::sleep(if quiet { TICK } else { SLICE });
         }
     })?;
     Ok(())

@@ -9,9 +9,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
@@ -27,19 +27,41 @@ use crate::processor::{LIGHT_MAX, give_way};
 pub(super) struct LongCalls {
     lane: Arc<Lane>,
     count: AtomicUsize,
+    began: Instant,
+    /// Microseconds after `began` until which there were some lately.
+    lately_until: AtomicU64,
 }
+
+/// How long a tenant's long calls are remembered: who sends one after the other would else have each
+/// begin as a light one.
+const LATELY: Duration = Duration::from_millis(100);
 
 impl LongCalls {
     /// None yet. They wait for as long as they may run; of processors that are scarce they get a
     /// share by `weight`.
     pub(super) fn new(tenant: TenantId, weight: usize) -> Arc<Self> {
         let lane = Lane::new(tenant, usize::MAX, usize::MAX, weight);
-        Arc::new(Self { lane, count: AtomicUsize::new(0) })
+        Arc::new(Self {
+            lane,
+            count: AtomicUsize::new(0),
+            began: Instant::now(),
+            lately_until: AtomicU64::new(0),
+        })
     }
 
-    /// Whether there are any.
+    /// Whether there are any, or were lately.
     pub(super) fn exist(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
+            || match self.lately_until.load(Ordering::Relaxed) {
+                0 => false,
+                until => self.began.elapsed() < Duration::from_micros(until),
+            }
+    }
+
+    fn ended(&self) {
+        let until = (self.began.elapsed() + LATELY).as_micros();
+        self.lately_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -62,14 +84,32 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         if self.counts {
-            self.calls.count.fetch_sub(1, Ordering::Relaxed);
+            self.calls.ended();
         }
+    }
+}
+
+/// Counts while it lives.
+struct Present(Arc<AtomicUsize>);
+
+impl Present {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Where long calls go on.
 pub(crate) struct Heavy {
     turns: Arc<Turns>,
+    /// How many long calls there are: while there are any, guests are looked at more often.
+    calls: Arc<AtomicUsize>,
     /// None only while it is dropped.
     threads: Option<Runtime>,
 }
@@ -81,7 +121,7 @@ impl Heavy {
     }
 
     /// One thread for each processor.
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(calls: Arc<AtomicUsize>) -> Result<Self> {
         let processors = std::thread::available_parallelism()?.get();
         let threads = Builder::new_multi_thread()
             .worker_threads(processors)
@@ -89,7 +129,7 @@ impl Heavy {
             .on_thread_start(give_way)
             .enable_all()
             .build()?;
-        Ok(Self { turns: Turns::for_moments(processors), threads: Some(threads) })
+        Ok(Self { turns: Turns::for_moments(processors), calls, threads: Some(threads) })
     }
 
     /// Lets `call` go on here until it ends. Dropped, it is stopped at its next tick.
@@ -108,6 +148,7 @@ impl Heavy {
         let sliced = Sliced {
             turns: Arc::clone(&self.turns),
             member: Member::new(calls, call.used() >= LIGHT_MAX),
+            _present: Present::new(&self.calls),
             waiting: None,
             call,
         };
@@ -143,6 +184,7 @@ fn wait_for_turn(turns: &Arc<Turns>, lane: &Arc<Lane>) -> WaitForTurn {
 struct Sliced<F> {
     turns: Arc<Turns>,
     member: Member,
+    _present: Present,
     waiting: Option<WaitForTurn>,
     call: Metered<F>,
 }
@@ -154,7 +196,7 @@ impl<F: Future + Unpin> Future for Sliced<F> {
         let this = &mut *self;
         let lane = &this.member.calls.lane;
         let at_once = if this.waiting.is_none() { this.turns.try_take(lane) } else { None };
-        let _turn = match at_once {
+        let turn = match at_once {
             Some(turn) => turn,
             None => {
                 let waiting = this.waiting.get_or_insert_with(|| wait_for_turn(&this.turns, lane));
@@ -163,8 +205,10 @@ impl<F: Future + Unpin> Future for Sliced<F> {
                 turn
             }
         };
-        // A poll ends with the tick at the latest; then the turn is another's.
+        // A poll ends with the tick at the latest; then the turn is another's, and the processor too.
         let polled = Pin::new(&mut this.call).poll(context);
+        drop(turn);
+        std::thread::yield_now();
         if !this.member.counts && this.call.used() >= LIGHT_MAX {
             this.member = Member::new(&this.member.calls, true);
         }

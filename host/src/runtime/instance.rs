@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
+use super::heavy::LongCalls;
 use super::limits::{Account, Metered, Stopped, TenantCpu, Watch};
 use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
 use crate::names::RequestId;
-use crate::processor::{CpuTime, LIGHT_MAX};
+use crate::processor::{CpuTime, LIGHT_MAX, SLICE};
 use crate::wiring::CallState;
 
 /// Room beside an answer's body, for its headers.
@@ -124,7 +125,7 @@ impl Runtime {
         let mut work = Metered::new(Box::pin(work), cpu, account);
         let ended = async {
             if !tenant.long_calls.exist()
-                && let Some(ended) = until_long(&mut work).await
+                && let Some(ended) = until_long(&mut work, &tenant.long_calls).await
             {
                 return Ok(ended);
             }
@@ -296,12 +297,18 @@ async fn answer(
     Ok(answer)
 }
 
-/// What a call comes to, unless it takes long.
-async fn until_long<F: Future + Unpin>(work: &mut Metered<F>) -> Option<(F::Output, Duration)> {
-    std::future::poll_fn(|context| match Pin::new(&mut *work).poll(context) {
-        Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending if work.used() >= LIGHT_MAX => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+/// What a call comes to, unless it takes long. Among a tenant's long calls, less is long: else many
+/// that began together would each have [`LIGHT_MAX`] before they give way.
+async fn until_long<F: Future + Unpin>(
+    work: &mut Metered<F>,
+    long_calls: &LongCalls,
+) -> Option<(F::Output, Duration)> {
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(ended) = Pin::new(&mut *work).poll(context) {
+            return Poll::Ready(Some(ended));
+        }
+        let light_max = if long_calls.exist() { SLICE } else { LIGHT_MAX };
+        if work.used() >= light_max { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }

@@ -149,7 +149,7 @@ impl Runtime {
         let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
         Ok(Self {
             turns: Turns::shared(config.calls_max.as_usize()),
-            heavy: Heavy::new()?,
+            heavy: Heavy::new(Arc::clone(&engine.long_calls))?,
             idle_permits: Arc::new(tokio::sync::Semaphore::new(
                 config.idle_instances_max.as_usize(),
             )),

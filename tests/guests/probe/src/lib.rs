@@ -17,7 +17,7 @@ fn probe() -> Module {
         .setting("greeting", "A text", "hello".to_owned())
         .setting("limit", "A number from 1 to 100", capabilities::Limit(10))
         .migrations(migrations!("0001_things"));
-    let module = with_requests(module);
+    let module = with_requests(module.before(requests::refuse).after(requests::mark));
     with_capabilities(module)
 }
 
@@ -26,6 +26,7 @@ fn with_requests(module: Module) -> Module {
         .route(get("/echo/{*rest}", requests::echo).public())
         .route(post("/echo", requests::echo_body).public())
         .route(post("/length", requests::length).public())
+        .route(post("/form", requests::form).public())
         .route(get("/secret", requests::secret).requires("probe:secret"))
         .route(get("/problem", requests::problem).public())
         .route(get("/counter", requests::counter).public())

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hostel_sdk::prelude::*;
 use hostel_sdk::{Request, tenancy};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything in a request but its body.
 #[derive(Serialize, JsonSchema)]
@@ -85,6 +85,34 @@ pub(crate) fn length(mut body: Body) -> Result<Json<Length>, Problem> {
         length.chunks += 1;
     }
     Ok(Json(length))
+}
+
+/// A form.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Person {
+    name: String,
+    age: Option<u8>,
+}
+
+pub(crate) fn form(Form(person): Form<Person>) -> Json<Person> {
+    Json(person)
+}
+
+/// Answers in the handler's place when it is asked to.
+pub(crate) fn refuse(request: &mut Request) -> Result<(), Problem> {
+    match request.header("x-refuse") {
+        Some(why) => Err(Problem::conflict("refused", why.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Shows in the answer what was asked for in the request.
+pub(crate) fn mark(request: &Request, answer: Response) -> Result<Response, Problem> {
+    Ok(match request.header("x-mark") {
+        Some(mark) => answer.header("x-marked", mark.to_owned()),
+        None => answer,
+    })
 }
 
 pub(crate) fn secret() -> &'static str {
