@@ -463,7 +463,9 @@ fn open_folder(config: &Config, data: &Data) -> Result<Folder> {
 fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken) {
     match folder.changes() {
         Ok(changes) => in_background(stop, async move { folder.follow(&registry, changes).await }),
-        Err(error) => tracing::warn!("{error}: changes of modules are served from the next start on"),
+        Err(error) => {
+            tracing::warn!("{error}: changes of modules are served from the next start on")
+        }
     }
 }
 

@@ -130,9 +130,10 @@ impl Package {
     }
 
     fn is_module(&self) -> bool {
-        let is_library = self.targets.iter().any(|target| {
-            target.crate_types.iter().any(|crate_type| crate_type == "cdylib")
-        });
+        let is_library = self
+            .targets
+            .iter()
+            .any(|target| target.crate_types.iter().any(|crate_type| crate_type == "cdylib"));
         is_library && self.dependencies.iter().any(|dependency| dependency.name == SDK)
     }
 }
@@ -144,8 +145,9 @@ impl Sources {
             .canonicalize()
             .map_err(|error| hostel::Error::invalid(format!("{}: {error}", folder.display())))?;
         let no_module = |why: &str| {
-            hostel::Error::invalid(format!("{}: {why}", folder.display()))
-                .hint("name the folder of a crate that makes a `cdylib` and depends on `hostel-sdk`")
+            hostel::Error::invalid(format!("{}: {why}", folder.display())).hint(
+                "name the folder of a crate that makes a `cdylib` and depends on `hostel-sdk`",
+            )
         };
         if !absolute.join("Cargo.toml").is_file() {
             return Err(no_module("there is no Cargo.toml").into());

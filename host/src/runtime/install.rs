@@ -150,7 +150,9 @@ impl Registry {
                     Error::new(
                         ErrorKind::Conflict,
                         "migration-failed",
-                        format!("the tables of tenant `{slug}` cannot be brought up to date: {why}"),
+                        format!(
+                            "the tables of tenant `{slug}` cannot be brought up to date: {why}"
+                        ),
                     )
                     .because(error)
                 })?;

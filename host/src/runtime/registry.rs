@@ -166,7 +166,9 @@ impl Registry {
     /// The tenants at hand that have called the module of that name.
     pub(super) fn tenants_of(&self, name: &ModuleName) -> Vec<Arc<TenantState>> {
         let at_hand = self.tenants.iter().map(|(_, tenant)| tenant);
-        at_hand.filter(|tenant| tenant.module(name.as_str()).is_some_and(|m| m.is_ready())).collect()
+        at_hand
+            .filter(|tenant| tenant.module(name.as_str()).is_some_and(|m| m.is_ready()))
+            .collect()
     }
 
     /// Serves every tenant this version, or none, instead of what it was served. Requests go on with
