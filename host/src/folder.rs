@@ -33,18 +33,11 @@ impl Folder {
     }
 
     /// Its modules, in the order of their files' names.
-    pub(crate) fn read(&self) -> Result<Vec<ModuleSource>> {
-        let entries = std::fs::read_dir(&self.path)
-            .map_err(|error| Error::invalid(format!("{}: {error}", self.path.display())))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if is_module(&path) {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        paths.iter().map(ModuleSource::file).collect()
+    pub(crate) async fn read(&self) -> Result<Vec<ModuleSource>> {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || read(&path))
+            .await
+            .map_err(|error| Error::internal("a background task failed").because(error))?
     }
 
     /// Remembers that a file is served.
@@ -71,7 +64,7 @@ impl Folder {
     }
 
     async fn sync(&mut self, registry: &Registry) {
-        let sources = match self.read() {
+        let sources = match self.read().await {
             Ok(sources) => sources,
             Err(error) => {
                 tracing::error!("{error}: modules are served as before");
@@ -149,6 +142,20 @@ impl Folder {
     fn modules(&self) -> HashSet<ModuleName> {
         self.files.values().filter_map(|file| file.module.clone()).collect()
     }
+}
+
+fn read(folder: &Path) -> Result<Vec<ModuleSource>> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if is_module(&path) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(ModuleSource::file).collect()
 }
 
 fn is_module(path: &Path) -> bool {

@@ -139,7 +139,7 @@ impl PlatformBuilder {
         }
         let mut folder = open_folder(&config, &data)?;
         let own = sources.len();
-        sources.extend(folder.read().map_err(|error| match config.modules.directory {
+        sources.extend(folder.read().await.map_err(|error| match config.modules.directory {
             Some(_) => Error::invalid(format!("`modules.directory`: {error}")),
             None => error,
         })?);
