@@ -9,6 +9,7 @@ mod load;
 mod neighbours;
 mod report;
 mod subjects;
+mod swaps;
 mod works;
 
 use std::path::PathBuf;
@@ -73,6 +74,11 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         tenants: u32,
     },
+    /// Swap two versions of a module while it is asked: no request may fail.
+    SwapUnderLoad {
+        #[arg(long, default_value_t = 100)]
+        swaps: u32,
+    },
     /// Keep one subject under load, for a profiler.
     Hold { subject: Subject, work: Work },
 }
@@ -88,6 +94,7 @@ fn main() -> anyhow::Result<()> {
         Some(Command::ManyTenants { tenants }) => {
             neighbours::many_tenants(*tenants, arguments.rounds)
         }
+        Some(Command::SwapUnderLoad { swaps }) => swaps::under_load(*swaps, arguments.connections),
         Some(Command::Hold { subject, work }) => hold(&arguments, *subject, *work),
         None => measure(&arguments),
     }

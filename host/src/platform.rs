@@ -18,10 +18,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::{self, Units};
 use crate::error::{Error, Result};
+use crate::folder::Folder;
 use crate::http::{self, App};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
-use crate::runtime::{Inspection, ModuleSource, Registry, Runtime};
+use crate::runtime::{
+    Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
+};
 use crate::usage::{self, Usage};
 use crate::wiring::{Capability, Extensions, Services};
 
@@ -95,11 +98,7 @@ impl PlatformBuilder {
     /// pass only what you built yourself.
     #[must_use]
     pub fn system_module(mut self, name: &str, wasm: impl Into<bytes::Bytes>) -> Self {
-        self.modules.push(ModuleSource {
-            origin: name.to_owned(),
-            wasm: wasm.into(),
-            trust: Trust::System,
-        });
+        self.modules.push(ModuleSource::system(name, wasm));
         self
     }
 
@@ -136,42 +135,39 @@ impl PlatformBuilder {
         let data = Data::open(&config.data.0)?;
         let mut sources = self.modules;
         for path in &self.files {
-            sources.push(read_module(path)?);
+            sources.push(ModuleSource::file(path)?);
         }
-        let directory = config.modules.directory.clone().unwrap_or_else(|| data.modules());
-        sources.extend(read_modules(&directory, config.modules.directory.is_some())?);
+        let mut folder = open_folder(&config, &data)?;
+        let own = sources.len();
+        sources.extend(folder.read().await.map_err(|error| match config.modules.directory {
+            Some(_) => Error::invalid(format!("`modules.directory`: {error}")),
+            None => error,
+        })?);
         let key = platform_key(&config, &data)?;
         let (services, runtime) = open(&config, &data, &key, self.clock, self.extensions).await?;
 
         let mut modules = Vec::with_capacity(sources.len());
-        let mut settings = settings_by_module(&config)?;
-        for source in &sources {
+        let configured = configured(&config)?;
+        for (index, source) in sources.iter().enumerate() {
             tell(&format!("loading {}", source.origin));
-            modules.push(load(&runtime, &config, &mut settings, source).await?);
+            let module = load(&runtime, &configured, source).await?;
+            if index >= own {
+                folder.serves(source, module.manifest.name.clone());
+            }
+            modules.push(module);
         }
-        if let Some(unknown) = settings.keys().next() {
-            return Err(Error::invalid(format!(
-                "`settings.{unknown}`: there is no module `{unknown}`"
-            )));
-        }
-        if let Some(unknown) = config
-            .modules
-            .instances
-            .keys()
-            .find(|name| !modules.iter().any(|module| module.manifest.name == **name))
-        {
-            return Err(Error::invalid(format!(
-                "`modules.instances.{unknown}`: there is no module `{unknown}`"
-            )));
-        }
+        check_known(&configured, &modules)?;
         services.tenants.check_plans().await?;
         if let Some(slug) = &config.tenancy.default_tenant {
             services.tenants.ensure(slug).await?;
         }
-        let registry = Arc::new(Registry::new(Arc::new(runtime), modules)?);
+        let registry = Arc::new(Registry::new(Arc::new(runtime), modules, configured)?);
         let stop = CancellationToken::new();
         watch_tenants(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
+        if config.modules.watch {
+            watch_folder(folder, Arc::clone(&registry), stop.clone());
+        }
         let app = Arc::new(App {
             config: config.http.clone(),
             tenancy: config.tenancy.clone(),
@@ -191,7 +187,7 @@ impl PlatformBuilder {
         let data = Data::open(&self.config.data.0)?;
         let key = platform_key(&self.config, &data)?;
         let (_, runtime) = open(&self.config, &data, &key, self.clock, self.extensions).await?;
-        let source = read_module(path)?;
+        let source = ModuleSource::file(path)?;
         runtime.inspect(&source).await.map_err(|error| source.name_in(error))
     }
 
@@ -282,6 +278,55 @@ impl Platform {
     pub fn registry(&self) -> &Registry {
         &self.app.registry
     }
+
+    /// Serves a module to every tenant from now on: a new one, or another version of one that is
+    /// served. Routes, permissions, settings and tables of the new version hold at once; requests
+    /// that run go on with the version that they began with, and none is lost.
+    ///
+    /// The tables of tenants at hand that use the module are brought up to date first, other
+    /// tenants' with their next call. Migrations only go forward. Each is tried for all these
+    /// tenants, and undone, before the first is kept; so where one fails, no table has changed and
+    /// a corrected module may be installed. Should one succeed when tried and fail then (a disk is
+    /// full, other rows came in between), tables that were migrated stay so under the old version,
+    /// and installing the same module again goes on where it ended.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> hostel::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let platform = hostel::Platform::builder().data_dir(folder.path()).build().await?;
+    /// use hostel::ModuleSource;
+    ///
+    /// // A module that was uploaded, say: what is no module is refused, and what was served before
+    /// // is served on.
+    /// let uploaded = ModuleSource::operator("notes of alice", &b"\0asm, but no more"[..]);
+    /// match platform.install(uploaded).await {
+    ///     Ok(installed) => println!("{installed}"),
+    ///     Err(error) => assert!(error.to_string().starts_with("notes of alice: ")),
+    /// }
+    /// assert!(platform.remove("notes").await.is_err(), "there is none");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Says what is wrong with the module, or that one of its name came with the program, and is
+    /// replaced by a [system module](ModuleSource::system) alone. What was served before is served
+    /// on.
+    pub async fn install(&self, source: ModuleSource) -> Result<Installed> {
+        let trust = source.trust;
+        let may_replace =
+            |old: &ModuleVersion| trust == Trust::System || old.identity.trust == Trust::Operator;
+        self.app.registry.install(&source, may_replace).await
+    }
+
+    /// Serves a module no longer. Its tables stay, for the day on which it comes back.
+    ///
+    /// # Errors
+    /// `not-found` when there is none of that name, `denied` when it came with the program.
+    pub async fn remove(&self, module: &str) -> Result<()> {
+        let may_remove = |old: &ModuleVersion| old.identity.trust == Trust::Operator;
+        self.app.registry.remove(module, may_remove).await.map(|_| ())
+    }
 }
 
 impl std::fmt::Debug for Platform {
@@ -361,10 +406,8 @@ async fn open(
     Ok((services, runtime))
 }
 
-type Settings = HashMap<String, HashMap<String, serde_json::Value>>;
-
-fn settings_by_module(config: &Config) -> Result<Settings> {
-    let mut settings = Settings::new();
+fn configured(config: &Config) -> Result<Configured> {
+    let mut settings = HashMap::new();
     for (module, values) in &config.settings {
         let values = values.iter().map(|(name, value)| {
             let value = serde_json::to_value(value)
@@ -373,17 +416,28 @@ fn settings_by_module(config: &Config) -> Result<Settings> {
         });
         settings.insert(module.clone(), values.collect::<Result<_>>()?);
     }
-    Ok(settings)
+    Ok(Configured { instances: config.modules.instances.clone(), settings })
+}
+
+/// Nobody configures a module that is not there, unless by mistake.
+fn check_known(configured: &Configured, modules: &[Arc<ModuleVersion>]) -> Result<()> {
+    let is_known = |name: &str| modules.iter().any(|one| one.manifest.name.as_str() == name);
+    let settings = configured.settings.keys().map(|name| ("settings", name.as_str()));
+    let instances = configured.instances.keys().map(|name| ("modules.instances", name.as_str()));
+    match settings.chain(instances).find(|(_, name)| !is_known(name)) {
+        Some((section, name)) => {
+            Err(Error::invalid(format!("`{section}.{name}`: there is no module `{name}`")))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn load(
     runtime: &Runtime,
-    config: &Config,
-    settings: &mut Settings,
+    configured: &Configured,
     source: &ModuleSource,
-) -> Result<Arc<crate::runtime::ModuleVersion>> {
-    let module = runtime.load(source, &config.modules.instances, settings).await?;
-    settings.remove(module.manifest.name.as_str());
+) -> Result<Arc<ModuleVersion>> {
+    let module = runtime.load(source, configured).await?;
     tracing::info!(
         module = module.manifest.name.as_str(),
         version = %module.manifest.version,
@@ -393,39 +447,26 @@ async fn load(
     Ok(Arc::new(module))
 }
 
-fn read_module(path: &Path) -> Result<ModuleSource> {
-    let wasm = std::fs::read(path)
-        .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
-    Ok(ModuleSource {
-        origin: path.display().to_string(),
-        wasm: wasm.into(),
-        trust: Trust::Operator,
-    })
-}
-
-/// The `.wasm` files of a folder, by name. A folder that was named must be there.
-fn read_modules(folder: &Path, named: bool) -> Result<Vec<ModuleSource>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Vec::new());
-        }
-        Err(error) => {
-            return Err(Error::invalid(format!(
-                "`modules.directory`: {}: {error}",
-                folder.display()
-            )));
+/// The operator's folder of modules. One that was named must be there.
+fn open_folder(config: &Config, data: &Data) -> Result<Folder> {
+    let path = match &config.modules.directory {
+        Some(named) => named.clone(),
+        None => {
+            std::fs::create_dir_all(data.modules())?;
+            data.modules()
         }
     };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            paths.push(path);
+    Ok(Folder::new(path))
+}
+
+/// Serves what is put into the folder of modules, until the platform is dropped.
+fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken) {
+    match folder.changes() {
+        Ok(changes) => in_background(stop, async move { folder.follow(&registry, changes).await }),
+        Err(error) => {
+            tracing::warn!("{error}: changes of modules are served from the next start on")
         }
     }
-    paths.sort();
-    paths.iter().map(|path| read_module(path)).collect()
 }
 
 /// Forgets tenants that another process changed, until the platform is dropped.

@@ -14,6 +14,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("platform", 1),
     ("config", 1),
     ("http", 2),
+    ("folder", 2),
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),
@@ -29,6 +30,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("processor", 9),
     ("bounded", 9),
     ("bindings", 9),
+    ("watch", 9),
     ("error", 10),
 ];
 

@@ -1,9 +1,10 @@
 //! Hostel as it is by default, logs and limits included.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use hostel::{NewTenant, Platform, TenantChange, TighterLimits};
+use hostel::{ModuleSource, NewTenant, Platform, TenantChange, TighterLimits};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -14,6 +15,8 @@ use crate::works::ROWS;
 
 /// The guest, built by this crate's build script.
 const GUEST: &str = env!("BENCH_GUEST");
+/// Between two swaps, so that each version is asked.
+const SWAP_PAUSE: Duration = Duration::from_millis(30);
 
 pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow::Result<()> {
     let config = format!("[modules.instances]\nbench = \"{instances}\"");
@@ -41,10 +44,27 @@ pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow
         );
         stream.write_all(request.as_bytes()).await?;
         read_answer(&mut stream, &mut Vec::new()).await.context("filling the table")?;
-        super::tell_ready(address)
+        super::tell_ready(address)?;
+        swap(&platform, setup.swaps).await
     };
     let serving = platform.serve(listener, std::future::pending());
     // Serving never ends by itself: what ends first is the announcement, or its failure.
     tokio::try_join!(async { serving.await.map_err(anyhow::Error::from) }, announced)?;
+    Ok(())
+}
+
+/// Serves one version and another that differs in a text, in turn.
+async fn swap(platform: &Platform, swaps: u32) -> anyhow::Result<()> {
+    let wasm = std::fs::read(GUEST)?;
+    let text = b"A small answer without I/O";
+    let at = wasm.windows(text.len()).position(|window| window == text);
+    let mut other = wasm.clone();
+    other[at.context("the guest has changed")?] = b'a';
+    let versions = [other, wasm].map(|wasm| ModuleSource::operator(GUEST, wasm));
+    for (_, version) in (0..swaps).zip(versions.iter().cycle()) {
+        tokio::time::sleep(SWAP_PAUSE).await;
+        let installed = platform.install(version.clone()).await?;
+        super::tell_swapped(installed.swap_time)?;
+    }
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -47,12 +49,17 @@ pub(crate) struct Setup {
     /// Tenants that take turns.
     #[arg(long, default_value_t = 0)]
     pub(crate) tenants: u32,
+    /// How often the module is swapped.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) swaps: u32,
 }
 
 /// A server that runs; it ends when this is dropped.
 pub(crate) struct Running {
     pub(crate) subject: Subject,
     pub(crate) address: SocketAddr,
+    /// How long each swap took; it ends with the last.
+    pub(crate) swaps: mpsc::Receiver<Duration>,
     child: Child,
     _data: TempDir,
 }
@@ -65,6 +72,7 @@ impl Running {
             .args(["serve", subject.name()])
             .arg(data.path())
             .args(["--tenants", &setup.tenants.to_string()])
+            .args(["--swaps", &setup.swaps.to_string()])
             .args(setup.limit.first().map(|_| "--limit"))
             .args(&setup.limit)
             .stdout(Stdio::piped())
@@ -78,8 +86,14 @@ impl Running {
             }
         };
         // Its log goes on; somebody must read it, or it would wait.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { subject, address, child, _data: data })
+        let (swapped, swaps) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let took = line.strip_prefix(SWAPPED).and_then(|nanos| nanos.parse().ok());
+                let _ = took.map(|nanos| swapped.send(Duration::from_nanos(nanos)));
+            }
+        });
+        Ok(Self { subject, address, swaps, child, _data: data })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -96,6 +110,9 @@ impl Drop for Running {
 
 /// What a server says when it can be asked, before its address.
 const READY: &str = "ready at ";
+
+/// What a server says when it has swapped a module, before the nanoseconds that it took.
+const SWAPPED: &str = "swapped in ";
 
 /// Is a server until it is killed: one worker on one core, alike for all subjects.
 pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<()> {
@@ -114,5 +131,10 @@ pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Res
 
 fn tell_ready(address: SocketAddr) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{READY}{address}")?;
+    Ok(())
+}
+
+fn tell_swapped(time: Duration) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{SWAPPED}{}", time.as_nanos())?;
     Ok(())
 }

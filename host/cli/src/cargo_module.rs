@@ -30,6 +30,17 @@ const PROFILE_SETTINGS: &[&str] = &[
     r#"profile.module.strip="debuginfo""#,
 ];
 
+const DEVELOPMENT_PROFILE: &str = "module-development";
+
+/// Compiled again within a second; larger, and slower to run.
+const DEVELOPMENT_PROFILE_SETTINGS: &[&str] = &[
+    r#"profile.module-development.inherits="dev""#,
+    r#"profile.module-development.opt-level=1"#,
+    r#"profile.module-development.debug=false"#,
+    r#"profile.module-development.panic="abort""#,
+    r#"profile.module-development.strip="debuginfo""#,
+];
+
 /// What an outer cargo or clippy leaves in the environment of its children, and what would change
 /// the inner build or its results: build scripts of dependencies believe `CARGO_CFG_UNIX`, and
 /// clippy's driver writes no code.
@@ -65,6 +76,8 @@ pub(crate) struct ModuleBuild {
     pub(crate) target_dir: PathBuf,
     /// Whether cargo keeps silent about its progress; warnings and errors are always shown.
     pub(crate) quiet: bool,
+    /// Whether it is to be built again soon, because somebody writes it.
+    pub(crate) in_development: bool,
 }
 
 impl ModuleBuild {
@@ -79,10 +92,14 @@ impl ModuleBuild {
             return Err(BuildError::TargetMissing);
         }
         let mut build = cargo(directory, &target_dir);
-        build.args(["build", "--target", TARGET, "--profile", PROFILE]);
+        let (profile, settings) = match self.in_development {
+            true => (DEVELOPMENT_PROFILE, DEVELOPMENT_PROFILE_SETTINGS),
+            false => (PROFILE, PROFILE_SETTINGS),
+        };
+        build.args(["build", "--target", TARGET, "--profile", profile]);
         build.arg("--manifest-path").arg(&manifest);
         build.arg("--target-dir").arg(&target_dir);
-        for setting in PROFILE_SETTINGS {
+        for setting in settings {
             build.args(["--config", setting]);
         }
         if self.quiet {
@@ -95,7 +112,7 @@ impl ModuleBuild {
             return Err(BuildError::Failed { manifest, status });
         }
         let package = package_name(&manifest, directory, &target_dir)?;
-        let artefact = artefact_path(&target_dir, &package);
+        let artefact = artefact_path(&target_dir, profile, &package);
         if !artefact.is_file() {
             return Err(BuildError::NoComponent { manifest, artefact });
         }
@@ -119,6 +136,7 @@ pub(crate) fn build_in_script(manifest: &Path, sources: &[PathBuf]) -> Result<Pa
         manifest: manifest.to_path_buf(),
         target_dir: modules_dir(&out_dir).ok_or(BuildError::NoOutDir)?,
         quiet: false,
+        in_development: false,
     };
     let built = module.run()?;
     let name = built.file_name().ok_or(BuildError::NoOutDir)?;
@@ -199,9 +217,9 @@ fn name_in_package_id(id: &str) -> Option<&str> {
     }
 }
 
-fn artefact_path(target_dir: &Path, package: &str) -> PathBuf {
+fn artefact_path(target_dir: &Path, profile: &str, package: &str) -> PathBuf {
     let library = package.replace('-', "_");
-    target_dir.join(TARGET).join(PROFILE).join(library).with_extension("wasm")
+    target_dir.join(TARGET).join(profile).join(library).with_extension("wasm")
 }
 
 /// `<target>/modules` for an `OUT_DIR` of `<target>/<profile>/build/<package>/out`, with the
@@ -287,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_artefact_is_named_after_the_library() {
-        let path = artefact_path(Path::new("t"), "hostel-notes");
+        let path = artefact_path(Path::new("t"), PROFILE, "hostel-notes");
         assert_eq!(path, Path::new("t/wasm32-wasip2/module/hostel_notes.wasm"));
     }
 

@@ -9,6 +9,7 @@
 mod cargo_module;
 mod commands;
 mod options;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -27,8 +28,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve for development: everything is allowed to everybody, logs are readable.
-    Dev(commands::serve::Arguments),
+    /// Serve for development: everything is allowed to everybody, logs are readable, and modules
+    /// are built and served again when their sources change.
+    Dev(commands::serve::DevArguments),
     /// Serve.
     Serve(commands::serve::Arguments),
     /// Build a module's crate into one .wasm file.
@@ -55,8 +57,8 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Dev(arguments) => commands::serve::run(arguments, true).await,
-            Command::Serve(arguments) => commands::serve::run(arguments, false).await,
+            Command::Dev(arguments) => commands::serve::develop(arguments).await,
+            Command::Serve(arguments) => commands::serve::serve(arguments).await,
             Command::Build(arguments) => commands::build::run(&arguments),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
             Command::Config(command) => commands::config::run(command),
         }
     });
+    // A build that runs for nobody any more is not waited for.
+    runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -202,7 +202,7 @@ impl Runtime {
         call: CallContext,
         turn: Turn,
     ) -> Resident {
-        if let Some(mut waiting) = module.idle.pop() {
+        if let Some(mut waiting) = module.idle() {
             waiting.turn = Some(turn);
             waiting.idle = None;
             waiting.store.data_mut().begin(call);
@@ -258,8 +258,7 @@ impl Runtime {
         if let Ok(permit) = Arc::clone(&self.idle_permits).try_acquire_owned() {
             resident.idle = Some(permit);
             resident.turn = None;
-            // When as many wait already, this one is dropped.
-            let _ = module.idle.push(resident);
+            module.keep(resident);
         }
     }
 }

@@ -123,7 +123,7 @@ pub struct PermissionSpec {
 }
 
 /// One step of a module's schema.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
     /// Steps run in the order of their ids.
     pub id: String,
@@ -134,7 +134,7 @@ pub struct Migration {
 }
 
 /// SQL for one direction, for each database.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// For SQLite.
     pub sqlite: String,
@@ -327,10 +327,12 @@ pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) ->
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(Error::invalid(format!(
-                "there are two modules named `{name}`: remove one"
-            )));
+            return Err(named_twice(name));
         }
     }
     Ok(())
+}
+
+pub(super) fn named_twice(name: &ModuleName) -> Error {
+    Error::invalid(format!("there are two modules named `{name}`: remove one"))
 }

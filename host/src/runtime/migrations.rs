@@ -34,6 +34,30 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
     unit.learn_kinds(&mut connection).await
 }
 
+/// Tries what [`migrate`] would do, and undoes it.
+///
+/// # Errors
+/// `unavailable`, code `migration-failed`: the unit is as it was, as it is without an error.
+pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
+    let _writer = unit.writer(deadline).await?;
+    let mut connection = unit.lease(deadline).await?;
+    let applied = connection.applied(module.manifest.name.as_str()).await?;
+    let pending = pending(&module.manifest.migrations, &applied)?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    connection.begin().await?;
+    let mut outcome = Ok(());
+    for step in pending {
+        outcome = run(step, &mut connection).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    connection.end(false).await?;
+    outcome
+}
+
 /// The steps that come next.
 fn pending<'m>(
     declared: &'m [Migration],
@@ -62,13 +86,19 @@ async fn apply(module: &str, step: &Migration, connection: &mut GuestConnection)
     if connection.applied(module).await?.contains(&recorded) {
         return connection.end(false).await;
     }
-    if let Err(failure) = connection.migrate(&step.up.sqlite, STEP_TIMEOUT).await {
+    if let Err(error) = run(step, connection).await {
         connection.end(false).await?;
-        let error = sql::explain(failure);
-        return Err(failed(format!("migration `{}`: {error}", step.id)).because(error));
+        return Err(error);
     }
     connection.record(module, &recorded).await?;
     connection.end(true).await
+}
+
+async fn run(step: &Migration, connection: &mut GuestConnection) -> Result<()> {
+    connection.migrate(&step.up.sqlite, STEP_TIMEOUT).await.map_err(|failure| {
+        let error = sql::explain(failure);
+        failed(format!("migration `{}`: {error}", step.id))
+    })
 }
 
 /// What failed is for the log; a client learns that the module is not ready.

@@ -6,6 +6,7 @@
 mod artefacts;
 mod engine;
 mod heavy;
+mod install;
 mod instance;
 mod limits;
 mod manifest;
@@ -16,14 +17,15 @@ mod routes;
 mod turns;
 mod validate;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
+pub use self::install::Installed;
 pub(crate) use self::instance::answer_too_large;
 pub use self::instance::{Answer, Body, Request};
 pub use self::manifest::{
@@ -41,17 +43,36 @@ use crate::names::ModuleName;
 use crate::wiring::{self, Services};
 
 /// `[modules]`: which modules are served and what they are granted.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModulesConfig {
     /// The folder of the operator's modules, each a `.wasm` file; `modules` in the data folder when
     /// not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
+    /// Whether changes in that folder are served at once.
+    pub watch: bool,
     /// What modules may import, by who put them on the platform.
     pub grants: GrantsConfig,
     /// Which modules keep their instances between requests of a tenant.
     pub instances: BTreeMap<ModuleName, Instances>,
+}
+
+impl Default for ModulesConfig {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            watch: true,
+            grants: GrantsConfig::default(),
+            instances: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the configuration says of modules, by their names.
+pub(crate) struct Configured {
+    pub(crate) instances: BTreeMap<ModuleName, Instances>,
+    pub(crate) settings: HashMap<String, HashMap<String, serde_json::Value>>,
 }
 
 /// `[modules.grants]`: capabilities by trust. System modules may import everything.
@@ -101,6 +122,28 @@ pub struct ModuleSource {
 }
 
 impl ModuleSource {
+    /// A file, as an operator's module.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self> {
+        let origin = path.as_ref().display().to_string();
+        match std::fs::read(path) {
+            Ok(wasm) => Ok(Self::operator(origin, wasm)),
+            Err(error) => Err(Error::invalid(format!("{origin}: {error}"))),
+        }
+    }
+
+    /// An operator's module, from wherever it came.
+    pub fn operator(origin: impl Into<String>, wasm: impl Into<bytes::Bytes>) -> Self {
+        Self { origin: origin.into(), wasm: wasm.into(), trust: Trust::Operator }
+    }
+
+    /// A module of the program itself. It may import everything: pass only what you built yourself.
+    pub fn system(origin: impl Into<String>, wasm: impl Into<bytes::Bytes>) -> Self {
+        Self { origin: origin.into(), wasm: wasm.into(), trust: Trust::System }
+    }
+
     /// An error about this source, with its name before the message.
     pub(crate) fn name_in(&self, error: Error) -> Error {
         let named = Error::new(error.kind(), error.code(), format!("{}: {error}", self.origin));

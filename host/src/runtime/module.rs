@@ -1,7 +1,7 @@
 //! One version of a module: what it says of itself, its routes, and its code, mapped when first
 //! called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, 
 use super::limits::TenantCpu;
 use super::routes::RouteTable;
 use super::validate::{self, Inspection, RequestedImport};
-use super::{Instances, Manifest, ModuleSource, Runtime};
+use super::{Configured, Instances, Manifest, ModuleSource, Runtime};
 use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
@@ -22,7 +22,7 @@ use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, Tenant
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::TighterLimits;
-use crate::names::{ModuleName, RequestId, TenantId};
+use crate::names::{RequestId, TenantId};
 use crate::wiring::CallState;
 
 /// The contract that stored manifests were made by; another one means describing again.
@@ -54,16 +54,15 @@ impl Runtime {
     pub(crate) async fn load(
         &self,
         source: &ModuleSource,
-        instances: &BTreeMap<ModuleName, Instances>,
-        configured: &HashMap<String, HashMap<String, serde_json::Value>>,
+        configured: &Configured,
     ) -> Result<ModuleVersion> {
         let in_file = |error| source.name_in(error);
         self.requested(source).map_err(in_file)?;
         let manifest = self.manifest_of(source).await.map_err(in_file)?;
         let name = manifest.name.as_str();
         let nothing = HashMap::new();
-        let configured = configured.get(name).unwrap_or(&nothing);
-        let settings = settings::resolve(name, manifest.declared_settings(), configured)?;
+        let own = configured.settings.get(name).unwrap_or(&nothing);
+        let settings = settings::resolve(name, manifest.declared_settings(), own)?;
         Ok(ModuleVersion {
             identity: Arc::new(ModuleIdentity {
                 name: manifest.name.clone(),
@@ -71,7 +70,7 @@ impl Runtime {
                 trust: source.trust,
             }),
             routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
-            instances: instances.get(&manifest.name).copied().unwrap_or_default(),
+            instances: configured.instances.get(&manifest.name).copied().unwrap_or_default(),
             settings,
             manifest,
             wasm: source.wasm.clone(),

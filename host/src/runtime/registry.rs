@@ -2,18 +2,19 @@
 //! lock.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::heavy::LongCalls;
 use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::turns::Lane;
-use super::{ModuleVersion, Runtime, manifest, migrations};
+use super::{Configured, ModuleVersion, Runtime, manifest, migrations};
 use crate::call::Tenant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
@@ -30,6 +31,12 @@ pub struct Registry {
     runtime: Arc<Runtime>,
     modules: ArcSwap<Vec<Arc<ModuleVersion>>>,
     tenants: moka::sync::Cache<TenantSlug, Arc<TenantState>>,
+    /// Held together while a snapshot is made and put at hand, alone while modules are swapped: no
+    /// tenant comes to hand with what has just been replaced.
+    snapshots: RwLock<()>,
+    pub(super) configured: Configured,
+    /// One change after the other.
+    pub(super) changing: Mutex<()>,
 }
 
 /// A tenant at hand.
@@ -52,17 +59,26 @@ pub struct TenantModule {
     pub version: Arc<ModuleVersion>,
     /// Set once the tenant's tables are what the code expects.
     ready: OnceCell<()>,
-    pub(super) idle: ArrayQueue<Resident>,
+    idle: ArrayQueue<Resident>,
+    /// Set once another version, or none, is served instead.
+    retired: AtomicBool,
     pub(super) account: Arc<Account>,
 }
 
 impl Registry {
-    pub(crate) fn new(runtime: Arc<Runtime>, modules: Vec<Arc<ModuleVersion>>) -> Result<Self> {
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        modules: Vec<Arc<ModuleVersion>>,
+        configured: Configured,
+    ) -> Result<Self> {
         manifest::check_distinct(modules.iter().map(|module| &module.manifest.name))?;
         Ok(Self {
             runtime,
             modules: ArcSwap::from_pointee(modules),
             tenants: moka::sync::Cache::new(TENANTS_MAX),
+            snapshots: RwLock::default(),
+            configured,
+            changing: Mutex::default(),
         })
     }
 
@@ -94,6 +110,7 @@ impl Registry {
         let slug: TenantSlug = slug.parse().map_err(|_| unknown())?;
         // Unknown slugs are not remembered: a tenant that is made now is served now.
         let found = self.runtime.services.tenants.find(&slug).await?.ok_or_else(unknown)?;
+        let _together = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
         Ok(self.tenants.get_with(slug, || Arc::new(self.state_of(found))))
     }
 
@@ -110,14 +127,7 @@ impl Registry {
         let cpu = Arc::new(TenantCpu::new(limits.tenant_minute_cpu_ms.as_millis()));
         let modules = self.modules.load();
         let modules = modules.iter().map(|version| {
-            let name = &version.manifest.name;
-            let meter = runtime.services.meters.of(tenant.id, &tenant.slug, name);
-            let module = TenantModule {
-                version: Arc::clone(version),
-                ready: OnceCell::new(),
-                idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
-                account: Arc::new(Account { tenant: Arc::clone(&cpu), meter }),
-            };
+            let module = self.module_of(&tenant, &cpu, version, false);
             (version.manifest.name.clone(), Arc::new(module))
         });
         TenantState {
@@ -134,6 +144,62 @@ impl Registry {
             tenant: Arc::new(tenant),
         }
     }
+
+    fn module_of(
+        &self,
+        tenant: &Tenant,
+        cpu: &Arc<TenantCpu>,
+        version: &Arc<ModuleVersion>,
+        is_ready: bool,
+    ) -> TenantModule {
+        let name = &version.manifest.name;
+        let meter = self.runtime.services.meters.of(tenant.id, &tenant.slug, name);
+        TenantModule {
+            version: Arc::clone(version),
+            ready: OnceCell::new_with(is_ready.then_some(())),
+            idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
+            retired: AtomicBool::new(false),
+            account: Arc::new(Account { tenant: Arc::clone(cpu), meter }),
+        }
+    }
+
+    /// The tenants at hand that have called the module of that name.
+    pub(super) fn tenants_of(&self, name: &ModuleName) -> Vec<Arc<TenantState>> {
+        let at_hand = self.tenants.iter().map(|(_, tenant)| tenant);
+        at_hand
+            .filter(|tenant| tenant.module(name.as_str()).is_some_and(|m| m.is_ready()))
+            .collect()
+    }
+
+    /// Serves every tenant this version, or none, instead of what it was served. Requests go on with
+    /// what they began with. `is_ready` knows whose tables are what the version expects, given how
+    /// the tenant was served before.
+    pub(super) fn swap(
+        &self,
+        name: &ModuleName,
+        version: Option<&Arc<ModuleVersion>>,
+        is_ready: impl Fn(&TenantState, &TenantModule) -> bool,
+    ) {
+        let mut retired = Vec::new();
+        let alone = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = Vec::clone(&self.modules.load());
+        modules.retain(|module| module.manifest.name != *name);
+        modules.extend(version.cloned());
+        self.modules.store(Arc::new(modules));
+        for (_, tenant) in &self.tenants {
+            let mut served = HashMap::clone(&tenant.modules.load());
+            let before = served.remove(name);
+            if let Some(version) = version {
+                let is_ready = before.as_ref().is_some_and(|before| is_ready(&tenant, before));
+                let module = self.module_of(&tenant.tenant, &tenant.cpu, version, is_ready);
+                served.insert(name.clone(), Arc::new(module));
+            }
+            tenant.modules.store(Arc::new(served));
+            retired.extend(before);
+        }
+        drop(alone);
+        retired.iter().for_each(|module| module.retire());
+    }
 }
 
 impl TenantState {
@@ -149,6 +215,32 @@ impl TenantModule {
         &self.account.meter
     }
 
+    /// Whether the tenant's tables are what the code expects, as far as is known.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.initialized()
+    }
+
+    /// An instance that waits for a call.
+    pub(super) fn idle(&self) -> Option<Resident> {
+        self.idle.pop()
+    }
+
+    /// Keeps an instance for the next call; when as many wait already, it is dropped.
+    pub(super) fn keep(&self, resident: Resident) {
+        let _ = self.idle.push(resident);
+        // Looked at after the push, as `retire` empties after it has said so: one of both sees it.
+        if self.retired.load(Ordering::SeqCst) {
+            self.retire();
+        }
+    }
+
+    /// Drops the instances that wait, and those that calls give back from now on: nobody will call
+    /// them again.
+    fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        while self.idle.pop().is_some() {}
+    }
+
     /// Makes sure that the tenant's tables are what the code expects.
     pub(super) async fn ready(
         &self,
@@ -156,7 +248,7 @@ impl TenantModule {
         tenant: &TenantState,
         deadline: Instant,
     ) -> Result<()> {
-        if self.ready.initialized() {
+        if self.is_ready() {
             return Ok(());
         }
         let prepare = async || {

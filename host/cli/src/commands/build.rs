@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         manifest: folder.join("Cargo.toml"),
         target_dir: target_dir(folder)?,
         quiet: false,
+        in_development: false,
     }
     .run()?;
     let module = match &arguments.out {
@@ -38,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Beside what the crate's workspace compiles for other targets, and shared with it.
-fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "cargo's own variables, as cargo reads them")]
     let (set, cargo) = (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO"));
     if let Some(set) = set {

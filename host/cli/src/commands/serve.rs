@@ -1,5 +1,7 @@
 //! `hostel serve` and `hostel dev`.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::Args;
 use hostel::{Config, Platform};
@@ -7,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::{bundled::BUNDLED, spinner};
 use crate::options::{Listen, Options};
+use crate::sources::{self, Sources};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -16,14 +19,36 @@ pub(crate) struct Arguments {
     listen: Listen,
 }
 
+#[derive(Args)]
+pub(crate) struct DevArguments {
+    /// The folders of the modules' crates to watch [default: this one, or those in `modules`].
+    #[arg(value_name = "CRATE_DIR")]
+    crates: Vec<PathBuf>,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
 /// Serves until the process is told to stop.
-pub(crate) async fn run(arguments: Arguments, dev: bool) -> anyhow::Result<()> {
+pub(crate) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    run(arguments, None).await
+}
+
+/// Serves, and builds modules again when their sources change, until the process is told to stop.
+pub(crate) async fn develop(arguments: DevArguments) -> anyhow::Result<()> {
+    let crates = match arguments.crates.as_slice() {
+        [] => sources::around(&std::env::current_dir()?),
+        named => named.iter().map(|folder| Sources::of_module(folder)).collect::<Result<_, _>>()?,
+    };
+    run(arguments.arguments, Some(crates)).await
+}
+
+async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<()> {
     let mut config = arguments.options.load()?;
     arguments.listen.apply(&mut config);
-    if dev {
+    if dev.is_some() {
         config.dev.anonymous_grants = vec!["*".parse()?];
     }
-    let readable = dev || std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let readable = dev.is_some() || std::io::IsTerminal::is_terminal(&std::io::stdout());
     let _flush = hostel::logging::init(&config.log, readable)?;
 
     let address = config.listen.0;
@@ -44,12 +69,13 @@ pub(crate) async fn run(arguments: Arguments, dev: bool) -> anyhow::Result<()> {
     let platform = builder.build().await?;
     waiting.finish_and_clear();
 
-    if dev {
+    if dev.is_some() {
         greet(platform.config(), &format!("http://{address}"));
     }
     warn_of_grants(platform.config());
     let stop = stop_signal()?;
     tracing::info!(%address, "listening");
+    let _developing = sources::follow(dev.unwrap_or_default(), &platform);
     platform.serve(listener, stop).await?;
     tracing::info!("stopped");
     Ok(())
