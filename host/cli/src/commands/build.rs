@@ -19,13 +19,7 @@ pub(crate) struct Arguments {
 
 /// Builds a module's crate into one file.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let folder = &arguments.crate_folder;
-    let built = ModuleBuild {
-        manifest: folder.join("Cargo.toml"),
-        target_dir: target_dir(folder)?,
-        quiet: false,
-    }
-    .run()?;
+    let built = module_of(&arguments.crate_folder, false)?;
     let module = match &arguments.out {
         Some(out) => {
             std::fs::copy(&built, out).with_context(|| out.display().to_string())?;
@@ -37,8 +31,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the crate in `folder`, and says where its module is.
+pub(crate) fn module_of(folder: &Path, quiet: bool) -> anyhow::Result<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    Ok(ModuleBuild { manifest, target_dir: target_dir(folder)?, quiet }.run()?)
+}
+
 /// Beside what the crate's workspace compiles for other targets, and shared with it.
-fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn target_dir(folder: &Path) -> anyhow::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "cargo's own variables, as cargo reads them")]
     let (set, cargo) = (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO"));
     if let Some(set) = set {
