@@ -58,6 +58,8 @@ mod route;
 pub mod settings;
 pub mod sql;
 pub mod tenancy;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 mod text;
 mod timestamp;
 

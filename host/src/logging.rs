@@ -185,7 +185,9 @@ fn in_use(error: TryInitError) -> Error {
 
 /// Hands lines over; the formatter writes each in one piece.
 #[derive(Clone)]
-struct Taken(Arc<dyn Fn(&[u8]) + Send + Sync>);
+struct Taken(Arc<Take>);
+
+type Take = dyn Fn(&[u8]) + Send + Sync;
 
 impl MakeWriter<'_> for Taken {
     type Writer = Self;
