@@ -23,3 +23,4 @@ mod runtime;
 mod runtime_limits;
 mod sql;
 mod sql_refused;
+mod testing;

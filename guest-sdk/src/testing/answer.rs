@@ -71,10 +71,8 @@ impl<'a> Answer<'a> {
     pub fn json_as<T: DeserializeOwned>(&self) -> T {
         match serde_json::from_slice(self.bytes()) {
             Ok(value) => value,
-            Err(error) => self.fail(&format!(
-                "expected JSON of type {} ({error})",
-                std::any::type_name::<T>()
-            )),
+            Err(error) => self
+                .fail(&format!("expected JSON of type {} ({error})", std::any::type_name::<T>())),
         }
     }
 

@@ -237,7 +237,9 @@ impl Clock<'_> {
     fn shown(&self) -> &AtomicI64 {
         match &self.0.clock {
             Some(clock) => clock,
-            None => panic!("time passes in this test: begin it with `App::new().clock(\"2026-…\")`"),
+            None => {
+                panic!("time passes in this test: begin it with `App::new().clock(\"2026-…\")`")
+            }
         }
     }
 }
