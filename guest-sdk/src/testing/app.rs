@@ -60,8 +60,8 @@ impl App {
         self
     }
 
-    /// The host's clock stands still at this time until the test [sets](Clock::set) it. Data that
-    /// has no time of day, such as deadlines of calls, is not concerned.
+    /// The host's clock stands still at this time until the test [sets](Clock::set) it. Deadlines
+    /// and limits of calls go by real time all the same.
     ///
     /// # Panics
     /// When it is no time such as `2026-01-31T12:00:00Z`.
