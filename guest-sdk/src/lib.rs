@@ -37,7 +37,8 @@
 //! ```
 //!
 //! Build it as a `cdylib` for `wasm32-wasip2`. The component imports only the capabilities that its
-//! code uses, and those imports are what the platform's operator is asked to grant.
+//! code uses, and those imports are what the platform's operator is asked to grant. With the feature
+//! `testing`, `hostel_sdk::testing` serves it to its tests.
 
 #[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from wit/")]
 pub mod bindings;
@@ -58,6 +59,8 @@ mod route;
 pub mod settings;
 pub mod sql;
 pub mod tenancy;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 mod text;
 mod timestamp;
 

@@ -10,14 +10,16 @@ mod writer;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::writer::Flush;
 use crate::call::ModuleIdentity;
@@ -135,14 +137,21 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let (writer, flush) = writer::start();
+    (layer_into(config, json, writer), flush)
+}
+
+fn layer_into<S, W>(config: &LogConfig, json: bool, writer: W) -> impl tracing_subscriber::Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + 'static,
+{
     let targets = Targets::new()
         .with_default(config.level.filter())
         .with_targets(config.levels.iter().map(|(target, level)| (target.clone(), level.filter())));
-    let layer = tracing_subscriber::fmt::layer()
+    tracing_subscriber::fmt::layer()
         .event_format(format::Format { json })
         .with_writer(writer)
-        .with_filter(targets);
-    (layer, flush)
+        .with_filter(targets)
 }
 
 /// Makes Hostel's log the program's log. `readable` is what `format = "auto"` means here.
@@ -156,9 +165,45 @@ pub fn init(config: &LogConfig, readable: bool) -> Result<Flush> {
         LogFormat::Json => true,
     };
     let (layer, flush) = layer(config, json);
-    tracing_subscriber::registry()
-        .with(layer)
-        .try_init()
-        .map_err(|error| Error::internal("the log is already in use").because(error))?;
+    tracing_subscriber::registry().with(layer).try_init().map_err(in_use)?;
     Ok(flush)
+}
+
+/// Makes Hostel's log the program's log, and hands each line to `take` as JSON instead of writing
+/// it. A module's line has been handed over when the call that wrote it is answered.
+///
+/// # Errors
+/// When the program has a log already.
+pub fn init_taken(config: &LogConfig, take: impl Fn(&[u8]) + Send + Sync + 'static) -> Result<()> {
+    let layer = layer_into(config, true, Taken(Arc::new(take)));
+    tracing_subscriber::registry().with(layer).try_init().map_err(in_use)
+}
+
+fn in_use(error: TryInitError) -> Error {
+    Error::internal("the log is already in use").because(error)
+}
+
+/// Hands lines over; the formatter writes each in one piece.
+#[derive(Clone)]
+struct Taken(Arc<Take>);
+
+type Take = dyn Fn(&[u8]) + Send + Sync;
+
+impl MakeWriter<'_> for Taken {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for Taken {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

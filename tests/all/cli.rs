@@ -229,7 +229,7 @@ fn a_capability_that_is_not_granted_is_named() {
 
 /// A folder with a copy of `notes` that is compiled where the build script compiled it, so that only
 /// the module itself is compiled again.
-fn notes_crate(folder: &Folder) {
+pub(crate) fn notes_crate(folder: &Folder) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let mut workspace: toml::Table = read("Cargo.toml").parse().unwrap();
@@ -249,9 +249,9 @@ fn notes_crate(folder: &Folder) {
     }
     let profile =
         notes().ancestors().find(|path| path.ends_with("build")).unwrap().parent().unwrap();
-    std::fs::create_dir(folder.path("notes/target")).unwrap();
+    std::fs::create_dir(folder.path("target")).unwrap();
     let compiled = profile.parent().unwrap().join("modules");
-    std::os::unix::fs::symlink(compiled, folder.path("notes/target/modules")).unwrap();
+    std::os::unix::fs::symlink(compiled, folder.path("target/modules")).unwrap();
 }
 
 #[test]

@@ -24,3 +24,4 @@ mod runtime;
 mod runtime_limits;
 mod sql;
 mod sql_refused;
+mod testing;

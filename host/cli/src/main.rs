@@ -10,6 +10,7 @@ mod cargo_module;
 mod commands;
 mod options;
 mod sources;
+mod test_host;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,11 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// Build a module's crate into one .wasm file.
     Build(commands::build::Arguments),
+    /// Build a module's crate and run its tests, in a host that serves the module.
+    Test(commands::test::Arguments),
+    /// Serve the tests of a module's crate until standard input ends.
+    #[command(hide = true)]
+    TestHost(commands::test::Tested),
     /// Look at modules.
     #[command(subcommand)]
     Module(commands::module::Command),
@@ -56,7 +62,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let done = runtime.block_on(async {
-        match arguments.command {
+        let done = match arguments.command {
+            Command::Test(arguments) => return commands::test::run(arguments).await,
+            Command::TestHost(tested) => return commands::test::serve(tested).await,
             Command::Dev(arguments) => commands::serve::develop(arguments).await,
             Command::Serve(arguments) => commands::serve::serve(arguments).await,
             Command::Build(arguments) => commands::build::run(&arguments),
@@ -64,14 +72,12 @@ fn main() -> ExitCode {
             Command::Tenant(command) => commands::tenant::run(command).await,
             Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     });
     // A build that runs for nobody any more is not waited for.
     runtime.shutdown_background();
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    done.unwrap_or_else(|error| fail(&error))
 }
 
 /// One line for the cause, one for what can be done about it.

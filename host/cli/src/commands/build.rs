@@ -19,14 +19,7 @@ pub(crate) struct Arguments {
 
 /// Builds a module's crate into one file.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let folder = &arguments.crate_folder;
-    let built = ModuleBuild {
-        manifest: folder.join("Cargo.toml"),
-        target_dir: target_dir(folder)?,
-        quiet: false,
-        in_development: false,
-    }
-    .run()?;
+    let built = module_of(&arguments.crate_folder, false)?;
     let module = match &arguments.out {
         Some(out) => {
             std::fs::copy(&built, out).with_context(|| out.display().to_string())?;
@@ -36,6 +29,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     println!("{} ({} KiB)", display(module), std::fs::metadata(module)?.len().div_ceil(1024));
     Ok(())
+}
+
+/// Builds the crate in `folder`, and says where its module is.
+pub(crate) fn module_of(folder: &Path, quiet: bool) -> anyhow::Result<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    let target_dir = target_dir(folder)?;
+    Ok(ModuleBuild { manifest, target_dir, quiet, in_development: false }.run()?)
 }
 
 /// Beside what the crate's workspace compiles for other targets, and shared with it.

@@ -6,6 +6,7 @@ pub(crate) mod key;
 pub(crate) mod module;
 pub(crate) mod serve;
 pub(crate) mod tenant;
+pub(crate) mod test;
 
 use std::time::Duration;
 

@@ -108,7 +108,7 @@ fn warn_of_grants(config: &Config) {
 }
 
 /// Ready when the process is told to stop: Ctrl-C, or SIGTERM.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     Ok(async move {

@@ -1,0 +1,103 @@
+//! What a module answered.
+
+use std::fmt::Write as _;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::http::Response;
+
+use super::app::RunningApp;
+
+/// A whole answer.
+pub struct Answer<'a> {
+    app: &'a RunningApp,
+    /// The request, for messages.
+    sent: String,
+    response: Response<Vec<u8>>,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(app: &'a RunningApp, sent: String, response: Response<Vec<u8>>) -> Self {
+        Self { app, sent, response }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header's value, where there is one that is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.response.body()
+    }
+
+    /// The body as text.
+    ///
+    /// # Panics
+    /// When it is none; shows request, answer and log.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) => text,
+            Err(_) => self.fail("expected text"),
+        }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none; shows request, answer and log.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        self.json_as()
+    }
+
+    /// The body as JSON of this type.
+    ///
+    /// # Panics
+    /// When it is none; shows request, answer and log.
+    #[must_use]
+    #[track_caller]
+    pub fn json_as<T: DeserializeOwned>(&self) -> T {
+        match serde_json::from_slice(self.bytes()) {
+            Ok(value) => value,
+            Err(error) => self
+                .fail(&format!("expected JSON of type {} ({error})", std::any::type_name::<T>())),
+        }
+    }
+
+    /// Ends the test, and shows what was asked, answered and logged.
+    #[track_caller]
+    pub(super) fn fail(&self, expected: &str) -> ! {
+        let status = self.response.status();
+        let body = match serde_json::from_slice::<Value>(self.bytes()) {
+            Ok(body) => format!("{body:#}"),
+            Err(_) => String::from_utf8_lossy(self.bytes()).into_owned(),
+        };
+        let mut told = format!("{expected}\n\n--- asked\n{}\n\n--- answered {status}\n", self.sent);
+        for (name, value) in self.response.headers() {
+            let _ = writeln!(told, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        let _ = write!(told, "\n{body}");
+        let request = self.header("x-request-id");
+        let lines = self.app.raw_lines().unwrap_or_default();
+        let mut lines = lines.iter().filter(|line| line.is_of(request)).peekable();
+        if lines.peek().is_some() {
+            told.push_str("\n\n--- log");
+        }
+        for line in lines {
+            let _ = write!(told, "\n{line}");
+        }
+        panic!("{told}\n");
+    }
+}

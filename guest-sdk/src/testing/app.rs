@@ -1,0 +1,253 @@
+//! What a test asks for, and what it gets: its module, served to a tenant of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::host::{Host, host};
+use super::log::{LogLine, RawLine};
+use super::request::Request;
+use crate::Timestamp;
+
+/// What a test asks for. Without more, nobody is granted anything, settings have their defaults, and
+/// time passes.
+#[derive(Clone, Debug, Default, Serialize)]
+#[must_use]
+pub struct App {
+    shared: Shared,
+    limits: BTreeMap<String, u64>,
+    clock_micros: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Shared {
+    grants: BTreeSet<String>,
+    settings: BTreeMap<String, String>,
+}
+
+impl App {
+    /// The module under test, served to a new tenant.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everybody may do this: `notes:read`, `notes:*`. Can be said more than once.
+    pub fn granting(mut self, permission: impl Into<String>) -> Self {
+        self.shared.grants.insert(permission.into());
+        self
+    }
+
+    /// One of the module's settings has this value.
+    ///
+    /// # Panics
+    /// When the value cannot be written as JSON.
+    #[track_caller]
+    pub fn setting(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        match serde_json::to_string(&value) {
+            Ok(value) => self.shared.settings.insert(name.into(), value),
+            Err(error) => panic!("setting `{}` cannot be JSON: {error}", name.into()),
+        };
+        self
+    }
+
+    /// The tenant has a limit of its own, by a key of the platform's `[limits]`: `cpu_ms`,
+    /// `database_max_bytes`.
+    pub fn tenant_limit(mut self, key: impl Into<String>, value: u64) -> Self {
+        self.limits.insert(key.into(), value);
+        self
+    }
+
+    /// The host's clock stands still at this time until the test [sets](Clock::set) it. Deadlines
+    /// and limits of calls go by real time all the same.
+    ///
+    /// # Panics
+    /// When it is no time such as `2026-01-31T12:00:00Z`.
+    #[track_caller]
+    pub fn clock(mut self, time: &str) -> Self {
+        self.clock_micros = Some(micros(time));
+        self
+    }
+
+    /// Makes the tenant, on a platform that fits; starts the host when this is its first.
+    ///
+    /// # Panics
+    /// When there is no host, or it refuses what was asked for: says why.
+    #[track_caller]
+    pub fn start(self) -> RunningApp {
+        let host = host();
+        match host.ask_json::<Made>("POST", "/tenants", &self) {
+            Ok(made) => RunningApp { host, made, clock: self.clock_micros.map(AtomicI64::new) },
+            Err(reason) => panic!("the test host refuses {self:?}: {reason}"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Made {
+    tenant: String,
+    module: String,
+    address: String,
+}
+
+/// The module under test, served to one tenant. The tenant is forgotten when this is dropped.
+pub struct RunningApp {
+    host: &'static Host,
+    made: Made,
+    clock: Option<AtomicI64>,
+}
+
+impl RunningApp {
+    /// Begins a request with any method.
+    pub fn request(&self, method: &str, path: &str) -> Request<'_> {
+        Request::new(self, method, path)
+    }
+
+    /// Begins a `GET`.
+    pub fn get(&self, path: &str) -> Request<'_> {
+        self.request("GET", path)
+    }
+
+    /// Begins a `POST`.
+    pub fn post(&self, path: &str) -> Request<'_> {
+        self.request("POST", path)
+    }
+
+    /// Begins a `PUT`.
+    pub fn put(&self, path: &str) -> Request<'_> {
+        self.request("PUT", path)
+    }
+
+    /// Begins a `PATCH`.
+    pub fn patch(&self, path: &str) -> Request<'_> {
+        self.request("PATCH", path)
+    }
+
+    /// Begins a `DELETE`.
+    pub fn delete(&self, path: &str) -> Request<'_> {
+        self.request("DELETE", path)
+    }
+
+    /// The tenant's slug.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.made.tenant
+    }
+
+    /// The clock of a test that began with [`App::clock`].
+    #[must_use]
+    pub fn clock(&self) -> Clock<'_> {
+        Clock(self)
+    }
+
+    /// What the module wrote to the log in calls for this tenant, in order. A call's lines are here
+    /// when it is answered.
+    ///
+    /// # Panics
+    /// When the host does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn logs(&self) -> Vec<LogLine> {
+        match self.raw_lines() {
+            Ok(lines) => lines.into_iter().filter_map(RawLine::of_module).collect(),
+            Err(reason) => panic!("{reason}"),
+        }
+    }
+
+    /// All lines, the host's too.
+    pub(super) fn raw_lines(&self) -> Result<Vec<RawLine>, String> {
+        #[derive(Deserialize)]
+        struct Lines {
+            lines: Vec<RawLine>,
+        }
+        let path = format!("/tenants/{}/lines", self.made.tenant);
+        self.host.ask_json("GET", &path, &json!({})).map(|Lines { lines }| lines)
+    }
+
+    pub(super) fn host(&self) -> &'static Host {
+        self.host
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.made.address
+    }
+
+    /// The whole address of a path of the module, as clients see it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{}", self.made.address, self.mounted(path))
+    }
+
+    /// The path below the module's mount, whose root has no slash at its end.
+    pub(super) fn mounted(&self, path: &str) -> String {
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (path, String::new()),
+        };
+        let path = path.trim_start_matches('/');
+        let slash = if path.is_empty() { "" } else { "/" };
+        format!("/api/{}{slash}{path}{query}", self.made.module)
+    }
+}
+
+impl Drop for RunningApp {
+    fn drop(&mut self) {
+        // A host that has gone has forgotten it.
+        let _ = self.host.ask("DELETE", &format!("/tenants/{}", self.made.tenant), &json!({}));
+    }
+}
+
+/// The host's clock, in a test that began with [`App::clock`].
+pub struct Clock<'a>(&'a RunningApp);
+
+impl Clock<'_> {
+    /// Sets it, to any time.
+    ///
+    /// # Panics
+    /// When it is no time such as `2026-01-31T12:00:00Z`, or the test did not begin with
+    /// [`App::clock`].
+    #[track_caller]
+    pub fn set(&self, time: &str) {
+        self.turn_to(micros(time));
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Panics
+    /// When the test did not begin with [`App::clock`].
+    #[track_caller]
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.turn_to(self.shown().load(Ordering::Relaxed).saturating_add(by));
+    }
+
+    #[track_caller]
+    fn turn_to(&self, micros: i64) {
+        let shown = self.shown();
+        let path = format!("/tenants/{}/clock", self.0.made.tenant);
+        if let Err(reason) = self.0.host.ask("PUT", &path, &json!({ "micros": micros })) {
+            panic!("{reason}");
+        }
+        shown.store(micros, Ordering::Relaxed);
+    }
+
+    #[track_caller]
+    fn shown(&self) -> &AtomicI64 {
+        match &self.0.clock {
+            Some(clock) => clock,
+            None => {
+                panic!("time passes in this test: begin it with `App::new().clock(\"2026-…\")`")
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn micros(time: &str) -> i64 {
+    match time.parse::<Timestamp>() {
+        Ok(time) => time.as_micros(),
+        Err(error) => panic!("`{time}`: {error}"),
+    }
+}

@@ -1,0 +1,136 @@
+//! A request in the making.
+
+use serde::Serialize;
+use ureq::http;
+
+use super::answer::Answer;
+use super::app::RunningApp;
+
+/// A request in the making; [`expect`](Self::expect), [`expect_problem`](Self::expect_problem) and
+/// [`send`](Self::send) send it.
+#[must_use = "it is sent by `expect`, `expect_problem` or `send`"]
+pub struct Request<'a> {
+    app: &'a RunningApp,
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(app: &'a RunningApp, method: &str, path: &str) -> Self {
+        Self {
+            app,
+            method: method.to_owned(),
+            path: app.mounted(path),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a parameter to the query, encoded.
+    pub fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        self.path = form_urlencoded::Serializer::for_suffix(self.path.clone(), self.path.len())
+            .append_pair(name, &value.to_string())
+            .finish();
+        self
+    }
+
+    /// Sends JSON.
+    ///
+    /// # Panics
+    /// When the value cannot be written as JSON.
+    #[track_caller]
+    pub fn json(self, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(body) => self.body("application/json", body),
+            Err(error) => panic!("the body cannot be JSON: {error}"),
+        }
+    }
+
+    /// Sends these bytes.
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header("content-type", content_type)
+    }
+
+    /// Sends it, whatever the answer is.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[track_caller]
+    pub fn send(self) -> Answer<'a> {
+        let sent = self.in_words();
+        match self.answer() {
+            Ok(response) => Answer::new(self.app, sent, response),
+            Err(reason) => panic!("{sent}\nwas not answered: {reason}"),
+        }
+    }
+
+    /// Sends it. The answer must have this status.
+    ///
+    /// # Panics
+    /// When it has another; shows request, answer and log.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Answer<'a> {
+        let answer = self.send();
+        if answer.status() != status {
+            answer.fail(&format!("expected {status}"));
+        }
+        answer
+    }
+
+    /// Sends it. The answer must be a problem with this status and code.
+    ///
+    /// # Panics
+    /// When it is not; shows request, answer and log.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Answer<'a> {
+        let answer = self.expect(status);
+        if answer.header("content-type") != Some("application/problem+json")
+            || answer.json()["code"] != code
+        {
+            answer.fail(&format!("expected the problem `{code}`"));
+        }
+        answer
+    }
+
+    fn answer(&self) -> Result<http::Response<Vec<u8>>, String> {
+        let url = format!("http://{}{}", self.app.address(), self.path);
+        let mut request = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(url)
+            .header("x-tenant", self.app.tenant());
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let agent = &self.app.host().agent;
+        let answered = if self.body.is_empty() {
+            agent.run(request.body(()).map_err(|error| error.to_string())?)
+        } else {
+            agent.run(request.body(&self.body).map_err(|error| error.to_string())?)
+        };
+        let (parts, mut body) = answered.map_err(|error| error.to_string())?.into_parts();
+        let body = body.with_config().limit(u64::MAX).read_to_vec();
+        Ok(http::Response::from_parts(parts, body.map_err(|error| error.to_string())?))
+    }
+
+    /// For people who look for what was wrong.
+    fn in_words(&self) -> String {
+        let mut words = format!("{} {}", self.method, self.path);
+        for (name, value) in &self.headers {
+            words.push_str(&format!("\n{name}: {value}"));
+        }
+        if !self.body.is_empty() {
+            words.push_str(&format!("\n\n{}", String::from_utf8_lossy(&self.body)));
+        }
+        words
+    }
+}

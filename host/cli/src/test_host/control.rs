@@ -1,0 +1,84 @@
+//! What tests may ask of their host, over HTTP and with its token.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{Router, delete, get, post, put};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::platforms::{Platforms, Wanted};
+
+/// The routes, for those who show `token`.
+pub(super) fn routes(platforms: Arc<Platforms>, token: &str) -> Router {
+    let expected: Arc<str> = format!("Bearer {token}").into();
+    Router::new()
+        .route("/tenants", post(make))
+        .route("/tenants/{tenant}", delete(forget))
+        .route("/tenants/{tenant}/clock", put(set_clock))
+        .route("/tenants/{tenant}/lines", get(lines))
+        .layer(middleware::from_fn_with_state(expected, only_with_token))
+        .with_state(platforms)
+}
+
+/// Other users of this machine reach the port, too.
+async fn only_with_token(
+    State(expected): State<Arc<str>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(shown) if shown.as_bytes() == expected.as_bytes() => next.run(request).await,
+        _ => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+async fn make(
+    State(platforms): State<Arc<Platforms>>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Refusal> {
+    Ok((StatusCode::CREATED, Json(platforms.tenant(wanted).await?)).into_response())
+}
+
+async fn forget(State(platforms): State<Arc<Platforms>>, Path(tenant): Path<String>) -> StatusCode {
+    platforms.forget(&tenant).await;
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clock {
+    micros: i64,
+}
+
+async fn set_clock(
+    State(platforms): State<Arc<Platforms>>,
+    Path(tenant): Path<String>,
+    Json(Clock { micros }): Json<Clock>,
+) -> Result<StatusCode, Refusal> {
+    platforms.set_clock(&tenant, micros).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn lines(State(platforms): State<Arc<Platforms>>, Path(tenant): Path<String>) -> Response {
+    Json(json!({ "lines": platforms.lines(&tenant) })).into_response()
+}
+
+/// Why a test does not get what it asked for, in words for its developer.
+struct Refusal(anyhow::Error);
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (StatusCode::UNPROCESSABLE_ENTITY, format!("{:#}", self.0)).into_response()
+    }
+}

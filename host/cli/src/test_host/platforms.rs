@@ -1,0 +1,278 @@
+//! Platforms by what is configured for all their tenants (grants, settings, a set clock), started
+//! when the first test asks; each test gets a tenant of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hostel::{Clock, Config, NewTenant, Platform, TenantChange, TighterLimits};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::Served;
+use super::lines::Lines;
+
+/// The same for all, so that what one test host compiled is what the next one takes. It protects
+/// nothing: a platform of tests holds nothing that is worth it.
+const KEY: &str = "7e577e577e577e577e577e577e577e577e577e577e577e577e577e577e577e57";
+
+/// Compiled modules that were not made within this time are of builds that nobody tests any more.
+const COMPILED_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Small, because there may be many: what calls at once, of all tests of a platform, need.
+const CONFIG: &str = "
+[tenancy]
+default_tenant = ''
+[runtime]
+pool_slots = 64
+calls_max = 48
+idle_instances_max = 8
+[limits]
+tenant_calls_max = 48
+[sql]
+durability = 'normal'
+";
+
+/// What a test asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    shared: Shared,
+    /// Limits of the tenant's own, by key of `[limits]`.
+    limits: BTreeMap<String, u64>,
+    /// The time at which the test's clock stands still; without it, time passes.
+    clock_micros: Option<i64>,
+}
+
+/// What all tenants of a platform have in common.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    grants: BTreeSet<String>,
+    /// Values of the settings of the module under test, each as JSON.
+    settings: BTreeMap<String, String>,
+}
+
+/// What a test gets.
+#[derive(Serialize)]
+pub(super) struct Made {
+    tenant: String,
+    module: String,
+    address: SocketAddr,
+}
+
+/// All platforms of a test host.
+pub(super) struct Platforms {
+    served: Served,
+    module_name: String,
+    lines: Lines,
+    tenants: AtomicU64,
+    running: Mutex<Running>,
+    // Dropped last: platforms write in it.
+    folder: TempDir,
+}
+
+#[derive(Default)]
+struct Running {
+    shared: HashMap<Shared, Arc<Started>>,
+    /// Platforms with a clock that no test uses now.
+    free: HashMap<Shared, Vec<Arc<Started>>>,
+    /// Platforms whose clock is one test's, by its tenant.
+    clocks: HashMap<String, (Shared, Arc<Started>)>,
+    started: usize,
+}
+
+struct Started {
+    platform: Platform,
+    address: SocketAddr,
+    clock: Clock,
+    _serving: JoinSet<()>,
+}
+
+impl Platforms {
+    /// Sees that the modules can be served, and learns the name of the one under test.
+    pub(super) async fn prepare(served: Served, lines: Lines) -> anyhow::Result<Self> {
+        fs::create_dir_all(&served.compiled)
+            .with_context(|| served.compiled.display().to_string())?;
+        let folder = tempfile::Builder::new().prefix("hostel-test-").tempdir()?;
+        let mut platforms = Self {
+            served,
+            module_name: String::new(),
+            lines,
+            tenants: AtomicU64::new(0),
+            running: Mutex::default(),
+            folder,
+        };
+        let lock = platforms.lock_compiled().await?;
+        forget_old(&platforms.served.compiled);
+        let data = platforms.data_folder("inspected")?;
+        let inspection =
+            Platform::builder().config(config(&data)?).inspect(&platforms.served.module).await?;
+        platforms.module_name = inspection.manifest.name.to_string();
+        drop(lock);
+        Ok(platforms)
+    }
+
+    /// Makes a tenant, on a platform that fits.
+    pub(super) async fn tenant(&self, wanted: Wanted) -> anyhow::Result<Made> {
+        let limits = wanted
+            .limits
+            .iter()
+            .try_fold(TighterLimits::default(), |limits, (key, value)| limits.with(key, *value))?;
+        let slug = format!("test-{}", self.tenants.fetch_add(1, Ordering::Relaxed) + 1);
+        let started = match wanted.clock_micros {
+            Some(micros) => self.with_clock(wanted.shared, &slug, micros).await?,
+            None => self.shared(wanted.shared).await?,
+        };
+        self.lines.begin(&slug);
+        let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
+        let tenants = started.platform.tenants();
+        let tenant = tenants.create(new).await?;
+        if !wanted.limits.is_empty() {
+            let change = TenantChange { limits: Some(limits), ..TenantChange::default() };
+            tenants.change(&tenant.slug, change).await?;
+        }
+        Ok(Made { tenant: slug, module: self.module_name.clone(), address: started.address })
+    }
+
+    /// Sets the clock of a tenant that asked for one.
+    pub(super) async fn set_clock(&self, tenant: &str, micros: i64) -> anyhow::Result<()> {
+        let running = self.running.lock().await;
+        let (_, started) = running
+            .clocks
+            .get(tenant)
+            .context("this test's clock is not set: begin it with `App::new().clock(…)`")?;
+        started.clock.set(micros);
+        Ok(())
+    }
+
+    pub(super) fn lines(&self, tenant: &str) -> Vec<Value> {
+        self.lines.of(tenant)
+    }
+
+    /// Its test is over: a platform with a clock may serve the next one that wants to set it.
+    pub(super) async fn forget(&self, tenant: &str) {
+        self.lines.forget(tenant);
+        let mut running = self.running.lock().await;
+        if let Some((shared, started)) = running.clocks.remove(tenant) {
+            running.free.entry(shared).or_default().push(started);
+        }
+    }
+
+    async fn shared(&self, shared: Shared) -> anyhow::Result<Arc<Started>> {
+        let mut running = self.running.lock().await;
+        if let Some(started) = running.shared.get(&shared) {
+            return Ok(Arc::clone(started));
+        }
+        let started = self.start(&shared, Clock::system(), &mut running).await?;
+        running.shared.insert(shared, Arc::clone(&started));
+        Ok(started)
+    }
+
+    async fn with_clock(
+        &self,
+        shared: Shared,
+        tenant: &str,
+        micros: i64,
+    ) -> anyhow::Result<Arc<Started>> {
+        let mut running = self.running.lock().await;
+        let started = match running.free.get_mut(&shared).and_then(Vec::pop) {
+            Some(free) => {
+                free.clock.set(micros);
+                free
+            }
+            None => self.start(&shared, Clock::fixed(micros), &mut running).await?,
+        };
+        running.clocks.insert(tenant.to_owned(), (shared, Arc::clone(&started)));
+        Ok(started)
+    }
+
+    async fn start(
+        &self,
+        shared: &Shared,
+        clock: Clock,
+        running: &mut Running,
+    ) -> anyhow::Result<Arc<Started>> {
+        let lock = self.lock_compiled().await?;
+        running.started += 1;
+        let data = self.data_folder(&running.started.to_string())?;
+        let mut config = config(&data)?;
+        let grants = shared.grants.iter().map(|grant| grant.parse());
+        config.dev.anonymous_grants = grants.collect::<hostel::Result<_>>()?;
+        if !shared.settings.is_empty() {
+            let values = shared.settings.iter().map(|(name, json)| Ok((name.clone(), toml(json)?)));
+            let values = values.collect::<anyhow::Result<_>>()?;
+            config.settings.insert(self.module_name.clone(), values);
+        }
+        let modules = std::iter::once(&self.served.module).chain(&self.served.others);
+        let platform = modules
+            .fold(Platform::builder().config(config), |builder, file| builder.module_file(file))
+            .clock(clock.clone())
+            .build()
+            .await?;
+        drop(lock);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let served = platform.clone();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            if let Err(error) = served.serve(listener, std::future::pending()).await {
+                tracing::error!(%error, "a platform of tests ended");
+            }
+        });
+        Ok(Arc::new(Started { platform, address, clock, _serving: serving }))
+    }
+
+    /// A new data folder, in which compiled modules are those of all test hosts.
+    fn data_folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let data = self.folder.path().join(name);
+        fs::create_dir(&data)?;
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&self.served.compiled, data.join("artefacts"))?;
+        Ok(data)
+    }
+
+    /// Many test processes may start at once, each with a host, all of which find nothing compiled.
+    async fn lock_compiled(&self) -> anyhow::Result<File> {
+        let path = self.served.compiled.join("lock");
+        tokio::task::spawn_blocking(move || {
+            let lock = File::create(&path).with_context(|| path.display().to_string())?;
+            lock.lock()?;
+            Ok(lock)
+        })
+        .await?
+    }
+}
+
+fn config(data: &Path) -> anyhow::Result<Config> {
+    let mut config = Config::from_toml(CONFIG, "test host")?;
+    config.data.0 = data.to_owned();
+    config.platform.key = Some(hostel::Secret::new(KEY.to_owned()));
+    Ok(config)
+}
+
+fn toml(json: &str) -> anyhow::Result<toml::Value> {
+    let value: Value = serde_json::from_str(json)?;
+    toml::Value::try_from(&value).with_context(|| format!("{value} cannot be a setting"))
+}
+
+/// Best effort: whatever stays takes room and nothing else.
+fn forget_old(compiled: &Path) {
+    let old = |file: &fs::DirEntry| {
+        let modified = file.metadata().and_then(|of| of.modified()).ok();
+        let age = modified.and_then(|modified| modified.elapsed().ok());
+        file.file_name() != "lock" && age.is_some_and(|age| age > COMPILED_AGE_MAX)
+    };
+    for file in fs::read_dir(compiled).into_iter().flatten().flatten().filter(old) {
+        let _ = fs::remove_file(file.path());
+    }
+}

@@ -1,0 +1,118 @@
+//! Notes, as their clients meet them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
+use hostel_sdk::testing::{Answer, App, RunningApp, Value, json};
+use serde::Deserialize;
+
+fn notes() -> RunningApp {
+    App::new().granting("notes:*").start()
+}
+
+/// Makes a note; gives its path.
+fn note(app: &RunningApp, title: &str) -> String {
+    let made = app.post("/").json(&json!({ "title": title })).expect(201).json();
+    format!("/{}", made["id"].as_str().unwrap())
+}
+
+fn titles(list: &Answer<'_>) -> Vec<String> {
+    let list = list.json();
+    let title = |note: &Value| note["title"].as_str().unwrap().to_owned();
+    list["items"].as_array().unwrap().iter().map(title).collect()
+}
+
+#[test]
+fn a_note_can_be_read_where_its_location_says() {
+    #[derive(Deserialize)]
+    struct Note {
+        title: String,
+        body: String,
+        version: u32,
+    }
+    let app = notes();
+    let made = app.post("/").json(&json!({ "title": " Milk ", "body": "two" })).expect(201);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let location = made.header("location").unwrap();
+    assert!(app.url(&format!("/{id}")).ends_with(location), "{location}");
+    let note: Note = app.get(&format!("/{id}")).expect(200).json_as();
+    assert_eq!((note.title.as_str(), note.body.as_str(), note.version), ("Milk", "two", 1));
+}
+
+#[test]
+fn a_draft_that_cannot_be_a_note_is_told_its_fields() {
+    let app = notes();
+    for draft in [
+        json!({}),
+        json!({ "title": "  " }),
+        json!({ "title": "two\nlines" }),
+        json!({ "title": "a".repeat(201) }),
+        json!({ "title": "fine", "body": "a".repeat(10_001) }),
+        json!({ "title": "fine", "colour": "red" }),
+    ] {
+        app.post("/").json(&draft).expect_problem(422, "invalid-fields");
+    }
+    assert_eq!(titles(&app.get("/").expect(200)), [""; 0]);
+}
+
+#[test]
+fn a_change_by_who_has_not_seen_the_last_one_is_refused() {
+    let app = notes();
+    let path = note(&app, "First");
+    app.put(&path).json(&json!({ "title": "Second", "version": 1 })).expect(200);
+    let late = json!({ "title": "Late", "version": 1 });
+    app.put(&path).json(&late).expect_problem(409, "note-changed");
+    let unseen = app.put(&path).json(&json!({ "title": "Third" })).expect(200).json();
+    assert_eq!((&unseen["title"], &unseen["version"]), (&json!("Third"), &json!(3)));
+}
+
+#[test]
+fn a_note_that_was_deleted_is_gone() {
+    let app = notes();
+    let path = note(&app, "Brief");
+    app.delete(&path).expect(204);
+    app.get(&path).expect_problem(404, "not-found");
+    app.delete(&path).expect_problem(404, "not-found");
+    app.put(&path).json(&json!({ "title": "Again" })).expect_problem(404, "not-found");
+}
+
+#[test]
+fn pages_begin_with_the_newest_and_end() {
+    let app = App::new().granting("notes:*").setting("page-size", 2).start();
+    for title in ["one", "two", "three"] {
+        note(&app, title);
+    }
+    let first = app.get("/").expect(200);
+    assert_eq!(titles(&first), ["three", "two"]);
+    let link = first.header("link").unwrap();
+    let (_, query) = link.split_once('?').unwrap();
+    let (query, _) = query.split_once('>').unwrap();
+    let second = app.get(&format!("/?{query}")).expect(200);
+    assert_eq!(titles(&second), ["one"]);
+    assert_eq!((second.header("link"), &second.json()["next"]), (None, &Value::Null));
+    assert_eq!(titles(&app.get("/").query("limit", 1).expect(200)), ["three"]);
+}
+
+#[test]
+fn a_note_knows_when_it_was_made_and_changed() {
+    let app = App::new().granting("notes:*").clock("2026-01-01T09:00:00Z").start();
+    let path = note(&app, "First");
+    app.clock().set("2026-02-01T09:00:00Z");
+    let note = app.put(&path).json(&json!({ "title": "Second" })).expect(200).json();
+    assert_eq!(note["created_at"], "2026-01-01T09:00:00Z");
+    assert_eq!(note["updated_at"], "2026-02-01T09:00:00Z");
+}
+
+#[test]
+fn readers_do_not_write() {
+    let app = App::new().granting("notes:read").start();
+    app.get("/").expect(200);
+    app.post("/").json(&json!({ "title": "No" })).expect_problem(401, "unauthenticated");
+}
+
+#[test]
+fn tenants_do_not_see_each_others_notes() {
+    let (one, other) = (notes(), notes());
+    let path = note(&one, "Mine");
+    other.get(&path).expect_problem(404, "not-found");
+    assert_eq!(titles(&other.get("/").expect(200)), [""; 0]);
+}

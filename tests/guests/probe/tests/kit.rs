@@ -1,0 +1,82 @@
+//! What `hostel_sdk::testing` offers beyond what the tests of notes need.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use hostel_sdk::Timestamp;
+use hostel_sdk::testing::{App, Level, json};
+
+/// What a test that fails says.
+fn complaint(test: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(test)).unwrap_err();
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(literal) => (*literal.downcast::<&str>().unwrap()).to_owned(),
+    }
+}
+
+#[test]
+fn what_a_module_logs_is_its_tenants() {
+    let (app, other) = (App::new().start(), App::new().start());
+    app.get("/log").query("lines", 2).expect(204);
+    let lines = app.logs();
+    let of = |name: &str| -> Vec<&str> { lines.iter().map(|line| &*line.fields[name]).collect() };
+    assert_eq!((of("line"), of("of")), (vec!["1", "2"], vec!["2", "2"]));
+    assert_eq!((lines[0].level, &*lines[0].message), (Level::Info, "a line of the probe"));
+    assert_eq!(other.logs(), []);
+}
+
+#[test]
+fn a_tenant_has_limits_of_its_own() {
+    let app = App::new().tenant_limit("log_lines_max", 3).start();
+    app.get("/log?lines=10").expect(204);
+    let of_the_probe = app.logs().into_iter().filter(|line| !line.fields.is_empty());
+    assert_eq!(of_the_probe.count(), 3);
+}
+
+#[test]
+fn a_clock_that_is_set_stands_until_it_is_turned() {
+    let app = App::new().clock("2026-01-01T09:00:00Z").start();
+    let time = || app.get("/clock").expect(200).text().to_owned();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap().as_micros().to_string();
+    assert!(time().contains(&at("2026-01-01T09:00:00Z")), "{}", time());
+    app.clock().advance(Duration::from_secs(90));
+    assert!(time().contains(&at("2026-01-01T09:01:30Z")), "{}", time());
+    let passing = App::new().start();
+    let told = complaint(|| passing.clock().advance(Duration::ZERO));
+    assert!(told.contains("App::new().clock("), "{told}");
+}
+
+#[test]
+fn bytes_and_headers_arrive_as_they_are() {
+    let app = App::new().start();
+    let length = app.post("/length").body("application/octet-stream", vec![0; 5000]).expect(200);
+    assert!(length.text().contains("5000"), "{}", length.text());
+    let echo = app
+        .get("/echo/here")
+        .header("x-mine", "yes")
+        .query("q", "a b&c")
+        .expect(200)
+        .text()
+        .to_owned();
+    assert!(echo.contains("x-mine") && echo.contains("a b&c"), "{echo}");
+}
+
+#[test]
+fn a_failure_shows_request_answer_and_log() {
+    let app = App::new().start();
+    let told = complaint(|| drop(app.get("/log").query("lines", 1).expect(200)));
+    for part in
+        ["expected 200", "GET /api/probe/log?lines=1", "answered 204", "a line of the probe"]
+    {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    let told = complaint(|| drop(app.post("/length").json(&json!([1])).expect_problem(409, "no")));
+    assert!(told.contains("expected 409") && told.contains("[1]"), "{told}");
+    let told = complaint(|| drop(App::new().granting("probe:*:rea*").start()));
+    assert!(told.contains("refuses") && told.contains("probe:*:rea*"), "{told}");
+    let told = complaint(|| drop(App::new().clock("tomorrow")));
+    assert!(told.contains("2026-01-31T12:00:00Z"), "{told}");
+}
