@@ -31,8 +31,14 @@ enum Command {
     Dev(commands::serve::Arguments),
     /// Serve.
     Serve(commands::serve::Arguments),
+    /// Begin a module, or a program with a platform in it.
+    #[command(subcommand)]
+    New(commands::new::Command),
     /// Build a module's crate into one .wasm file.
     Build(commands::build::Arguments),
+    /// Bring a module's crate up to this version's SDK.
+    #[command(subcommand)]
+    Sdk(commands::sdk::Command),
     /// Look at modules.
     #[command(subcommand)]
     Module(commands::module::Command),
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
             Command::Dev(arguments) => commands::serve::run(arguments, true).await,
             Command::Serve(arguments) => commands::serve::run(arguments, false).await,
             Command::Build(arguments) => commands::build::run(&arguments),
+            Command::New(command) => commands::new::run(command),
+            Command::Sdk(command) => commands::sdk::run(command),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
             Command::Key(command) => commands::key::run(command),

@@ -28,6 +28,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     .run()?;
     let module = match &arguments.out {
         Some(out) => {
+            if let Some(folder) = out.parent() {
+                std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            }
             std::fs::copy(&built, out).with_context(|| out.display().to_string())?;
             out.as_path()
         }
