@@ -32,6 +32,7 @@ fn bundle() -> Result<(), Box<dyn Error>> {
         "templates",
         "LICENSE-APACHE",
         "LICENSE-MIT",
+        "rustfmt.toml",
         "Cargo.toml",
         "Cargo.lock",
     ]

@@ -24,8 +24,8 @@ pub(crate) fn code(root: &Path) -> Result<String, Box<dyn Error>> {
     for folder in ["guest-sdk/src", "wit"] {
         sdk.extend(files(root, folder)?.into_iter().filter(|(path, _)| !path.ends_with(".md")));
     }
-    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        sdk.push((licence.to_owned(), fs::read_to_string(root.join(licence))?));
+    for file in ["LICENSE-APACHE", "LICENSE-MIT", "rustfmt.toml"] {
+        sdk.push((file.to_owned(), fs::read_to_string(root.join(file))?));
     }
     let mut code = String::new();
     constant(&mut code, "SDK", "The SDK and its contract: paths and texts.", &sdk)?;

@@ -77,15 +77,14 @@ fn module(name: &str, slim: bool) -> anyhow::Result<()> {
 fn app(name: &str, hostel: Option<&Path>) -> anyhow::Result<()> {
     names::check(name)?;
     let clone = hostel_clone(hostel)?;
-    let quoted = |below: &str| format!("{:?}", format!("{clone}/{below}"));
+    let quoted = |below: &str| format!("{:?}", format!("{clone}{below}"));
     let context = context! {
         name,
         versions => versions(),
-        host => quoted("host"),
-        sdk => quoted("guest-sdk"),
-        sdk_sources => quoted("guest-sdk/src"),
-        wit => quoted("wit"),
-        builder => quoted("host/cli/src/cargo_module.rs"),
+        hostel => quoted(""),
+        host => quoted("/host"),
+        sdk => quoted("/guest-sdk"),
+        builder => quoted("/host/cli/src/cargo_module.rs"),
     };
     in_new_folder(name, |folder| render(APP, &context, folder))?;
     println!(
@@ -157,5 +156,5 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn versions() -> Value {
-    VERSIONS.iter().map(|(name, version)| (*name, Value::from(*version))).collect()
+    Value::from_pairs(VERSIONS.iter().copied())
 }
