@@ -55,7 +55,8 @@ fn cargo(crate_folder: &Path, arguments: &[&str]) {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
+    let (said, told) = (&output.stdout, &output.stderr);
+    let told = [said, told].map(|text| String::from_utf8_lossy(text)).concat();
     assert!(output.status.success(), "cargo {arguments:?}: {told}");
 }
 
