@@ -87,9 +87,10 @@ pub(crate) fn schema_for<T: JsonSchema>() -> Schema {
     settings().for_deserialize().into_generator().into_root_schema_for::<T>()
 }
 
-/// A schema as the manifest holds it.
+/// A schema as the manifest holds it. It is JSON already, so nothing can go wrong, and no words for
+/// what could have to be in every module.
 pub(crate) fn schema_text(schema: &Schema) -> String {
-    json_text(schema.as_value())
+    serde_json::to_string(schema.as_value()).unwrap_or_default()
 }
 
 /// A value as the manifest holds it. A value that cannot be JSON is the module author's mistake,

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{
+    self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// Why a text is not the wanted value.
@@ -107,6 +109,16 @@ impl<'de> IntoDeserializer<'de, TextError> for Text<'de> {
 impl de::Error for TextError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self { field: None, detail: message.to_string() }
+    }
+
+    // What was found is a text, always; serde's own words for it would bring the printing of floats
+    // into every module, 16 KiB of it.
+    fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("this is not {expected}"))
+    }
+
+    fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("this is not {expected}"))
     }
 
     fn missing_field(field: &'static str) -> Self {

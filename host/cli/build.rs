@@ -1,7 +1,10 @@
-//! Builds the modules that the binary carries, and writes `bundled.rs` for `main.rs` to include.
+//! Builds the modules that the binary carries, and writes them and what `hostel new` needs into
+//! files for the command to include.
 
 #[path = "src/cargo_module.rs"]
 mod cargo_module;
+#[path = "build/carried.rs"]
+mod carried;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -22,7 +25,18 @@ fn main() -> ExitCode {
 fn bundle() -> Result<(), Box<dyn Error>> {
     // Not `env!`: a target directory that checkouts share would keep the path of another one.
     let root = Path::new("../..").canonicalize()?;
-    let sources = ["modules", "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
+    let sources = [
+        "modules",
+        "guest-sdk",
+        "wit",
+        "templates",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "rustfmt.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+    ]
+    .map(|path| root.join(path));
     let mut entries = String::new();
     for crate_dir in module_crates(&root.join("modules"))? {
         let name = crate_dir.file_name().unwrap_or_default().to_string_lossy();
@@ -34,7 +48,9 @@ fn bundle() -> Result<(), Box<dyn Error>> {
         "/// The modules that this binary carries: name and component, sorted by name.\n\
          pub(crate) const BUNDLED: &[(&str, &[u8])] = &[\n{entries}];\n"
     );
-    fs::write(cargo_module::out_dir()?.join("bundled.rs"), code)?;
+    let out_dir = cargo_module::out_dir()?;
+    fs::write(out_dir.join("bundled.rs"), code)?;
+    fs::write(out_dir.join("carried.rs"), carried::code(&root)?)?;
     Ok(())
 }
 

@@ -13,8 +13,11 @@ use tempfile::TempDir;
 use crate::artefacts::{self, PLATFORM_KEY};
 use crate::{Client, until};
 
-/// Beside the directory of this test's own program.
-fn hostel() -> PathBuf {
+/// The `hostel` that is tested: beside the directory of this test's own program.
+///
+/// # Panics
+/// When it was not built.
+pub fn program() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let path = program.parent().unwrap().join("../hostel");
     assert!(
@@ -67,7 +70,7 @@ impl Folder {
 
     /// A command in it, without any of this process' `HOSTEL_…` variables.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(hostel());
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(self.0.path());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HOSTEL_") {

@@ -34,6 +34,9 @@ enum Command {
     Dev(commands::serve::DevArguments),
     /// Serve.
     Serve(commands::serve::Arguments),
+    /// Begin a module, or a program with a platform in it.
+    #[command(subcommand)]
+    New(commands::new::Command),
     /// Build a module's crate into one .wasm file.
     Build(commands::build::Arguments),
     /// Build a module's crate and run its tests, in a host that serves the module.
@@ -41,6 +44,9 @@ enum Command {
     /// Serve the tests of a module's crate until standard input ends.
     #[command(hide = true)]
     TestHost(commands::test::Tested),
+    /// Bring a module's crate up to this version's SDK.
+    #[command(subcommand)]
+    Sdk(commands::sdk::Command),
     /// Look at modules.
     #[command(subcommand)]
     Module(commands::module::Command),
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
+    let develops = matches!(arguments.command, Command::Dev(_));
     let done = runtime.block_on(async {
         let done = match arguments.command {
             Command::Test(arguments) => return commands::test::run(arguments).await,
@@ -68,6 +75,8 @@ fn main() -> ExitCode {
             Command::Dev(arguments) => commands::serve::develop(arguments).await,
             Command::Serve(arguments) => commands::serve::serve(arguments).await,
             Command::Build(arguments) => commands::build::run(&arguments),
+            Command::New(command) => commands::new::run(command),
+            Command::Sdk(command) => commands::sdk::run(command),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
             Command::Key(command) => commands::key::run(command),
@@ -75,8 +84,10 @@ fn main() -> ExitCode {
         };
         done.map(|()| ExitCode::SUCCESS)
     });
-    // A build that runs for nobody any more is not waited for.
-    runtime.shutdown_background();
+    if develops {
+        // A build that runs for nobody any more is not waited for.
+        runtime.shutdown_background();
+    }
     done.unwrap_or_else(|error| fail(&error))
 }
 

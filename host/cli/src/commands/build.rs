@@ -22,6 +22,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let built = module_of(&arguments.crate_folder, false)?;
     let module = match &arguments.out {
         Some(out) => {
+            if let Some(folder) = out.parent() {
+                std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            }
             std::fs::copy(&built, out).with_context(|| out.display().to_string())?;
             out.as_path()
         }

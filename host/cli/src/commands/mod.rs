@@ -4,6 +4,8 @@ pub(crate) mod build;
 pub(crate) mod config;
 pub(crate) mod key;
 pub(crate) mod module;
+pub(crate) mod new;
+pub(crate) mod sdk;
 pub(crate) mod serve;
 pub(crate) mod tenant;
 pub(crate) mod test;
@@ -15,6 +17,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// The modules that this binary carries, by name.
 mod bundled {
     include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+}
+
+/// What `hostel new` writes.
+mod carried {
+    include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 }
 
 /// Says what is going on while somebody waits; nothing where nobody looks.
