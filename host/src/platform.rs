@@ -483,7 +483,7 @@ async fn watch_tenants(
                 Ok((changed, newest)) => {
                     revision = newest;
                     for slug in &changed {
-                        registry.forget(slug).await;
+                        registry.refresh(slug).await;
                     }
                 }
                 Err(error) => {

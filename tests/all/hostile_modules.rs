@@ -8,11 +8,12 @@ use insta::assert_snapshot;
 use wasmparser::{Parser, Payload};
 
 const SCRIPT: &str = "describe and start as a module should, and no other way";
-const LIMITS: &str = "[limits]\ncpu_ms = 100\ncall_timeout_ms = 1000";
+/// Enough to take all memory that there may be.
+const LIMITS: &str = "[limits]\ncpu_ms = 1000";
 
 /// Why a platform does not start with this, without the folder.
-async fn refusal(wasm: &[u8]) -> String {
-    match TestPlatform::setup().hostile_is(wasm).config(LIMITS).try_start().await {
+async fn refusal(wasm: &[u8], limits: &str) -> String {
+    match TestPlatform::setup().hostile_is(wasm).config(limits).try_start().await {
         Ok(_) => "served".to_owned(),
         Err(error) => {
             let message = error.to_string();
@@ -28,7 +29,6 @@ async fn a_module_that_does_not_describe_itself_within_its_limits_is_refused() {
     for script in [
         "describe spin",
         "describe fill",
-        "describe sleep",
         "describe pieces",
         "describe recurse",
         "describe panic",
@@ -39,10 +39,17 @@ async fn a_module_that_does_not_describe_itself_within_its_limits_is_refused() {
         "start pieces",
         "start abort",
     ] {
-        let refusal = refusal(&patched(hostile(), SCRIPT, script)).await;
+        let refusal = refusal(&patched(hostile(), SCRIPT, script), LIMITS).await;
         writeln!(told, "{script} → {refusal}").unwrap();
     }
     assert_snapshot!("described", told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_sleeps_while_it_describes_itself_is_refused() {
+    let asleep = patched(hostile(), SCRIPT, "describe sleep");
+    let refusal = refusal(&asleep, "[limits]\ncall_timeout_ms = 300").await;
+    assert_eq!(refusal, "`describe` did not end within 300ms");
 }
 
 /// The hostile guest with core modules beside its own: they are instantiated with it.
@@ -87,7 +94,7 @@ async fn a_module_that_needs_more_than_an_instance_gets_is_refused() {
         ("many parts", vec!["(func)"; 60]),
     ];
     for (what, parts) in cases {
-        writeln!(told, "{what} → {}", refusal(&with_parts(&parts)).await).unwrap();
+        writeln!(told, "{what} → {}", refusal(&with_parts(&parts), LIMITS).await).unwrap();
     }
     assert_snapshot!("parts", told);
 }
@@ -101,5 +108,5 @@ async fn a_table_does_not_grow_beyond_its_limit() {
             (if (i32.ne (table.grow (ref.null func) (i32.const 10000)) (i32.const -1)) (then unreachable))
             (if (i32.ne (table.grow (ref.null func) (i32.const 2000000000)) (i32.const -1)) (then unreachable)))
         (start $f)";
-    assert_eq!(refusal(&with_parts(&[grows])).await, "served");
+    assert_eq!(refusal(&with_parts(&[grows]), LIMITS).await, "served");
 }

@@ -1,9 +1,9 @@
 use hostel_sdk::prelude::*;
 
-fn hello() -> Result<String, std::num::ParseIntError> {
-    "1".parse::<u8>().map(|it| it.to_string())
+fn one() -> Result<Json<u32>, std::num::ParseIntError> {
+    "1".parse().map(Json)
 }
 
 fn main() {
-    let _ = Module::new("hello", "1.0.0").route(get("/", hello).public());
+    let _ = Module::new("hello", "1.0.0").route(get("/", one).public());
 }

@@ -114,6 +114,15 @@ impl Registry {
         Ok(self.tenants.get_with(slug, || Arc::new(self.state_of(found))))
     }
 
+    /// Forgets what is known of a tenant, if that is no longer so.
+    pub(crate) async fn refresh(&self, slug: &TenantSlug) {
+        let Some(known) = self.tenants.get(slug) else { return };
+        let found = self.runtime.services.tenants.find(slug).await;
+        if !found.is_ok_and(|found| found.as_ref() == Some(&*known.tenant)) {
+            self.forget(slug).await;
+        }
+    }
+
     /// Forgets what is known of a tenant, after it changed.
     pub(crate) async fn forget(&self, slug: &TenantSlug) {
         if let Some(state) = self.tenants.remove(slug) {
