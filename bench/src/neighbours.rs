@@ -94,8 +94,8 @@ fn beside(
                 ))
             })
             .collect();
-        // Until they spin there is nothing to be felt.
-        tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 4 } else { 1 }).await;
+        // Until they spin there is nothing to be felt, and while thousands connect, too much.
+        tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 8 } else { 1 }).await;
         let until = Instant::now() + window;
         let friends: Vec<_> = (0..FRIENDLY_CONNECTIONS)
             .map(|_| tokio::task::spawn_local(friend(address, until)))
