@@ -138,23 +138,54 @@ async fn spin(address: SocketAddr, tenant: String) {
     while send(&mut stream, "/api/bench/spin", &tenant).await.is_ok() {}
 }
 
+/// What a call that spins meets.
+#[derive(Clone, Copy)]
+enum Limited {
+    Cpu,
+    Time,
+}
+
+impl Limited {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu_ms",
+            Self::Time => "call_timeout_ms",
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu-limit",
+            Self::Time => "call-timeout",
+        }
+    }
+
+    /// What was spent of it, since the server or the measurement began.
+    fn spent(self, server: u32, began: Instant) -> anyhow::Result<Duration> {
+        match self {
+            Self::Cpu => cpu::precise_time_of(server),
+            Self::Time => Ok(began.elapsed()),
+        }
+    }
+}
+
 /// How far a call that spins gets beyond its limit: in CPU time, and from its begin to the answer.
 pub(crate) fn time_to_stop(samples: u32) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
     say(&format!("{:<24} {:>12} {:>9} {:>9}", "limit", "code", "p50 ms", "p99 ms"))?;
-    for (name, key, at_once) in [
-        ("50 ms of CPU, alone", CPU_LIMIT, 1),
-        ("50 ms, alone", TIME_LIMIT, 1),
-        ("50 ms, 20 at once", TIME_LIMIT, 20),
+    for (name, limited, at_once) in [
+        ("50 ms of CPU, alone", Limited::Cpu, 1),
+        ("50 ms, alone", Limited::Time, 1),
+        ("50 ms, 20 at once", Limited::Time, 20),
     ] {
-        let limit = vec![key.to_owned(), LIMIT.as_millis().to_string()];
+        let limit = vec![limited.key().to_owned(), LIMIT.as_millis().to_string()];
         let setup = Setup { limit, ..Setup::default() };
         let server = Running::start(Subject::HostelFresh, &setup)?;
         let over = with_runtime(async {
             let each = samples.div_ceil(at_once);
             let callers: Vec<_> = (0..at_once)
                 .map(|_| {
-                    tokio::task::spawn_local(overruns(server.address, server.pid(), key, each))
+                    tokio::task::spawn_local(overruns(server.address, server.pid(), limited, each))
                 })
                 .collect();
             let mut over = Histogram::<u64>::new(3)?;
@@ -164,38 +195,27 @@ pub(crate) fn time_to_stop(samples: u32) -> anyhow::Result<()> {
             Ok(over)
         })?;
         let millis = |quantile| over.value_at_quantile(quantile) as f64 / 1e6;
-        let code = code_of(key);
+        let code = limited.code();
         say(&format!("{name:<24} {code:>12} {:>9.1} {:>9.1}", millis(0.5), millis(0.99)))?;
     }
     Ok(())
 }
 
-const CPU_LIMIT: &str = "cpu_ms";
-const TIME_LIMIT: &str = "call_timeout_ms";
-
-fn code_of(limit: &str) -> &'static str {
-    if limit == CPU_LIMIT { "cpu-limit" } else { "call-timeout" }
-}
-
 async fn overruns(
     address: SocketAddr,
     server: u32,
-    limit: &'static str,
+    limited: Limited,
     samples: u32,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut stream = TcpStream::connect(address).await?;
     let mut over = Histogram::new(3)?;
+    let (began, code) = (Instant::now(), limited.code());
     for _ in 0..samples {
-        let begun = Instant::now();
-        let cpu_before = cpu::precise_time_of(server)?;
+        let before = limited.spent(server, began)?;
         let answer = send(&mut stream, "/api/bench/spin", &hostile(0)).await?;
-        let code = code_of(limit);
+        let spent = limited.spent(server, began)?.saturating_sub(before);
         ensure!(answer.text().contains(code), "expected {code}: {}", answer.text());
-        let used = match limit {
-            CPU_LIMIT => cpu::precise_time_of(server)?.saturating_sub(cpu_before),
-            _ => begun.elapsed(),
-        };
-        over.record(u64::try_from(used.saturating_sub(LIMIT).as_nanos())?)?;
+        over.record(u64::try_from(spent.saturating_sub(LIMIT).as_nanos())?)?;
     }
     Ok(over)
 }

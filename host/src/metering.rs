@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded::Bounded;
 use crate::error::{Error, ErrorKind};
 use crate::names::{ModuleName, TenantId, TenantSlug};
+use crate::processor::micros;
 
 /// `[metrics]`: what `/metrics` shows.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -246,10 +247,6 @@ pub(crate) fn get(figure: &AtomicU64) -> u64 {
 
 fn add(figure: &AtomicU64, more: u64) {
     figure.fetch_add(more, Ordering::Relaxed);
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -70,6 +70,11 @@ thread_local! {
     static LAST_READING: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
+/// A time in whole microseconds, as counters and atomics hold it.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The CPU time of one call, on whatever threads.
 #[derive(Debug, Default)]
 pub(crate) struct CpuTime {

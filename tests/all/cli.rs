@@ -218,7 +218,7 @@ fn inspect_tells_why_a_file_is_no_module() {
 fn a_capability_that_is_not_granted_is_named() {
     let folder = Folder::new();
     folder.write("platform.toml", "[modules.grants]\noperator = ['log']\n");
-    folder.write("data/modules/notes2.wasm", std::fs::read(probe()).unwrap());
+    folder.module("notes2", probe());
     let path = probe().to_str().unwrap();
     let told = complaint(&folder, &["module", "inspect", path]);
     assert!(told.contains("is not granted to it"), "{told}");
@@ -268,7 +268,7 @@ fn build_makes_a_module_of_a_crate() {
 #[tokio::test]
 async fn told_to_stop_it_answers_what_runs_and_ends_well() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("probe", probe());
     let mut hostel = folder.start(&["serve"]);
     let mut running = HalfSent::to(hostel.address(), "/api/probe/echo", "default").await;
     hostel.terminate();
@@ -282,7 +282,7 @@ async fn told_to_stop_it_answers_what_runs_and_ends_well() {
 #[tokio::test]
 async fn a_request_that_never_ends_does_not_keep_it_alive() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("probe", probe());
     folder.write("platform.toml", "[http]\ndrain_timeout_ms = 100\n");
     let mut hostel = folder.start(&["serve"]);
     let _running = HalfSent::to(hostel.address(), "/api/probe/echo", "default").await;

@@ -70,7 +70,7 @@ async fn the_host_makes_no_more_random_bytes_than_one_needs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_lines_and_of_print_is_cut_off() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/hostile.wasm", std::fs::read(hostile()).unwrap());
+    folder.module("hostile", hostile());
     folder.write("platform.toml", "[limits]\nlog_lines_max = 7");
     let hostel = folder.start(&["serve"]);
     let nobody = hostel.nobody();

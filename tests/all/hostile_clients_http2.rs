@@ -226,7 +226,7 @@ async fn headers_without_end_are_refused() {
 async fn frames_that_only_want_an_answer_end_with_the_connections_idleness() {
     // In a process of its own: a flood uses all of the time that its own process lets it have.
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("probe", probe());
     folder.write("platform.toml", "[http]\nhead_timeout_ms = 2000\nwrite_timeout_ms = 2000");
     let hostel = folder.start(&["serve"]);
     let friendly = Friendly::of(hostel.nobody()).await;

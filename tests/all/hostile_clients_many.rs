@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 /// A host with the probe, and a client of its default tenant beside which things happen.
 async fn hostel(config: &str) -> (Folder, Hostel, Friendly) {
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("probe", probe());
     folder.write("platform.toml", config);
     let hostel = folder.start(&["serve"]);
     let friendly = Friendly::of(hostel.nobody()).await;

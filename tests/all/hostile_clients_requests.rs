@@ -222,8 +222,8 @@ async fn pipelined_requests_are_answered_in_order_one_at_a_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_no_answers_is_given_few() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/hostile.wasm", std::fs::read(hostile()).unwrap());
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("hostile", hostile());
+    folder.module("probe", probe());
     folder.write("platform.toml", "[http]\nwrite_timeout_ms = 1000");
     let hostel = folder.start(&["serve"]);
     let friendly = Friendly::of(hostel.nobody()).await;

@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 
-use hostel_tests::{TestPlatform, hostile, patched};
+use hostel_tests::{TestPlatform, hostile, hostile_from_the_start};
 use insta::assert_snapshot;
 use wasmparser::{Parser, Payload};
 
-const SCRIPT: &str = "describe and start as a module should, and no other way";
 /// Enough to take all memory that there may be.
 const LIMITS: &str = "[limits]\ncpu_ms = 1000";
 
@@ -39,7 +38,7 @@ async fn a_module_that_does_not_describe_itself_within_its_limits_is_refused() {
         "start pieces",
         "start abort",
     ] {
-        let refusal = refusal(&patched(hostile(), SCRIPT, script), LIMITS).await;
+        let refusal = refusal(&hostile_from_the_start(script), LIMITS).await;
         writeln!(told, "{script} → {refusal}").unwrap();
     }
     assert_snapshot!("described", told);
@@ -47,7 +46,7 @@ async fn a_module_that_does_not_describe_itself_within_its_limits_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_sleeps_while_it_describes_itself_is_refused() {
-    let asleep = patched(hostile(), SCRIPT, "describe sleep");
+    let asleep = hostile_from_the_start("describe sleep");
     let refusal = refusal(&asleep, "[limits]\ncall_timeout_ms = 300").await;
     assert_eq!(refusal, "`describe` did not end within 300ms");
 }

@@ -1,7 +1,7 @@
 //! Guests that compute, call or sleep for as long as they can.
 
 use futures_util::future::join_all;
-use hostel_tests::{Attack, Client, TestPlatform, eventually, hostile, patched};
+use hostel_tests::{Attack, Client, TestPlatform, eventually, hostile_from_the_start};
 use insta::assert_snapshot;
 
 /// As many as make serving threads wait if anything can, ten times over.
@@ -68,7 +68,7 @@ async fn a_call_ends_with_its_time() {
 /// A loop in what runs before any export is called, in some instances and not in the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_at_instantiation_ends_too() {
-    let wasm = patched(hostile(), SCRIPT, "start sometimes spin");
+    let wasm = hostile_from_the_start("start sometimes spin");
     let attack = loop {
         // It may loop while it describes itself, too, and is not served then.
         let setup = TestPlatform::setup().hostile_is(&wasm).config("[limits]\ncpu_ms = 100");
@@ -88,23 +88,18 @@ async fn a_loop_at_instantiation_ends_too() {
     attack.end().await;
 }
 
-const SCRIPT: &str = "describe and start as a module should, and no other way";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_takes_its_call_with_it() {
     let attack = Attack::on("[limits]\ncpu_ms = 600000\ncall_timeout_ms = 600000").await;
-    let running = async || {
-        let told = attack.platform.nobody().get("/metrics").await;
-        let line = told.text().lines().find_map(|line| line.strip_prefix("hostel_calls_running "));
-        line.unwrap().parse::<usize>().unwrap()
-    };
+    let running =
+        async || attack.platform.nobody().get("/metrics").await.figure("hostel_calls_running", &[]);
     let spinning = join_all((0..20).map(|_| attack.hostile.get("/api/hostile/spin")));
-    let all_run = eventually("all run", async || (running().await >= 20).then_some(()));
+    let all_run = eventually("all run", async || (running().await >= 20.0).then_some(()));
     tokio::select! {
         answers = spinning => panic!("they ended: {answers:?}"),
         () = all_run => {}
     }
     // The friendly tenant's is the only one that is left now and then.
-    eventually("none runs", async || (running().await <= 1).then_some(())).await;
+    eventually("none runs", async || (running().await <= 1.0).then_some(())).await;
     attack.end().await;
 }

@@ -37,7 +37,7 @@ async fn a_request_keeps_its_id_or_gets_one() {
 #[tokio::test]
 async fn a_trace_is_carried_into_problems_and_the_log() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/hostile.wasm", std::fs::read(hostel_tests::hostile()).unwrap());
+    folder.module("hostile", hostel_tests::hostile());
     let hostel = folder.start(&["serve"]);
     let answer = hostel
         .nobody()

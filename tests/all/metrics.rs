@@ -3,16 +3,6 @@
 use hostel_tests::{Answer, Client, Folder, PLATFORM_KEY, TestPlatform, eventually};
 use serde_json::{Value, json};
 
-/// The values of the lines of `/metrics` that begin with `name` and contain all of `labels`, summed.
-fn figure(metrics: &Answer, name: &str, labels: &[&str]) -> f64 {
-    assert_eq!(metrics.status(), 200, "{}", metrics.text());
-    let lines = metrics.text().lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-            && labels.iter().all(|label| line.contains(label))
-    });
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-}
-
 async fn metrics(platform: &TestPlatform) -> Answer {
     platform.nobody().get("/metrics").await
 }
@@ -34,24 +24,21 @@ async fn metrics_tell_of_each_tenants_modules() {
     assert!(told.text().ends_with("# EOF\n"));
     let of_acme = ["tenant=\"acme\"", "module=\"hostile\""];
     let with = |labels: &[&'static str]| [&of_acme[..], labels].concat();
-    assert_eq!(
-        figure(&told, "hostel_requests_total", &with(&["status=\"200\"", "code=\"\""])),
-        3.0
-    );
+    assert_eq!(told.figure("hostel_requests_total", &with(&["status=\"200\"", "code=\"\""])), 3.0);
     let limited = with(&["status=\"504\"", "code=\"cpu-limit\""]);
-    assert_eq!(figure(&told, "hostel_requests_total", &limited), 1.0);
+    assert_eq!(told.figure("hostel_requests_total", &limited), 1.0);
     let own = with(&["status=\"409\"", "code=\"module\""]);
-    assert_eq!(figure(&told, "hostel_requests_total", &own), 1.0);
-    assert_eq!(figure(&told, "hostel_limit_hits_total", &with(&["limit=\"cpu-limit\""])), 1.0);
-    assert_eq!(figure(&told, "hostel_request_seconds_count", &of_acme), 5.0);
-    assert_eq!(figure(&told, "hostel_request_seconds_bucket", &with(&["le=\"+Inf\""])), 5.0);
-    assert!(figure(&told, "hostel_cpu_seconds_total", &of_acme) >= 0.02);
-    assert!(figure(&told, "hostel_memory_peak_bytes", &of_acme) >= 65_536.0);
-    assert_eq!(figure(&told, "hostel_requests_total", &["tenant=\"other\"", "\"200\""]), 1.0);
+    assert_eq!(told.figure("hostel_requests_total", &own), 1.0);
+    assert_eq!(told.figure("hostel_limit_hits_total", &with(&["limit=\"cpu-limit\""])), 1.0);
+    assert_eq!(told.figure("hostel_request_seconds_count", &of_acme), 5.0);
+    assert_eq!(told.figure("hostel_request_seconds_bucket", &with(&["le=\"+Inf\""])), 5.0);
+    assert!(told.figure("hostel_cpu_seconds_total", &of_acme) >= 0.02);
+    assert!(told.figure("hostel_memory_peak_bytes", &of_acme) >= 65_536.0);
+    assert_eq!(told.figure("hostel_requests_total", &["tenant=\"other\"", "\"200\""]), 1.0);
     // What reached no module belongs to nobody.
-    assert_eq!(figure(&told, "hostel_requests_total", &["_others", "route-not-found"]), 1.0);
-    assert_eq!(figure(&told, "hostel_calls_running", &[]), 0.0);
-    assert_eq!(figure(&told, "hostel_calls_max", &[]), 60.0);
+    assert_eq!(told.figure("hostel_requests_total", &["_others", "route-not-found"]), 1.0);
+    assert_eq!(told.figure("hostel_calls_running", &[]), 0.0);
+    assert_eq!(told.figure("hostel_calls_max", &[]), 60.0);
 }
 
 #[tokio::test]
@@ -62,8 +49,8 @@ async fn tenants_beyond_the_series_that_are_shown_are_added_up() {
     }
     let told = metrics(&platform).await;
     // Three series: the modules of the first tenant.
-    assert_eq!(figure(&told, "hostel_requests_total", &["tenant=\"one\""]), 1.0);
-    assert_eq!(figure(&told, "hostel_requests_total", &["tenant=\"_others\""]), 2.0);
+    assert_eq!(told.figure("hostel_requests_total", &["tenant=\"one\""]), 1.0);
+    assert_eq!(told.figure("hostel_requests_total", &["tenant=\"_others\""]), 2.0);
     assert!(!told.text().contains("\"two\"") && !told.text().contains("\"three\""));
 }
 

@@ -123,7 +123,7 @@ async fn what_is_not_watched_does_not_change() {
     let folder = Folder::warm().await;
     folder.write("platform.toml", "[modules]\nwatch = false");
     let hostel = folder.start(&["serve"]);
-    folder.write("data/modules/probe.wasm", std::fs::read(probe()).unwrap());
+    folder.module("probe", probe());
     assert!(!is_served(&hostel.nobody(), "/api/probe/random/3").await);
     drop(hostel);
     let hostel = folder.start(&["serve"]);

@@ -12,7 +12,7 @@ async fn assert_unharmed(client: &Client) {
 #[tokio::test]
 async fn a_flood_of_log_lines_is_cut_off() {
     let folder = Folder::warm().await;
-    folder.write("data/modules/probe.wasm", std::fs::read(hostel_tests::probe()).unwrap());
+    folder.module("probe", hostel_tests::probe());
     folder.write("platform.toml", "[limits]\nlog_lines_max = 7");
     let hostel = folder.start(&["serve"]);
     let nobody = hostel.nobody();

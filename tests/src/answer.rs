@@ -55,6 +55,20 @@ impl Answer {
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 
+    /// Of an answer of `/metrics`: the values of the lines that begin with `name` and contain all of
+    /// `labels`, summed.
+    ///
+    /// # Panics
+    /// When there is no such answer, or a line has no value.
+    pub fn figure(&self, name: &str, labels: &[&str]) -> f64 {
+        assert_eq!(self.status, 200, "{}", self.text());
+        let lines = self.text().lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
+        });
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
     /// The code of an answer that must be a problem, after its status: `404 not-found`.
     ///
     /// # Panics

@@ -68,6 +68,11 @@ impl Folder {
         std::fs::write(path, content).unwrap();
     }
 
+    /// Puts a guest among the operator's modules, as `NAME.wasm`.
+    pub fn module(&self, name: &str, guest: &Path) {
+        self.write(&format!("data/modules/{name}.wasm"), std::fs::read(guest).unwrap());
+    }
+
     /// A command in it, without any of this process' `HOSTEL_…` variables.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());

@@ -12,6 +12,12 @@ pub fn hostile() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_HOSTILE"))
 }
 
+/// The hostile guest with something to do before any request comes: `describe …`, `start …` or
+/// `start sometimes …`.
+pub fn hostile_from_the_start(script: &str) -> Vec<u8> {
+    patched(hostile(), "describe and start as a module should, and no other way", script)
+}
+
 /// The guest that shows what a guest sees.
 pub fn probe() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_PROBE"))

@@ -18,7 +18,7 @@ use sqlx::SqliteConnection;
 use super::functions;
 use crate::error::{Error, Result};
 use crate::metering::locked;
-use crate::processor::{self, CpuTime, LIGHT_MAX, SLICE, Stopwatch};
+use crate::processor::{self, CpuTime, LIGHT_MAX, SLICE, Stopwatch, micros};
 
 /// Tables of the host inside a unit begin with this; no guest statement may name them.
 pub(super) const HOST_TABLE_PREFIX: &str = "hostel_";
@@ -82,8 +82,8 @@ impl Guard {
     }
 
     pub(super) fn allow(&self, allowance: Allowance) {
-        let deadline = self.start.elapsed().saturating_add(allowance.time).as_micros();
-        self.deadline.store(u64::try_from(deadline).unwrap_or(u64::MAX), Ordering::Release);
+        let deadline = self.start.elapsed().saturating_add(allowance.time);
+        self.deadline.store(micros(deadline), Ordering::Release);
         let mut spending = locked(&self.spending);
         spending.cpu = allowance.cpu;
         spending.cpu_max = allowance.cpu_max;
@@ -123,11 +123,14 @@ impl Guard {
         let spending = locked(&self.spending);
         let Some(stopwatch) = spending.running else { return };
         let used = stopwatch.elapsed();
+        let is_used_up = spending.cpu.total() + used > spending.cpu_max;
+        // Nobody is to wait for a thread that gives way.
+        drop(spending);
+        if is_used_up {
+            self.interrupt();
+        }
         if used >= LIGHT_MAX && !self.gave_way.swap(true, Ordering::AcqRel) {
             processor::give_way();
-        }
-        if spending.cpu.total() + used > spending.cpu_max {
-            self.interrupt();
         }
         if self.gave_way() {
             std::thread::yield_now();

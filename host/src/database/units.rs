@@ -337,13 +337,13 @@ impl GuestConnection {
     pub(crate) async fn parameters_of(
         &mut self,
         statement: &str,
-        allowance: Allowance,
+        allowance: &Allowance,
     ) -> Result<usize, Failure> {
         if let Some(known) = self.parameters.get(statement) {
             return Ok(*known);
         }
         self.guard.speak(Speaker::Guest);
-        self.guard.allow(allowance);
+        self.guard.allow(allowance.clone());
         let text = AssertSqlSafe(statement.to_owned()).into_sql_str();
         let prepared = match self.connection.prepare(text).await {
             Ok(prepared) => prepared,

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::bindings::hostel::http::types as wit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime;
+use crate::runtime::{self, ANSWER_HEAD_MAX_BYTES};
 
 /// The server's own: what concerns the connection (RFC 9110, section 7.6.1) and what follows from the
 /// body.
@@ -23,9 +23,6 @@ const RESERVED: [HeaderName; 10] = [
     header::UPGRADE,
     super::incoming::REQUEST_ID,
 ];
-
-/// Headers of an answer: more than proxies and browsers take.
-const HEAD_MAX_BYTES: usize = 64 * 1024;
 
 /// Turns a module's answer into a response.
 ///
@@ -55,8 +52,8 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
     // As HTTP/2 counts them (RFC 9113, section 6.5.2).
     let head = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 32);
     let head: usize = head.sum();
-    if head > HEAD_MAX_BYTES {
-        return Err(bad(format!("{head} bytes of headers; at most {HEAD_MAX_BYTES}")));
+    if head > ANSWER_HEAD_MAX_BYTES {
+        return Err(bad(format!("{head} bytes of headers; at most {ANSWER_HEAD_MAX_BYTES}")));
     }
     let mut response =
         Response::new(if bytes.is_empty() { Body::empty() } else { Body::from(bytes) });

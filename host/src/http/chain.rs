@@ -17,6 +17,7 @@ use crate::capabilities::permissions::Decision;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
+use crate::processor::micros;
 use crate::runtime::{self, Access, Match, Method, TenantModule};
 
 /// Answers everything below `/api`.
@@ -206,8 +207,8 @@ fn log_access(
         target: "hostel::access",
         status = response.status().as_u16(),
         code = (!code.is_empty()).then_some(code),
-        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        cpu_us = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+        took_us = micros(took),
+        cpu_us = micros(cpu),
         "{method} {}",
         uri.path(),
     );

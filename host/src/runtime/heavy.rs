@@ -21,7 +21,7 @@ use super::turns::{Lane, NoTurn, Turn, Turns};
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::names::TenantId;
-use crate::processor::{LIGHT_MAX, give_way};
+use crate::processor::{LIGHT_MAX, give_way, micros};
 
 /// One tenant's long calls.
 pub(super) struct LongCalls {
@@ -59,8 +59,7 @@ impl LongCalls {
     }
 
     fn ended(&self) {
-        let until = (self.began.elapsed() + LATELY).as_micros();
-        self.lately_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.lately_until.store(micros(self.began.elapsed() + LATELY), Ordering::Relaxed);
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -30,8 +30,8 @@ use crate::names::RequestId;
 use crate::processor::{CpuTime, LIGHT_MAX, SLICE};
 use crate::wiring::CallState;
 
-/// Room beside an answer's body, for its headers.
-const ANSWER_HEAD_MAX_BYTES: usize = 64 * 1024;
+/// An answer's headers: more than proxies and browsers take.
+pub(crate) const ANSWER_HEAD_MAX_BYTES: usize = 64 * 1024;
 /// How wasmtime tells that more crossed the boundary than may; it has no type for it.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 

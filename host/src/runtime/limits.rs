@@ -13,7 +13,7 @@ use wasmtime::ResourceLimiter;
 use crate::call::Budget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metering::Meter;
-use crate::processor::{CpuTime, Stopwatch};
+use crate::processor::{CpuTime, Stopwatch, micros};
 
 /// Sums all memories of a store; wasmtime's own limiter counts each alone.
 impl ResourceLimiter for Budget {
@@ -139,10 +139,6 @@ impl TenantCpu {
             self.used_micros.store(0, Ordering::Relaxed);
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 thread_local! {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
 pub use self::install::Installed;
-pub(crate) use self::instance::answer_too_large;
+pub(crate) use self::instance::{ANSWER_HEAD_MAX_BYTES, answer_too_large};
 pub use self::instance::{Answer, Body, Request};
 pub use self::manifest::{
     Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting,

@@ -105,7 +105,7 @@ struct Statement {
 
 impl Statement {
     async fn check_parameters(&self, connection: &mut GuestConnection) -> Result<()> {
-        let wanted = connection.parameters_of(&self.text, self.allowance.clone()).await;
+        let wanted = connection.parameters_of(&self.text, &self.allowance).await;
         let wanted = wanted.map_err(explain)?;
         let given = self.parameters.len();
         if wanted == given {
