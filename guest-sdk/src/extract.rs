@@ -1,14 +1,17 @@
 //! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Page` in
 //! [`page`](crate::page), and each capability's own in that capability's file.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::ErrorKind;
 use crate::bindings::hostel::http::types::{self, RequestBody};
+use crate::from_text;
 use crate::handler::Operation;
 use crate::problem::Problem;
 use crate::request::Request;
-use crate::text;
 
 pub use crate::bindings::hostel::http::types::{Principal, PrincipalKind};
 pub use crate::tenancy::Tenant;
@@ -51,18 +54,17 @@ pub struct Path<T>(
 
 impl<T: DeserializeOwned> FromRequest for Path<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
-        text::from_values(request.parameters())
+        from_text::from_values(request.parameters())
             .map(Self)
             .map_err(|_| Problem::new(404, "not-found", "there is nothing at this path"))
     }
 }
 
-/// The query as a struct. What is wrong is answered with 422, naming `query/<name>`.
+/// The query as a struct. What is wrong is answered with 422, naming each as `query/<name>`.
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
-/// # use serde::Deserialize;
-/// #[derive(Deserialize)]
+/// #[derive(Deserialize, JsonSchema)]
 /// struct Search {
 ///     text: String,
 ///     max: Option<u32>,
@@ -79,22 +81,19 @@ pub struct Query<T>(
     pub T,
 );
 
-impl<T: DeserializeOwned> FromRequest for Query<T> {
+impl<T: DeserializeOwned + JsonSchema> FromRequest for Query<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
-        text::from_pairs(request.query())
-            .map(Self)
-            .map_err(|(name, detail)| Problem::invalid().field(format!("query/{name}"), detail))
+        from_text::from_pairs(request.query()).map(Self).map_err(|wrong| invalid("query/", wrong))
     }
 }
 
 /// A form that was sent as `application/x-www-form-urlencoded`, as a struct.
 ///
-/// What is wrong is answered with 422, naming `/<field>`; another content type with 415.
+/// What is wrong is answered with 422, naming each `/<field>`; another content type with 415.
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
-/// # use serde::Deserialize;
-/// #[derive(Deserialize)]
+/// #[derive(Deserialize, JsonSchema)]
 /// struct Contact {
 ///     name: String,
 ///     age: Option<u8>,
@@ -113,17 +112,21 @@ pub struct Form<T>(
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-impl<T: DeserializeOwned> FromRequest for Form<T> {
+impl<T: DeserializeOwned + JsonSchema> FromRequest for Form<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
         let body = Body::from_request(request)?;
         if !body.content_type().is_some_and(|it| essence(it).eq_ignore_ascii_case(FORM)) {
             return Err(unsupported_media_type(format!("the body must be a form: send `{FORM}`")));
         }
         let pairs: Vec<_> = form_urlencoded::parse(&body.read_to_end()?).into_owned().collect();
-        text::from_pairs(&pairs)
-            .map(Self)
-            .map_err(|(name, detail)| Problem::invalid().field(format!("/{name}"), detail))
+        from_text::from_pairs(&pairs).map(Self).map_err(|wrong| invalid("/", wrong))
     }
+}
+
+fn invalid(prefix: &str, wrong: BTreeMap<String, String>) -> Problem {
+    wrong.into_iter().fold(Problem::invalid(), |problem, (name, detail)| {
+        problem.field(format!("{prefix}{name}"), detail)
+    })
 }
 
 /// A content type without its parameters.

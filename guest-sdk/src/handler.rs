@@ -35,10 +35,14 @@ macro_rules! handler {
             R: IntoResponse,
             $($argument: FromRequest,)*
         {
-            #[allow(unused_variables, non_snake_case, reason = "one name per type; none for none")]
+            #[allow(non_snake_case, reason = "one name per type")]
             fn call(&self, request: &mut Request) -> Result<Response, Problem> {
-                $(let $argument = $argument::from_request(request)?;)*
-                self($($argument),*).into_response(request)
+                // All are taken, so that a client is told of all that is wrong at once.
+                $(let $argument = $argument::from_request(request);)*
+                match ($($argument,)*) {
+                    ($(Ok($argument),)*) => self($($argument),*).into_response(request),
+                    ($($argument,)*) => Err(Problem::joined([$($argument.err()),*])),
+                }
             }
 
             fn describe(operation: &mut Operation) {
@@ -49,7 +53,20 @@ macro_rules! handler {
     };
 }
 
-handler!();
+impl<F, R> Handler<()> for F
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn call(&self, request: &mut Request) -> Result<Response, Problem> {
+        self().into_response(request)
+    }
+
+    fn describe(operation: &mut Operation) {
+        R::describe(operation);
+    }
+}
+
 handler!(A);
 handler!(A B);
 handler!(A B C);

@@ -1,13 +1,14 @@
 //! JSON in and out, and the names of what is wrong with it.
 
-use schemars::JsonSchema;
+mod fields;
+
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
 
+pub(crate) use self::fields::MISSING;
 use crate::extract::{Body, FromRequest, essence, unsupported_media_type};
-use crate::handler::Operation;
+use crate::handler::{Operation, schema_for};
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
@@ -15,12 +16,10 @@ use crate::response::{IntoResponse, Response};
 /// A JSON document: the request's body as an argument, the answer's as a value.
 ///
 /// A body that is not JSON is answered with 400 `invalid-json` and the place; one whose fields are
-/// wrong with 422 `invalid-fields` and a JSON Pointer; another content type with 415.
+/// wrong with 422 `invalid-fields` and a JSON Pointer to each; another content type with 415.
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
-/// # use schemars::JsonSchema;
-/// # use serde::{Deserialize, Serialize};
 /// #[derive(Deserialize, Serialize, JsonSchema)]
 /// struct Point {
 ///     x: f64,
@@ -40,7 +39,7 @@ pub struct Json<T>(
 
 impl<T: DeserializeOwned + JsonSchema> FromRequest for Json<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
-        parse(&read(request)?).map(Self)
+        parse_with(&body(request)?, || Some(schema_for::<T>())).map(Self)
     }
 
     fn describe(operation: &mut Operation) {
@@ -58,7 +57,7 @@ impl<T: Serialize + JsonSchema> IntoResponse for Json<T> {
     }
 }
 
-/// Reads a value from JSON text and names what is wrong with it.
+/// Reads a value from JSON text and names what is wrong with it; of what is missing, the first.
 ///
 /// ```
 /// let wrong = hostel_sdk::json::parse::<Vec<u8>>(b"[1, 2, 300]").unwrap_err();
@@ -68,14 +67,28 @@ impl<T: Serialize + JsonSchema> IntoResponse for Json<T> {
 /// # Errors
 /// 400 `invalid-json` or 422 `invalid-fields`, as for [`Json`].
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    parse_with(text, || None)
+}
+
+type ReadError = serde_path_to_error::Error<serde_json::Error>;
+
+fn parse_with<T: DeserializeOwned>(
+    text: &[u8],
+    schema: fn() -> Option<Schema>,
+) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| explain(error.path(), error.inner()))?;
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        fields::explain(text, error, |text| read::<T>(text).err(), schema().as_ref())
+    })?;
     deserializer.end().map_err(|error| invalid_json(&error))?;
     Ok(value)
 }
 
-fn read(request: &mut Request) -> Result<Vec<u8>, Problem> {
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, ReadError> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
+}
+
+fn body(request: &mut Request) -> Result<Vec<u8>, Problem> {
     let body = Body::from_request(request)?;
     let is_json = body.content_type().map(is_json);
     if is_json == Some(false) {
@@ -99,29 +112,10 @@ fn is_json(content_type: &str) -> bool {
     }
 }
 
-fn explain(path: &Path, error: &serde_json::Error) -> Problem {
-    if error.classify() != Category::Data {
-        return invalid_json(error);
-    }
-    let mut pointer = pointer(path);
-    let mut detail = without_place(error);
-    // serde names a missing field only in its message, and points to the object around it.
-    if let Some(field) = missing_field(&detail) {
-        pointer.push('/');
-        pointer.push_str(&escape(field));
-        detail = "this is missing".to_owned();
-    }
-    Problem::invalid().field(pointer, detail)
-}
-
 fn invalid_json(error: &serde_json::Error) -> Problem {
     let detail =
         format!("{} at line {}, column {}", without_place(error), error.line(), error.column());
     Problem::bad_request("invalid-json", detail)
-}
-
-fn missing_field(detail: &str) -> Option<&str> {
-    detail.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// The message without `at line 1 column 2`, which serde_json appends.
@@ -133,46 +127,60 @@ fn without_place(error: &serde_json::Error) -> String {
     message
 }
 
-/// A JSON Pointer (RFC 6901); empty for the document itself.
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        pointer.push('/');
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&index.to_string()),
-            Segment::Map { key } => pointer.push_str(&escape(key)),
-            Segment::Enum { variant } => pointer.push_str(&escape(variant)),
-            Segment::Unknown => pointer.push('?'),
-        }
-    }
-    pointer
-}
-
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
 
-    #[derive(Debug, serde::Deserialize)]
+    use super::*;
+    use crate::text::Line;
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     #[allow(dead_code, reason = "only its parsing matters")]
     struct Order {
-        customer: String,
-        lines: Vec<Line>,
+        customer: Line<20>,
+        lines: Vec<Item>,
+        address: Option<Address>,
+        point: Option<(f64, f64)>,
     }
 
-    #[derive(Debug, serde::Deserialize)]
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[allow(dead_code, reason = "only its parsing matters")]
-    struct Line {
+    struct Item {
         #[serde(rename = "a/b")]
         count: u32,
     }
 
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[allow(dead_code, reason = "only its parsing matters")]
+    struct Address {
+        street: Line<20>,
+        city: Line<20>,
+        kind: Kind,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[allow(dead_code, reason = "only its parsing matters")]
+    enum Kind {
+        Home,
+        Other(Line<3>),
+    }
+
+    fn problem(text: &str) -> Problem {
+        parse_with::<Order>(text.as_bytes(), || Some(schema_for::<Order>()))
+            .expect_err("this must be refused")
+    }
+
+    fn wrong(text: &str) -> Vec<String> {
+        let problem = problem(text);
+        assert_eq!((problem.status(), problem.code()), (422, "invalid-fields"));
+        problem.errors().iter().map(|it| format!("{}: {}", it.pointer, it.detail)).collect()
+    }
+
     fn refused(text: &str) -> (u16, String, String) {
-        let problem = parse::<Order>(text.as_bytes()).expect_err("this must be refused");
+        let problem = problem(text);
         let error = problem.errors().first().cloned();
         let (pointer, detail) = match error {
             Some(error) => (error.pointer, error.detail),
@@ -206,6 +214,77 @@ mod tests {
         assert_eq!(pointer(r#"{"customer": "a"}"#), "/lines");
         assert_eq!(pointer(r#"{"customer": "a", "lines": [], "x": 1}"#), "/x");
         assert_eq!(pointer("[]"), "");
+    }
+
+    #[test]
+    fn every_field_that_is_wrong_is_named() {
+        assert_eq!(wrong("{}"), ["/customer: this is missing", "/lines: this is missing"]);
+        let all = wrong(
+            r#"{"lines": [{"a/b": -1}, {"a/b": 1}, 7, {}, {"a/b": "x"}], "colour": "red",
+                "customer": " ", "point": [1, "x"],
+                "address": {"street": 1, "kind": {"other": "long"}}}"#,
+        );
+        assert_eq!(
+            all,
+            [
+                "/address/city: this is missing",
+                "/address/kind/other: must have 1 to 3 characters",
+                "/address/street: invalid type: integer `1`, expected a string",
+                "/colour: unknown field `colour`, expected one of `customer`, `lines`, `address`, `point`",
+                "/customer: must have 1 to 20 characters",
+                "/lines/0/a~1b: invalid value: integer `-1`, expected u32",
+                "/lines/2: invalid type: integer `7`, expected struct Item",
+                "/lines/3/a~1b: this is missing",
+                "/lines/4/a~1b: invalid type: string \"x\", expected u32",
+                "/point/1: invalid type: string \"x\", expected f64",
+            ]
+        );
+        let kind = r#"{"customer": "a", "lines": [], "address": {"street": "a", "city": "b", "kind": "x"}}"#;
+        assert_eq!(wrong(kind), ["/address/kind: unknown variant `x`, expected `home` or `other`"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_up_to_a_number() {
+        let lines = vec!["{}"; 100].join(",");
+        assert_eq!(wrong(&format!(r#"{{"customer": "a", "lines": [{lines}]}}"#)).len(), 32);
+    }
+
+    #[test]
+    fn what_is_no_json_further_on_blames_no_field() {
+        assert_eq!(refused(r#"{"customer": 1, "lines": [}"#).1, "invalid-json");
+    }
+
+    fn documents() -> impl Strategy<Value = serde_json::Value> {
+        let key = prop::sample::select(vec![
+            "customer", "lines", "a/b", "address", "street", "city", "kind", "other", "point", "~",
+        ]);
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            Just(json!("home")),
+            Just(json!("")),
+            any::<i32>().prop_map(|it| json!(it)),
+        ];
+        leaf.prop_recursive(4, 32, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(|it| json!(it)),
+                prop::collection::btree_map(key.clone(), inner, 0..5).prop_map(|it| json!(it)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_an_order_or_its_wrong_fields_are_named(document in documents()) {
+            let text = document.to_string();
+            let read = parse_with::<Order>(text.as_bytes(), || Some(schema_for::<Order>()));
+            if let Err(problem) = read {
+                prop_assert!(!problem.errors().is_empty());
+                for error in problem.errors() {
+                    let there = document.pointer(&error.pointer).is_some();
+                    prop_assert_eq!(there, error.detail != MISSING, "{} {:?}", text, error);
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,8 +6,6 @@
 //!
 //! ```
 //! use hostel_sdk::prelude::*;
-//! use schemars::JsonSchema;
-//! use serde::Serialize;
 //!
 //! hostel_sdk::module!(greetings);
 //!
@@ -46,6 +44,7 @@ pub mod bindings;
 pub mod clock;
 pub mod crypto;
 pub mod extract;
+mod from_text;
 mod handler;
 mod id;
 pub mod json;
@@ -61,7 +60,7 @@ pub mod sql;
 pub mod tenancy;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
-mod text;
+pub mod text;
 mod timestamp;
 
 pub use bindings::hostel::error::types::{Error, ErrorKind};
@@ -84,8 +83,11 @@ pub mod prelude {
     pub use crate::response::{Bytes, Created, IntoResponse, NoContent, Response, Status};
     pub use crate::settings::Settings;
     pub use crate::sql::{Connection, Db, FromRow, Row, Transaction};
+    pub use crate::text::{Line, Text};
     pub use crate::{
-        Error, ErrorKind, Id, Module, Problem, Timestamp, delete, get, head, migrations, params,
-        patch, post, put,
+        Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head, migrations,
+        params, patch, post, put,
     };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
 }

@@ -2,14 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::bindings::exports::hostel::module::guest::{self, Manifest};
 use crate::bindings::hostel::http::types;
-use crate::handler::{json_text, schema_for, schema_text};
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::Response;
 use crate::route::{Access, Decided, Route};
+use crate::settings;
 
 /// A module: its routes, permissions, migrations and settings.
 ///
@@ -23,7 +24,7 @@ pub struct Module {
     routes: Vec<Route<Access>>,
     permissions: Vec<(&'static str, &'static str)>,
     migrations: Vec<&'static [Migration]>,
-    settings: Vec<Box<dyn Fn() -> guest::Setting + Send + Sync>>,
+    settings: Vec<fn() -> Vec<guest::Setting>>,
     before: Vec<Before>,
     after: Vec<After>,
 }
@@ -65,18 +66,12 @@ impl Module {
         self
     }
 
-    /// Declares a setting. Its type gives its schema, so a type with a range refuses what is out
-    /// of that range before the module ever sees it.
-    pub fn setting<T>(mut self, name: &'static str, summary: &'static str, default: T) -> Self
+    /// Declares the fields of `T` as settings: see [`Settings`](settings::Settings).
+    pub fn settings<T>(mut self) -> Self
     where
-        T: Serialize + JsonSchema + Send + Sync + 'static,
+        T: Serialize + DeserializeOwned + JsonSchema + Default,
     {
-        self.settings.push(Box::new(move || guest::Setting {
-            name: name.to_owned(),
-            summary: summary.to_owned(),
-            schema: schema_text(&schema_for::<T>()),
-            default_value: json_text(&default),
-        }));
+        self.settings.push(settings::describe::<T>);
         self
     }
 
@@ -149,7 +144,7 @@ impl Module {
                 .flatten()
                 .map(Migration::describe)
                 .collect(),
-            settings: self.settings.iter().map(|describe| describe()).collect(),
+            settings: self.settings.iter().flat_map(|describe| describe()).collect(),
         }
     }
 

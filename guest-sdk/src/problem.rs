@@ -8,6 +8,8 @@ use std::fmt;
 use crate::bindings::hostel::http::types;
 use crate::{Error, ErrorKind};
 
+const INVALID_FIELDS: &str = "invalid-fields";
+
 /// What is wrong with one field of a request: a JSON Pointer into the body, or `query/<name>`.
 pub use types::FieldError;
 
@@ -84,7 +86,7 @@ impl Problem {
 
     /// 422 `invalid-fields`: name the fields with [`field`](Self::field).
     pub fn invalid() -> Self {
-        Self::new(422, "invalid-fields", "some fields are not valid")
+        Self::new(422, INVALID_FIELDS, "some fields are not valid")
     }
 
     /// 500 `internal`: the module's own fault.
@@ -101,6 +103,24 @@ impl Problem {
     pub fn field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
         self
+    }
+
+    /// What several extractors say of one request: the first of them, unless all speak of fields.
+    pub(crate) fn joined(problems: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let joined = problems.into_iter().flatten().reduce(|first, next| {
+            match (first.is_of_fields(), next.is_of_fields()) {
+                (true, true) => {
+                    Self { errors: [first.errors, next.errors].concat(), ..Self::invalid() }
+                }
+                (true, false) => next,
+                (false, _) => first,
+            }
+        });
+        joined.unwrap_or_else(Self::invalid)
+    }
+
+    fn is_of_fields(&self) -> bool {
+        self.code == INVALID_FIELDS
     }
 
     /// The status of the answer.
@@ -198,6 +218,19 @@ mod tests {
             assert_eq!((problem.status(), problem.code()), (status, code));
             assert_eq!(problem.detail().contains("10.0.0.1"), shown, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_several_say_of_fields_is_one_problem() {
+        let fields = |names: &[&str]| {
+            names.iter().fold(Problem::invalid(), |problem, name| problem.field(*name, "no"))
+        };
+        let joined = |problems: Vec<Problem>| Problem::joined(problems.into_iter().map(Some));
+        let both = joined(vec![fields(&["query/limit"]), fields(&["/title", "/body"])]);
+        let pointers: Vec<_> = both.errors().iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(pointers, ["query/limit", "/title", "/body"]);
+        let nothing_there = joined(vec![fields(&["query/limit"]), Problem::not_found("note")]);
+        assert_eq!((nothing_there.status(), nothing_there.errors().len()), (404, 0));
     }
 
     #[test]

@@ -1,195 +1,235 @@
-//! Deserialises values from text, which is all that a path and a query hold.
+//! Texts that cannot be longer than they may: parsed where a request comes in, documented by their
+//! type, and never checked again.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{
-    self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor,
-};
-use serde::forward_to_deserialize_any;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// Why a text is not the wanted value.
-#[derive(Debug)]
-pub(crate) struct TextError {
-    /// The field, where the error itself names one.
-    pub(crate) field: Option<&'static str>,
-    pub(crate) detail: String,
+use crate::sql::{Cell, FromValue, Mismatch, ToValue, Value};
+
+/// One line of 1 to `MAX` characters, with no space around it: a name, a title. Space around it is
+/// taken off.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Draft {
+///     title: Line<100>,
+///     subtitle: Option<Line<200>>,
+/// }
+///
+/// let draft: Draft = serde_json::from_str(r#"{"title": " Milk "}"#)?;
+/// assert_eq!(&*draft.title, "Milk");
+/// assert!(Line::<100>::new("two\nlines").is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Line<const MAX: usize>(String);
+
+/// A text of at most `MAX` characters, which may be empty and have any number of lines.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Draft {
+///     #[serde(default)]
+///     body: Text<10_000>,
+/// }
+///
+/// let draft: Draft = serde_json::from_str("{}")?;
+/// assert!(draft.body.is_empty());
+/// assert!(Text::<3>::new("four").is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize>(String);
+
+/// Why a text is not what it should be, for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidText {
+    /// It has another length.
+    Length {
+        /// The fewest characters.
+        min: usize,
+        /// The most characters.
+        max: usize,
+    },
+    /// It has several lines, or characters that are not for people.
+    NoLine,
 }
 
-/// The values of a path: one value, or a tuple or struct in the order of the parameters.
-pub(crate) fn from_values<T: DeserializeOwned>(values: &[String]) -> Result<T, TextError> {
-    match values {
-        [value] => T::deserialize(Text(value)),
-        values => T::deserialize(SeqDeserializer::new(values.iter().map(|value| Text(value)))),
+impl fmt::Display for InvalidText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { min: 0, max } => write!(f, "must have at most {max} characters"),
+            Self::Length { min, max } => write!(f, "must have {min} to {max} characters"),
+            Self::NoLine => f.write_str("must be one line"),
+        }
     }
 }
 
-/// The pairs of a query, as a struct; an error comes with the name of its pair.
-pub(crate) fn from_pairs<T: DeserializeOwned>(
-    pairs: &[(String, String)],
-) -> Result<T, (String, String)> {
-    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), Text(value)));
-    serde_path_to_error::deserialize(MapDeserializer::new(pairs)).map_err(|error| {
-        let path = error.path().to_string();
-        let error: TextError = error.into_inner();
-        (error.field.map_or(path, str::to_owned), error.detail)
-    })
+impl std::error::Error for InvalidText {}
+
+impl<const MAX: usize> Line<MAX> {
+    /// The text as a line.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or not one line.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidText> {
+        line(text.into(), MAX).map(Self)
+    }
 }
 
-#[derive(Clone, Copy)]
-struct Text<'de>(&'de str);
+impl<const MAX: usize> Text<MAX> {
+    /// The text, if it is short enough.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidText> {
+        let text = text.into();
+        within(&text, 0, MAX)?;
+        Ok(Self(text))
+    }
+}
 
-macro_rules! parsed {
-    ($($method:ident $visit:ident $type:ty: $what:literal,)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-            match self.0.parse::<$type>() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => Err(de::Error::custom(concat!("this is not ", $what))),
+fn line(text: String, max: usize) -> Result<String, InvalidText> {
+    let trimmed = text.trim();
+    within(trimmed, 1, max)?;
+    if trimmed.chars().any(|it| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}')) {
+        return Err(InvalidText::NoLine);
+    }
+    Ok(if trimmed.len() == text.len() { text } else { trimmed.to_owned() })
+}
+
+fn within(text: &str, min: usize, max: usize) -> Result<(), InvalidText> {
+    if (min..=max).contains(&text.chars().count()) {
+        Ok(())
+    } else {
+        Err(InvalidText::Length { min, max })
+    }
+}
+
+macro_rules! text {
+    ($name:ident, $min:literal) => {
+        impl<const MAX: usize> $name<MAX> {
+            /// The text as it is.
+            #[must_use]
+            pub fn into_string(self) -> String {
+                self.0
             }
         }
-    )*};
+
+        impl<const MAX: usize> Deref for $name<MAX> {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<const MAX: usize> fmt::Debug for $name<MAX> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl<const MAX: usize> fmt::Display for $name<MAX> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl<const MAX: usize> TryFrom<String> for $name<MAX> {
+            type Error = InvalidText;
+
+            fn try_from(text: String) -> Result<Self, InvalidText> {
+                Self::new(text)
+            }
+        }
+
+        impl<const MAX: usize> std::str::FromStr for $name<MAX> {
+            type Err = InvalidText;
+
+            fn from_str(text: &str) -> Result<Self, InvalidText> {
+                Self::new(text)
+            }
+        }
+
+        impl<'de, const MAX: usize> Deserialize<'de> for $name<MAX> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(String::deserialize(deserializer)?).map_err(de::Error::custom)
+            }
+        }
+
+        impl<const MAX: usize> JsonSchema for $name<MAX> {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn schema_id() -> Cow<'static, str> {
+                format!("{}<{MAX}>", stringify!($name)).into()
+            }
+
+            fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "minLength": $min, "maxLength": MAX })
+            }
+        }
+
+        impl<const MAX: usize> ToValue for $name<MAX> {
+            fn to_value(&self) -> Value {
+                self.0.to_value()
+            }
+        }
+
+        /// What was checked when it was written is what it was then: a limit that has become
+        /// smaller since makes no row unreadable.
+        impl<const MAX: usize> FromValue for $name<MAX> {
+            fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+                String::from_value(cell).map(Self)
+            }
+        }
+    };
 }
 
-impl<'de> Deserializer<'de> for Text<'de> {
-    type Error = TextError;
-
-    parsed! {
-        deserialize_bool visit_bool bool: "`true` or `false`",
-        deserialize_i8 visit_i8 i8: "a whole number in range",
-        deserialize_i16 visit_i16 i16: "a whole number in range",
-        deserialize_i32 visit_i32 i32: "a whole number in range",
-        deserialize_i64 visit_i64 i64: "a whole number in range",
-        deserialize_u8 visit_u8 u8: "a whole number in range",
-        deserialize_u16 visit_u16 u16: "a whole number in range",
-        deserialize_u32 visit_u32 u32: "a whole number in range",
-        deserialize_u64 visit_u64 u64: "a whole number in range",
-        deserialize_f32 visit_f32 f32: "a number",
-        deserialize_f64 visit_f64 f64: "a number",
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, TextError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TextError> {
-        visitor.visit_enum(BorrowedStrDeserializer::new(self.0))
-    }
-
-    forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
-        identifier ignored_any
-    }
-}
-
-impl<'de> IntoDeserializer<'de, TextError> for Text<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl de::Error for TextError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { field: None, detail: message.to_string() }
-    }
-
-    // What was found is a text, always; serde's own words for it would bring the printing of floats
-    // into every module, 16 KiB of it.
-    fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("this is not {expected}"))
-    }
-
-    fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("this is not {expected}"))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { field: Some(field), detail: "this is missing".to_owned() }
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self { field: Some(field), detail: "this is given more than once".to_owned() }
-    }
-}
-
-impl fmt::Display for TextError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
-    }
-}
-
-impl std::error::Error for TextError {}
+text!(Line, 1);
+text!(Text, 0);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn values<T: DeserializeOwned>(values: &[&str]) -> Result<T, String> {
-        let values: Vec<String> = values.iter().map(|&it| it.to_owned()).collect();
-        from_values(&values).map_err(|error| error.detail)
-    }
-
-    fn pairs<T: DeserializeOwned>(pairs: &[(&str, &str)]) -> Result<T, (String, String)> {
-        let owned: Vec<_> = pairs.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect();
-        from_pairs(&owned)
-    }
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum Order {
-        NewestFirst,
-    }
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Filter {
-        text: String,
-        min: Option<u32>,
-        order: Option<Order>,
+    #[test]
+    fn a_line_is_one_and_of_fair_length() {
+        assert_eq!(Line::<3>::new(" é b ").as_deref(), Ok("é b"));
+        assert_eq!(Line::<3>::new("ééé").as_deref(), Ok("ééé"));
+        let length = InvalidText::Length { min: 1, max: 3 };
+        for (bad, why) in [("", length), ("  ", length), ("abcd", length)] {
+            assert_eq!(Line::<3>::new(bad), Err(why));
+        }
+        for bad in ["a\nb", "a\u{2028}b", "a\0b"] {
+            assert_eq!(Line::<3>::new(bad), Err(InvalidText::NoLine));
+        }
     }
 
     #[test]
-    fn one_value_stands_for_itself_and_several_for_a_tuple() {
-        assert_eq!(values::<String>(&["a b"]), Ok("a b".to_owned()));
-        assert_eq!(values::<u32>(&["42"]), Ok(42));
-        assert_eq!(values::<(u32, String)>(&["42", "x"]), Ok((42, "x".to_owned())));
-        assert_eq!(values::<u8>(&["256"]), Err("this is not a whole number in range".to_owned()));
-        assert!(values::<(u32, String)>(&["42", "x", "y"]).is_err());
-        assert!(values::<uuid::Uuid>(&["not-a-uuid"]).is_err());
+    fn a_text_is_kept_as_it_is() {
+        assert_eq!(Text::<3>::new(" \n ").as_deref(), Ok(" \n "));
+        assert_eq!(Text::<3>::new("abcd"), Err(InvalidText::Length { min: 0, max: 3 }));
+        assert_eq!(Text::<3>::default().into_string(), "");
     }
 
     #[test]
-    fn a_query_is_a_struct() {
-        let filter = pairs::<Filter>(&[("text", "a"), ("min", "3"), ("order", "newest-first")]);
-        let order = Some(Order::NewestFirst);
-        assert_eq!(filter, Ok(Filter { text: "a".to_owned(), min: Some(3), order }));
-    }
-
-    #[test]
-    fn an_error_in_a_query_names_its_pair() {
-        let name = |given: &[(&str, &str)]| pairs::<Filter>(given).map_err(|(name, _)| name);
-        assert_eq!(name(&[("text", "a"), ("min", "x")]), Err("min".to_owned()));
-        assert_eq!(name(&[("text", "a"), ("order", "x")]), Err("order".to_owned()));
-        assert_eq!(name(&[("min", "1")]), Err("text".to_owned()));
-        assert_eq!(name(&[("text", "a"), ("text", "b")]), Err("text".to_owned()));
-        assert_eq!(name(&[("text", "a"), ("other", "b")]), Err("other".to_owned()));
+    fn what_was_kept_can_be_read_when_less_is_allowed() {
+        let cell = Cell::Text("longer than it may be now");
+        assert_eq!(Line::<3>::from_value(cell).map(Line::into_string).unwrap().len(), 25);
     }
 }

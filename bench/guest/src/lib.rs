@@ -1,8 +1,6 @@
 //! The guest of the benchmarks: a small answer without I/O, and one row by its key.
 
 use hostel_sdk::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 hostel_sdk::module!(bench);
 

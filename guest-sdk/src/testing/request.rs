@@ -102,6 +102,21 @@ impl<'a> Request<'a> {
         answer
     }
 
+    /// Sends it, and expects that exactly these fields are refused: `/title`, `query/limit`.
+    ///
+    /// # Panics
+    /// When the answer is another; shows request, answer and log.
+    #[track_caller]
+    pub fn expect_invalid(self, fields: &[&str]) -> Answer<'a> {
+        let answer = self.expect_problem(422, "invalid-fields");
+        let problem = answer.json();
+        let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        if !errors.iter().map(|error| &error["pointer"]).eq(fields) {
+            answer.fail(&format!("expected that these fields are not valid: {fields:?}"));
+        }
+        answer
+    }
+
     fn answer(&self) -> Result<http::Response<Vec<u8>>, String> {
         let url = format!("http://{}{}", self.app.address(), self.path);
         let mut request = http::Request::builder()

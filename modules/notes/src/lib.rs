@@ -20,7 +20,7 @@ fn notes() -> Module {
         .permission("notes:read", "Read notes")
         .permission("notes:write", "Create, change and delete notes")
         .migrations(migrations!("0001_notes"))
-        .setting("page-size", "Notes on a page when the client does not say", routes::PageSize(20))
+        .settings::<model::NotesSettings>()
         .route(get("/", routes::list).requires("notes:read").about("List notes, newest first"))
         .route(post("/", routes::create).requires("notes:write").about("Create a note"))
         .route(get("/{id}", routes::read).requires("notes:read").about("Read a note"))

@@ -2,14 +2,14 @@
 
 use hostel_sdk::prelude::*;
 
-use crate::model::{Draft, Note, NoteId, Text, Title};
+use crate::model::{Draft, Note, NoteId};
 
 impl FromRow for Note {
     fn from_row(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             id: row.get("id")?,
-            title: Title::kept(row.get("title")?),
-            body: Text::kept(row.get("body")?),
+            title: row.get("title")?,
+            body: row.get("body")?,
             version: row.get("version")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,
@@ -37,14 +37,7 @@ pub(crate) fn insert(db: &impl Connection, note: &Note) -> Result<(), Error> {
     db.execute(
         "INSERT INTO notes (id, title, body, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
-        params![
-            note.id,
-            note.title.as_str(),
-            note.body.as_str(),
-            note.version,
-            note.created_at,
-            note.updated_at
-        ],
+        params![note.id, note.title, note.body, note.version, note.created_at, note.updated_at],
     )?;
     Ok(())
 }
@@ -61,7 +54,7 @@ pub(crate) fn update(
         "UPDATE notes SET title = $2, body = $3, version = version + 1, updated_at = $4
          WHERE id = $1 AND ($5 IS NULL OR version = $5)
          RETURNING id, title, body, version, created_at, updated_at",
-        params![id, draft.title.as_str(), draft.body.as_str(), now, draft.version],
+        params![id, draft.title, draft.body, now, draft.version],
     )
 }
 

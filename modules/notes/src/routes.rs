@@ -1,35 +1,22 @@
 //! HTTP in and out.
 
-use hostel_sdk::clock;
 use hostel_sdk::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::model::{Draft, Note, NoteId};
+use crate::model::{Draft, Note, NoteId, NotesSettings};
 use crate::repository;
 
-/// The setting `page-size`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(crate) struct PageSize(#[schemars(range(min = 1, max = 100))] pub(crate) u32);
-
-pub(crate) fn list(page: Page<NoteId>, settings: Settings, db: Db) -> Result<Paged<Note>, Problem> {
-    let PageSize(size) = settings.get("page-size")?;
-    let page = page.or_limit(size);
+pub(crate) fn list(
+    page: Page<NoteId>,
+    Settings(settings): Settings<NotesSettings>,
+    db: Db,
+) -> Result<Paged<Note>, Problem> {
+    let page = page.or_limit(settings.page_size);
     let notes = repository::list(&db, page.after.unwrap_or(NoteId::MAX), page.look_ahead())?;
     Ok(page.answer(notes, |note| note.id))
 }
 
 pub(crate) fn create(Json(draft): Json<Draft>, db: Db) -> Result<Created<Note>, Problem> {
-    let now = clock::now();
-    let note = Note {
-        id: NoteId::generate()?,
-        title: draft.title,
-        body: draft.body,
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    };
+    let note = Note::new(NoteId::generate()?, draft, clock::now());
     repository::insert(&db, &note)?;
     Ok(Created::below(note.id, note))
 }

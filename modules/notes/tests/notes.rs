@@ -41,15 +41,19 @@ fn a_note_can_be_read_where_its_location_says() {
 #[test]
 fn a_draft_that_cannot_be_a_note_is_told_its_fields() {
     let app = notes();
-    for draft in [
-        json!({}),
-        json!({ "title": "  " }),
-        json!({ "title": "two\nlines" }),
-        json!({ "title": "a".repeat(201) }),
-        json!({ "title": "fine", "body": "a".repeat(10_001) }),
-        json!({ "title": "fine", "colour": "red" }),
+    for (draft, wrong) in [
+        (json!({}), &["/title"][..]),
+        (json!({ "title": "  " }), &["/title"]),
+        (json!({ "title": "two\nlines" }), &["/title"]),
+        (json!({ "title": "a".repeat(201) }), &["/title"]),
+        (json!({ "title": "fine", "body": "a".repeat(10_001) }), &["/body"]),
+        (json!({ "title": "fine", "colour": "red" }), &["/colour"]),
+        (
+            json!({ "body": 1, "colour": "red", "version": -1 }),
+            &["/body", "/colour", "/title", "/version"],
+        ),
     ] {
-        app.post("/").json(&draft).expect_problem(422, "invalid-fields");
+        app.post("/").json(&draft).expect_invalid(wrong);
     }
     assert_eq!(titles(&app.get("/").expect(200)), [""; 0]);
 }

@@ -4,8 +4,6 @@
 //! platform has. The linker merges both into one component.
 
 use hostel_sdk::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use self::bindings::acme::payments::payments::{self, ChargeError};
 

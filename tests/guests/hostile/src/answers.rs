@@ -1,7 +1,6 @@
 //! Answers that must not be sent as they are.
 
 use hostel_sdk::prelude::*;
-use serde::Deserialize;
 
 use crate::{Many, Size};
 
@@ -10,7 +9,7 @@ pub(crate) fn huge(Query(size): Query<Size>) -> Response {
 }
 
 /// A header of the caller's choice.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Header {
     name: String,
     value: String,
@@ -29,7 +28,7 @@ pub(crate) fn status(Path(status): Path<u16>) -> Response {
 }
 
 /// A problem that is none: `?status=…&code=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Forged {
     status: u16,
     code: String,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use hostel_sdk::bindings::hostel::log::log as bindings;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{log as host_log, sql};
-use serde::Deserialize;
 use wasip2::clocks::monotonic_clock;
 
 use crate::{Many, Size};
@@ -40,7 +39,7 @@ pub(crate) fn hold(db: Db) -> Result<NoContent, Problem> {
 }
 
 /// What to write, as `?lines=…&bytes=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Flood {
     lines: u32,
     #[serde(default)]

@@ -15,8 +15,6 @@ mod time;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hostel_sdk::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 hostel_sdk::module!(hostile);
 
@@ -76,13 +74,13 @@ fn with_boundary(module: Module) -> Module {
 }
 
 /// How many of something, as `?count=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Many {
     pub(crate) count: u64,
 }
 
 /// An amount, as `?mib=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Size {
     mib: usize,
 }

@@ -3,8 +3,6 @@
 use std::hint::black_box;
 
 use hostel_sdk::prelude::*;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::Size;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use hostel_sdk::clock;
 use hostel_sdk::prelude::*;
-use serde::Deserialize;
 
 use crate::Many;
 
@@ -30,7 +29,7 @@ pub(crate) fn calls(Query(Many { count }): Query<Many>) -> Json<i64> {
 }
 
 /// A time, as `?ms=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Time {
     ms: u64,
 }

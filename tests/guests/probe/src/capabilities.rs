@@ -1,17 +1,27 @@
 //! Calls of the capabilities other than SQL.
 
+use hostel_sdk::bindings::hostel::settings::settings;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{clock as host_clock, crypto, log as host_log};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-/// The setting `limit`.
+/// The probe's settings, for tests to change.
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(crate) struct Limit(#[schemars(range(min = 1, max = 100))] pub(crate) u32);
+pub(crate) struct ProbeSettings {
+    /// A text.
+    greeting: String,
+    /// A number from 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    limit: u32,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        Self { greeting: "hello".to_owned(), limit: 10 }
+    }
+}
 
 /// How many lines to log, as `?lines=…`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Lines {
     lines: u32,
 }
@@ -23,11 +33,9 @@ pub(crate) fn log(Query(Lines { lines }): Query<Lines>) -> NoContent {
     NoContent
 }
 
-pub(crate) fn setting(
-    Path(name): Path<String>,
-    settings: Settings,
-) -> Result<Json<serde_json::Value>, Problem> {
-    Ok(Json(settings.get(&name).map_err(reveal)?))
+/// Any setting, declared or not, which only the bindings can ask for.
+pub(crate) fn setting(Path(name): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    hostel_sdk::json::parse(settings::get(&name).map_err(reveal)?.as_bytes()).map(Json)
 }
 
 /// A moment, as a number and as a text.

@@ -6,8 +6,6 @@
 
 use hostel_sdk::prelude::*;
 use hostel_sdk::sql::{Cell, ToValue, Uuid, Value};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Document, json};
 
 use crate::capabilities::reveal;

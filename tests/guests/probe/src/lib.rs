@@ -14,8 +14,7 @@ fn probe() -> Module {
     let module = Module::new("probe", env!("CARGO_PKG_VERSION"))
         .about("Shows what a guest sees")
         .permission("probe:secret", "See the secret")
-        .setting("greeting", "A text", "hello".to_owned())
-        .setting("limit", "A number from 1 to 100", capabilities::Limit(10))
+        .settings::<capabilities::ProbeSettings>()
         .migrations(migrations!("0001_things"));
     let module = with_requests(module.before(requests::refuse).after(requests::mark));
     with_capabilities(module)

@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hostel_sdk::prelude::*;
 use hostel_sdk::{Request, tenancy};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 /// Everything in a request but its body.
 #[derive(Serialize, JsonSchema)]
