@@ -18,7 +18,13 @@ pub fn random_bytes(length: u32) -> Result<Vec<u8>, Error> {
     crypto::random_bytes(length)
 }
 
-/// A new id that sorts by the time at which it was made (UUID version 7).
+/// A new id that sorts by the time at which it was made (UUID version 7). [`Id`](crate::Id) says
+/// what it is the id of, too.
+///
+/// ```no_run
+/// let id = hostel_sdk::crypto::uuid_v7()?;
+/// # Ok::<(), hostel_sdk::Error>(())
+/// ```
 ///
 /// # Errors
 /// When the host gives no random bytes.

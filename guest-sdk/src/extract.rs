@@ -16,7 +16,28 @@ use crate::request::Request;
 pub use crate::bindings::hostel::http::types::{Principal, PrincipalKind};
 pub use crate::tenancy::Tenant;
 
-/// Something that is made from a request.
+/// Something that is made from a request, and that a handler may take as an argument.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::Request;
+/// /// What the client was built as.
+/// struct ClientVersion(String);
+///
+/// impl FromRequest for ClientVersion {
+///     fn from_request(request: &mut Request) -> Result<Self, Problem> {
+///         match request.header("x-client-version") {
+///             Some(version) => Ok(Self(version.to_owned())),
+///             None => Err(Problem::bad_request("no-version", "send `x-client-version`")),
+///         }
+///     }
+/// }
+///
+/// fn check(ClientVersion(version): ClientVersion) -> String {
+///     format!("{version} is welcome")
+/// }
+/// # let _ = get("/", check);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a request",
     note = "`Path`, `Query`, `Json`, `Form`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
@@ -135,6 +156,14 @@ pub(crate) fn essence(content_type: &str) -> &str {
 }
 
 /// The path as the client sent it.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn here(RequestPath(path): RequestPath) -> String {
+///     format!("you are at {path}") // you are at /api/maps/here
+/// }
+/// # let _ = get("/{*rest}", here);
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestPath(
     /// The path, without the query.
@@ -199,7 +228,12 @@ const CHUNK_BYTES: u32 = 64 * 1024;
 ///     }
 ///     Ok(format!("{bytes} bytes"))
 /// }
-/// # let _ = post("/", count);
+///
+/// fn echo(body: Body) -> Result<Bytes, Problem> {
+///     let content_type = body.content_type().unwrap_or("application/octet-stream").to_owned();
+///     Ok(Bytes { content_type: content_type.into(), data: body.read_to_end()? })
+/// }
+/// # let _ = (post("/", count), put("/", echo));
 /// ```
 #[derive(Debug)]
 pub struct Body {

@@ -8,7 +8,16 @@ use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
 
-/// A function of up to six extractors that returns an answer.
+/// A function of up to six extractors that returns an answer. Functions that make handlers say so:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::Handler;
+/// fn greeter(word: &'static str) -> impl Handler<(Path<String>,)> {
+///     move |Path(name): Path<String>| format!("{word}, {name}!")
+/// }
+/// # let _ = (get("/hello/{name}", greeter("Hello")), get("/bye/{name}", greeter("Good bye")));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot handle requests",
     label = "not a handler",
@@ -74,7 +83,36 @@ handler!(A B C D);
 handler!(A B C D E);
 handler!(A B C D E G);
 
-/// What a handler's types say about its operation, for the API's documentation.
+/// What a handler's types say about its operation, for the API's documentation. Extractors and
+/// answers of a module's own say it in their `describe`:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::{Operation, Request};
+/// #[derive(Serialize, JsonSchema)]
+/// struct Job {
+///     number: u32,
+/// }
+///
+/// /// 202: it will be done.
+/// struct Accepted(Job);
+///
+/// impl IntoResponse for Accepted {
+///     fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+///         Ok(Response::json(&self.0)?.status(202))
+///     }
+///
+///     fn describe(operation: &mut Operation) {
+///         operation.success_status = Some(202);
+///         operation.response::<Job>();
+///     }
+/// }
+/// # fn begin() -> Accepted { Accepted(Job { number: 1 }) }
+/// # let module = Module::new("jobs", "1.0.0").route(post("/", begin).public());
+/// # assert_eq!(module.manifest().routes[0].success_status, 202);
+/// ```
+///
+/// An extractor that reads the body says `operation.request::<T>()` in the same way.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Operation {

@@ -21,6 +21,10 @@ use crate::{Error, crypto};
 /// type NoteId = Id<Note>;
 /// let id: NoteId = "018bcfe5-6800-7000-8000-000000000000".parse()?;
 /// assert!(id < NoteId::MAX);
+/// assert_eq!(NoteId::from_uuid(id.as_uuid()), id);
+/// # let _ = NoteId::generate; /*
+/// let new = NoteId::generate()?; // asks the host for random bytes
+/// # */
 /// # Ok::<(), hostel_sdk::sql::uuid::Error>(())
 /// ```
 pub struct Id<T> {

@@ -68,7 +68,7 @@ pub use handler::{Handler, Operation};
 pub use id::Id;
 pub use module::{Migration, Module};
 pub use problem::{FieldError, Problem};
-pub use request::Request;
+pub use request::{Request, RequestBody};
 pub use route::{Access, Decided, Method, Route, Undecided, delete, get, head, patch, post, put};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 

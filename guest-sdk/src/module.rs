@@ -16,6 +16,36 @@ use crate::settings;
 ///
 /// Building one is cheap, because every fresh instance does it: names are static, handlers are
 /// functions, and schemas are worked out only when the module is described.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::Migration;
+/// fn shop() -> Module {
+///     Module::new("shop", "1.0.0")
+///         .about("Sells tea")
+///         .permission("shop:stock:write", "Change what is in stock")
+///         .migrations(STOCK)
+///         .route(get("/", || "Tea!").public())
+///         .route(put("/stock/{article}", restock).requires("shop:stock:write"))
+/// }
+///
+/// const STOCK: &[Migration] = &[Migration::portable(
+///     "0001_stock",
+///     "CREATE TABLE shop_stock (article TEXT PRIMARY KEY, amount BIGINT NOT NULL)",
+///     "DROP TABLE shop_stock",
+/// )];
+///
+/// fn restock(Path(article): Path<String>, Json(amount): Json<u32>, db: Db) -> Result<(), Problem> {
+///     db.execute(
+///         "INSERT INTO shop_stock (article, amount) VALUES ($1, $2)
+///          ON CONFLICT (article) DO UPDATE SET amount = $2",
+///         params![article, amount],
+///     )?;
+///     Ok(())
+/// }
+///
+/// assert_eq!(shop().manifest().routes.len(), 2);
+/// ```
 #[must_use]
 pub struct Module {
     name: &'static str,
@@ -152,6 +182,7 @@ impl Module {
     ///
     /// # Errors
     /// What the extractors and the handler say is wrong.
+    #[doc(hidden)]
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
         let route = self.routes.get(request.route as usize);
         let answer = route.ok_or_else(|| Problem::not_found("route"));
@@ -169,6 +200,15 @@ impl Module {
 }
 
 /// One step of a module's schema, and the way back.
+///
+/// ```
+/// # use hostel_sdk::Migration;
+/// const SEARCH: Migration = Migration::per_dialect(
+///     "0002_search",
+///     ("CREATE INDEX shop_names ON shop (name COLLATE NOCASE)", "DROP INDEX shop_names"),
+///     ("CREATE INDEX shop_names ON shop (lower(name))", "DROP INDEX shop_names"),
+/// );
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
     id: &'static str,
@@ -226,9 +266,14 @@ impl Script {
     }
 }
 
-/// Takes migrations from the crate's `migrations/` folder: `migrations!("0001_notes")` is made of
-/// `0001_notes.up.sql` and `0001_notes.down.sql`. Where databases differ, use
+/// Takes migrations from the crate's `migrations/` folder. Where databases differ, use
 /// [`Migration::per_dialect`].
+///
+/// ```ignore
+/// Module::new("notes", "1.0.0")
+///     // migrations/0001_notes.up.sql and 0001_notes.down.sql, and so on
+///     .migrations(migrations!("0001_notes", "0002_tags"))
+/// ```
 #[macro_export]
 macro_rules! migrations {
     ($($id:literal),+ $(,)?) => {{
@@ -241,8 +286,18 @@ macro_rules! migrations {
     }};
 }
 
-/// Makes the crate a module: `hostel_sdk::module!(notes)`, where `notes` is a function that returns
-/// the [`Module`].
+/// Makes the crate a module: its exports are those of the [`Module`] that this function returns.
+///
+/// ```
+/// use hostel_sdk::prelude::*;
+///
+/// hostel_sdk::module!(hello);
+///
+/// fn hello() -> Module {
+///     Module::new("hello", "1.0.0").route(get("/", || "Hello!").public())
+/// }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! module {
     ($build:path) => {

@@ -35,6 +35,9 @@ const MAX_LIMIT: u32 = 100;
 ///     Ok(page.answer(ids, |id| *id))
 /// }
 /// ```
+///
+/// A client that names no limit gets twenty items, unless the handler begins with
+/// `let page = page.or_limit(50);`. What it asked for is `page.limit()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<C = String> {
     /// Where the page before ended; `None` for the first page.
@@ -102,7 +105,17 @@ fn parse<C: FromStr>(query: &[(String, String)]) -> Result<Page<C>, Problem> {
 }
 
 /// One page of a list: `{"items": […], "next": "…"}`, and the next page's place in a `Link` header
-/// (RFC 8288). `next` is `null` on the last page.
+/// (RFC 8288). `next` is `null` on the last page. A [`Page`] makes it:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn digits(page: Page<u8>) -> Paged<u8> {
+///     let rest = page.after.map_or(0, |after| after + 1)..=9;
+///     let shown = rest.take(page.look_ahead() as usize).collect();
+///     page.answer(shown, |digit| *digit)
+/// }
+/// # let _ = get("/digits", digits);
+/// ```
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Paged<T> {
     items: Vec<T>,

@@ -34,6 +34,20 @@ pub use types::FieldError;
 ///         }
 ///     }
 /// }
+///
+/// fn find(number: u32) -> Result<&'static str, Problem> {
+///     match number {
+///         1 => Ok("the first"),
+///         2 => Err(Problem::denied("the second is not for you")),
+///         3 => Err(Problem::unavailable("the third is being painted")),
+///         4 => Err(Problem::bad_request("no-four", "there is never a fourth")),
+///         5 => Err(Problem::internal("the fifth has no wall")),
+///         6 => Err(Problem::new(418, "teapot", "the sixth is a teapot")),
+///         _ => Err(Problem::not_found("room")),
+///     }
+/// }
+/// # let wrong = find(7).unwrap_err();
+/// # assert_eq!((wrong.code(), wrong.detail()), ("not-found", "there is no such room"));
 /// # let problem = Problem::from(BookingError::TooLong { days_max: 7 });
 /// # assert_eq!((problem.status(), problem.errors()[0].pointer.as_str()), (422, "/until"));
 /// # assert_eq!(Problem::from(BookingError::Overlaps).code(), "booking-overlaps");

@@ -12,9 +12,27 @@ use crate::problem::Problem;
 use crate::request::Request;
 
 /// Something that becomes an answer.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::Request;
+/// /// Text that people read in a browser.
+/// struct Html(String);
+///
+/// impl IntoResponse for Html {
+///     fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+///         Ok(Response::bytes("text/html; charset=utf-8", self.0))
+///     }
+/// }
+///
+/// fn home() -> Html {
+///     Html("<h1>Welcome</h1>".to_owned())
+/// }
+/// # let _ = get("/", home);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be answered",
-    note = "`Json`, `Paged`, `Created`, `NoContent`, `Bytes`, texts, `(Status, answer)`, `Response` and results of these can"
+    note = "`Json`, `Paged`, `Created`, `NoContent`, `Bytes`, `()`, texts, `(Status, answer)`, `Response` and results of these can"
 )]
 pub trait IntoResponse {
     /// Makes the answer to this request.
@@ -34,7 +52,15 @@ pub trait IntoResponse {
 /// fn page() -> Response {
 ///     Response::bytes("text/html", "<h1>Hello</h1>").header("cache-control", "max-age=60")
 /// }
-/// # let _ = get("/", page);
+///
+/// fn moved() -> Response {
+///     Response::empty().status(308).header("location", "/api/shop/new")
+/// }
+///
+/// fn begun() -> Result<Response, Problem> {
+///     Ok(Response::json("begun")?.status(202))
+/// }
+/// # let _ = (get("/", page), get("/old", moved), post("/", begun));
 /// ```
 #[derive(Debug)]
 #[must_use]
@@ -108,7 +134,15 @@ impl<R: IntoResponse, E: Into<Problem>> IntoResponse for Result<R, E> {
     }
 }
 
-/// A status that is decided while the handler runs: `(Status(202), Json(job))`.
+/// A status that is decided while the handler runs.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn order(Json(pieces): Json<u32>) -> (Status, &'static str) {
+///     if pieces > 100 { (Status(202), "this takes a while") } else { (Status(201), "done") }
+/// }
+/// # let _ = post("/", order);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(
     /// 200 to 599.
@@ -207,6 +241,13 @@ pub struct Bytes {
 impl IntoResponse for Bytes {
     fn into_response(self, _request: &Request) -> Result<Response, Problem> {
         Ok(Response::bytes(self.content_type, self.data))
+    }
+}
+
+/// Nothing, with the route's status.
+impl IntoResponse for () {
+    fn into_response(self, _request: &Request) -> Result<Response, Problem> {
+        Ok(Response::empty())
     }
 }
 

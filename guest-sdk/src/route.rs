@@ -12,6 +12,26 @@ pub use crate::bindings::exports::hostel::module::guest::Method;
 ///
 /// A route starts [`Undecided`] and enters a module only with its [`Access`]: a route that is open
 /// by accident does not compile.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # fn upload(body: Body) -> Result<NoContent, Problem> { body.read_to_end()?; Ok(NoContent) }
+/// # fn begin() {}
+/// fn scans() -> Module {
+///     Module::new("scans", "1.0.0")
+///         .permission("scans:write", "Send scans")
+///         .route(
+///             put("/{id}", upload)
+///                 .requires("scans:write")
+///                 .about("Send a scan")
+///                 .tag("scans")
+///                 .body_max_bytes(20 * 1024 * 1024)
+///                 .timeout_ms(5_000),
+///         )
+///         .route(post("/{id}/print", begin).public().status(202))
+/// }
+/// # assert_eq!(scans().manifest().routes[1].success_status, 202);
+/// ```
 #[must_use]
 pub struct Route<A = Access> {
     method: Method,
@@ -29,6 +49,12 @@ pub struct Route<A = Access> {
 type Call = dyn Fn(&mut Request) -> Result<Response, Problem> + Send + Sync;
 
 /// Who may call a route.
+///
+/// ```
+/// # use hostel_sdk::Access;
+/// let readers = Access::Permission("notes:read"); // what `.requires("notes:read")` says
+/// assert_ne!(readers, Access::Public); // what `.public()` says
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Anybody, signed in or not.
@@ -38,10 +64,24 @@ pub enum Access {
 }
 
 /// Nobody has said yet who may call this route: call `requires` or `public`.
+///
+/// ```compile_fail
+/// # use hostel_sdk::prelude::*;
+/// Module::new("notes", "1.0.0").route(get("/", || "who may read this?"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided;
 
-/// A route of which is said who may call it.
+/// A route of which is said who may call it. Functions that make routes give one:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::Decided;
+/// fn about(path: &'static str, text: &'static str) -> impl Decided {
+///     get(path, move || text).public()
+/// }
+/// # let _ = Module::new("shop", "1.0.0").route(about("/about", "We sell tea."));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this route does not say who may call it",
     label = "anybody, or who?",

@@ -41,7 +41,7 @@ use crate::request::Request;
 /// }
 ///
 /// fn greet(Settings(politeness): Settings<Politeness>) -> String {
-///     [politeness.first_word].repeat(politeness.times.into()).join(" ")
+///     vec![politeness.first_word; politeness.times.into()].join(" ")
 /// }
 ///
 /// fn hello() -> Module {

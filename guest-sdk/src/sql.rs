@@ -23,7 +23,14 @@ pub use row::{FromRow, Row};
 pub use uuid::{self, Uuid};
 pub use value::{Cell, FromValue, Mismatch, ToValue};
 
-/// Binds values to a statement's `$1`, `$2` …: `params![title, Some(3)]`.
+/// Binds values to a statement's `$1`, `$2` …
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn add(db: &Db, name: &str, stars: Option<i64>) -> Result<u64, Error> {
+///     db.execute("INSERT INTO teas (name, stars) VALUES ($1, $2)", params![name, stars])
+/// }
+/// ```
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
@@ -31,7 +38,27 @@ macro_rules! params {
     };
 }
 
-/// What runs statements: [`Db`], or a [`Transaction`].
+/// What runs statements: [`Db`], or a [`Transaction`]. Functions that take any of them can be used
+/// alone and as part of something larger:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn is_free(db: &impl Connection, room: i64) -> Result<bool, Error> {
+///     let taken: Option<Row> =
+///         db.query_optional("SELECT 1 FROM stays WHERE room = $1", params![room])?;
+///     Ok(taken.is_none())
+/// }
+///
+/// fn move_in(db: &Db, room: i64) -> Result<(), Problem> {
+///     db.transaction(|tx| {
+///         if !is_free(tx, room)? {
+///             return Err(Problem::conflict("room-taken", "somebody was quicker"));
+///         }
+///         tx.execute("INSERT INTO stays (room) VALUES ($1)", params![room])?;
+///         Ok(())
+///     })
+/// }
+/// ```
 pub trait Connection {
     /// Runs one statement and returns how many rows it changed.
     ///
@@ -82,7 +109,21 @@ pub trait Connection {
 }
 
 /// The database. Each statement stands for itself; what belongs together goes into a
-/// [`transaction`](Self::transaction).
+/// [`transaction`](Self::transaction). Handlers take it as an argument:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::sql::Dialect;
+/// fn search(Path(word): Path<String>, db: Db) -> Result<String, Problem> {
+///     let statement = match db.dialect() {
+///         Dialect::Sqlite => "SELECT name FROM teas WHERE name LIKE $1 LIMIT 1",
+///         Dialect::Postgres => "SELECT name FROM teas WHERE name ILIKE $1 LIMIT 1",
+///     };
+///     let row: Row = db.query_one(statement, params![format!("%{word}%")])?;
+///     Ok(row.get("name")?)
+/// }
+/// # let _ = get("/{word}", search);
+/// ```
 #[derive(Debug)]
 pub struct Db(());
 
@@ -145,7 +186,18 @@ impl FromRequest for Db {
     }
 }
 
-/// Statements that take effect together or not at all.
+/// Statements that take effect together or not at all. [`Db::transaction`] is shorter; this is for
+/// what does not end where it began:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn try_out(db: &Db) -> Result<u64, Error> {
+///     let trial = db.begin()?;
+///     let deleted = trial.execute("DELETE FROM teas WHERE amount = 0", params![])?;
+///     if deleted < 10 { trial.commit()? } else { trial.rollback()? }
+///     Ok(deleted)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Transaction(sql::Transaction);
 

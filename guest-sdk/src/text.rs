@@ -23,6 +23,7 @@ use crate::sql::{Cell, FromValue, Mismatch, ToValue, Value};
 ///
 /// let draft: Draft = serde_json::from_str(r#"{"title": " Milk "}"#)?;
 /// assert_eq!(&*draft.title, "Milk");
+/// assert_eq!(draft.title.into_string(), "Milk");
 /// assert!(Line::<100>::new("two\nlines").is_err());
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -50,6 +51,13 @@ pub struct Line<const MAX: usize>(String);
 pub struct Text<const MAX: usize>(String);
 
 /// Why a text is not what it should be, for the client.
+///
+/// ```
+/// # use hostel_sdk::text::{InvalidText, Line};
+/// let wrong = Line::<3>::new("four").unwrap_err();
+/// assert_eq!(wrong, InvalidText::Length { min: 1, max: 3 });
+/// assert_eq!(wrong.to_string(), "must have 1 to 3 characters");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidText {
     /// It has another length.

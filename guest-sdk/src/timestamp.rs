@@ -41,6 +41,11 @@ impl Timestamp {
 }
 
 /// The text is no time in the form of RFC 3339.
+///
+/// ```
+/// # use hostel_sdk::{InvalidTimestamp, Timestamp};
+/// assert_eq!("tomorrow".parse::<Timestamp>(), Err(InvalidTimestamp));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTimestamp;
 

@@ -42,6 +42,19 @@ impl FromRow for Row {
 }
 
 /// One row of an answer. All rows of an answer share its buffer.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// fn names(db: &Db) -> Result<Vec<String>, Error> {
+///     let rows: Vec<Row> = db.query("SELECT name FROM teas ORDER BY name", params![])?;
+///     rows.iter().map(|row| row.get("name")).collect()
+/// }
+///
+/// /// Whatever columns it has.
+/// fn told(row: &Row) -> Result<String, Error> {
+///     row.cells().map(|cell| cell.map(|(name, value)| format!("{name}: {value:?}\n"))).collect()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Row {
     rows: Rc<Rows>,

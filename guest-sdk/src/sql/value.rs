@@ -6,6 +6,25 @@ use super::Value;
 use crate::{Id, Timestamp};
 
 /// A value that can be bound to a statement.
+///
+/// ```
+/// # use hostel_sdk::sql::{ToValue, Value};
+/// enum Size {
+///     Small,
+///     Large,
+/// }
+///
+/// impl ToValue for Size {
+///     fn to_value(&self) -> Value {
+///         match self {
+///             Self::Small => "small".to_value(),
+///             Self::Large => "large".to_value(),
+///         }
+///     }
+/// }
+/// # assert!(matches!(Size::Small.to_value(), Value::Text(text) if text == "small"));
+/// # assert!(matches!(Size::Large.to_value(), Value::Text(text) if text == "large"));
+/// ```
 pub trait ToValue {
     /// The value as the host takes it.
     fn to_value(&self) -> Value;
@@ -57,6 +76,12 @@ impl<T: ToValue + ?Sized> ToValue for &T {
 }
 
 /// One value of a row, still where the host put it.
+///
+/// ```
+/// # use hostel_sdk::sql::{Cell, FromValue};
+/// assert_eq!(String::from_value(Cell::Text("tea")), Ok("tea".to_owned()));
+/// assert_eq!(Option::<String>::from_value(Cell::Null), Ok(None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// No value.
@@ -96,10 +121,36 @@ impl Cell<'_> {
 }
 
 /// The cell holds something else.
+///
+/// ```
+/// # use hostel_sdk::sql::{Cell, FromValue, Mismatch};
+/// assert_eq!(i64::from_value(Cell::Text("one")), Err(Mismatch));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch;
 
 /// A value that can be read from a row.
+///
+/// ```
+/// # use hostel_sdk::sql::{Cell, FromValue, Mismatch};
+/// # #[derive(Debug, PartialEq)]
+/// enum Size {
+///     Small,
+///     Large,
+/// }
+///
+/// impl FromValue for Size {
+///     fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+///         match cell {
+///             Cell::Text("small") => Ok(Self::Small),
+///             Cell::Text("large") => Ok(Self::Large),
+///             _ => Err(Mismatch),
+///         }
+///     }
+/// }
+/// # assert_eq!(Size::from_value(Cell::Text("large")), Ok(Size::Large));
+/// # assert_eq!(Size::from_value(Cell::Text("small")), Ok(Size::Small));
+/// ```
 ///
 /// Where SQLite gives the value of an expression without its column's type (the `max` of a
 /// timestamp is an integer there), the types here accept what it is made of.
