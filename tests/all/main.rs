@@ -5,6 +5,7 @@
 mod arrows;
 mod cli;
 mod crash;
+mod dev;
 mod hostile_answers;
 mod hostile_boundary;
 mod hostile_clients;

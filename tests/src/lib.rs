@@ -42,4 +42,4 @@ pub use self::guests::{hostile, hostile_from_the_start, notes, patched, probe};
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;
 pub use self::platform::{Setup, TestPlatform};
-pub use self::wait::{DEADLINE, eventually, until};
+pub use self::wait::{DEADLINE, eventually, until, within};

@@ -10,13 +10,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When it finds nothing before the deadline; `what` says what was waited for.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, look).await
+}
+
+/// [`eventually`] for what may take longer.
+///
+/// # Panics
+/// When it finds nothing in that time; `what` says what was waited for.
+pub async fn within<T>(time: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + time;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {time:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }
