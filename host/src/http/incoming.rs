@@ -11,7 +11,7 @@ use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 
 use super::App;
-use crate::capabilities::http::{Chunks, IncomingBody, Multipart};
+use crate::capabilities::http::{Boundary, Chunks, IncomingBody, Multipart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
 use crate::runtime::{Body, Route};
@@ -201,11 +201,13 @@ pub(super) async fn body(
     if body.is_end_stream() {
         return Ok(Body::None);
     }
+    // Where it cannot be read, it is not waited for.
+    let boundary = multipart_type(headers).map(Boundary::of).transpose()?;
     let body = Box::pin(read_body(app, limit, body)).await?;
-    match multipart_type(headers) {
-        Some(content_type) => in_parts(content_type, body),
-        None => Ok(body),
-    }
+    Ok(match boundary {
+        Some(boundary) => in_parts(boundary, body),
+        None => body,
+    })
 }
 
 /// The content type, where it is that of a form of several parts.
@@ -215,13 +217,13 @@ fn multipart_type(headers: &HeaderMap) -> Option<&str> {
     essence.eq_ignore_ascii_case("multipart/form-data").then_some(content_type)
 }
 
-fn in_parts(content_type: &str, body: Body) -> Result<Body> {
+fn in_parts(boundary: Boundary, body: Body) -> Body {
     let (begun, chunks): (_, Chunks) = match body {
         Body::Bytes(whole) => (whole.into(), Box::pin(stream::empty())),
         Body::Streamed(body) => (body.rest, body.chunks),
-        other => return Ok(other),
+        other => return other,
     };
-    Multipart::new(content_type, begun, chunks).map(Body::Multipart)
+    Body::Multipart(Multipart::new(boundary, begun, chunks))
 }
 
 async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body> {

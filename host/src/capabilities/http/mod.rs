@@ -12,7 +12,7 @@ use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-pub use self::multipart::Multipart;
+pub use self::multipart::{Boundary, Multipart};
 use crate::bindings::hostel::http::types::{
     self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, ResponseHead,
 };

@@ -34,24 +34,34 @@ pub(super) struct Head {
     pub(super) content_type: Option<String>,
 }
 
-impl Multipart {
-    /// Reads a form of this content type from `begun` and what is still to come.
+/// What stands between parts.
+pub struct Boundary(String);
+
+impl Boundary {
+    /// The one that a content type names.
     ///
     /// # Errors
-    /// `invalid-boundary` when the content type does not say where parts end.
-    pub fn new(content_type: &str, begun: Bytes, chunks: Chunks) -> Result<Self> {
-        let boundary = multer::parse_boundary(content_type)
+    /// `invalid-boundary` when it names none, or none that may be.
+    pub fn of(content_type: &str) -> Result<Self> {
+        multer::parse_boundary(content_type)
             .ok()
             .filter(|boundary| (1..=BOUNDARY_MAX_BYTES).contains(&boundary.len()))
+            .map(Self)
             .ok_or_else(|| {
                 let message = "`content-type` does not say where parts end: send `multipart/form-data; boundary=…`";
                 Error::new(ErrorKind::Invalid, "invalid-boundary", message)
-            })?;
+            })
+    }
+}
+
+impl Multipart {
+    /// Reads a form from `begun` and what is still to come.
+    pub fn new(boundary: Boundary, begun: Bytes, chunks: Chunks) -> Self {
         let unparsed = Arc::new(AtomicUsize::new(0));
         let feed = Feed { chunks, rest: begun, pauses: false, unparsed: Arc::clone(&unparsed) };
-        let parser = multer::Multipart::new(feed, boundary);
+        let parser = multer::Multipart::new(feed, boundary.0);
         let reader = Reader { parser, part: None, asked: 0, unparsed, is_broken: false };
-        Ok(Self(Arc::new(Mutex::new(reader))))
+        Self(Arc::new(Mutex::new(reader)))
     }
 
     /// The next part, after the rest of the one before it; `None` at the end.
@@ -228,11 +238,14 @@ mod tests {
 
     use super::*;
 
-    const TYPE: &str = "multipart/form-data; boundary=b";
+    fn form(begun: &'static str, chunks: Chunks) -> Multipart {
+        let boundary = Boundary::of("multipart/form-data; boundary=b").unwrap();
+        Multipart::new(boundary, Bytes::from(begun), chunks)
+    }
 
     /// What a form comes to: names with bytes, and whether it ended well.
     async fn read(chunks: Chunks) -> (Vec<(String, Vec<u8>)>, bool) {
-        let form = Multipart::new(TYPE, Bytes::new(), chunks).unwrap();
+        let form = form("", chunks);
         let mut parts = Vec::new();
         loop {
             match form.next_part().await {
@@ -263,12 +276,12 @@ mod tests {
     async fn no_more_is_read_than_was_asked_for() {
         let given = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&given);
-        let begun = Bytes::from("--b\r\nContent-Disposition: form-data; name=a\r\n\r\n");
+        let begun = "--b\r\nContent-Disposition: form-data; name=a\r\n\r\n";
         let chunks = stream::repeat_with(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(Bytes::from_static(&[b'x'; PIECE_BYTES]))
         });
-        let form = Multipart::new(TYPE, begun, Box::pin(chunks)).unwrap();
+        let form = form(begun, Box::pin(chunks));
         let (_, mut body) = form.next_part().await.unwrap().unwrap();
         for read in 1..100 {
             assert!(body.chunks.next().await.unwrap().unwrap().len() <= 2 * PIECE_BYTES);
@@ -279,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_without_end_is_not_kept() {
         let chunks = stream::repeat_with(|| Ok(Bytes::from_static(&[b'x'; 1_000])));
-        let form = Multipart::new(TYPE, Bytes::from("--b\r\n"), Box::pin(chunks)).unwrap();
+        let form = form("--b\r\n", Box::pin(chunks));
         let error = form.next_part().await.err().unwrap();
         assert_eq!(error.code(), "part-head-too-large");
     }
