@@ -1,5 +1,6 @@
-//! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Multipart`
-//! in [`multipart`](crate::multipart), `Page` in [`page`](crate::page), and each capability's own in that capability's file.
+//! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Multipart` in
+//! [`multipart`](crate::multipart), `Page` in [`page`](crate::page), and each capability's own in
+//! that capability's file.
 
 use serde::de::DeserializeOwned;
 
