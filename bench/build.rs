@@ -1,4 +1,4 @@
-//! Builds the guest that the benchmarks call.
+//! Builds the guests that the benchmarks call.
 
 #[path = "../host/cli/src/cargo_module.rs"]
 mod cargo_module;
@@ -7,16 +7,19 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let root = Path::new("..");
-    let sources = ["bench/guest", "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
-    match cargo_module::build_in_script(&root.join("bench/guest/Cargo.toml"), &sources) {
-        Ok(wasm) => {
-            println!("cargo::rustc-env=BENCH_GUEST={}", wasm.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("cargo::error={error}");
-            ExitCode::FAILURE
+    for (variable, guest) in
+        [("BENCH_GUEST", "bench/guest"), ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand")]
+    {
+        let root = Path::new("..");
+        let sources = [guest, "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
+        let manifest = root.join(guest).join("Cargo.toml");
+        match cargo_module::build_in_script(&manifest, &sources) {
+            Ok(wasm) => println!("cargo::rustc-env={variable}={}", wasm.display()),
+            Err(error) => {
+                println!("cargo::error={error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    ExitCode::SUCCESS
 }

@@ -118,7 +118,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut report = Report::new();
     for work in works {
         for _ in 0..arguments.rounds {
-            for server in &running {
+            for server in running.iter().filter(|server| server.subject.does(work)) {
                 let row =
                     one_window(server, work, arguments.connections, window(arguments.seconds)?)?;
                 report.add(work, server.subject, row);

@@ -115,7 +115,28 @@ impl Report {
                 line.ratio_to_native
             ))?;
         }
+        for (instances, cost_us) in self.sdk_costs_us() {
+            say(&format!("the SDK costs {cost_us:.1} us of CPU per request ({instances})"))?;
+        }
         Ok(())
+    }
+
+    /// What the guest with the SDK takes more than the one without, the median over rounds.
+    fn sdk_costs_us(&self) -> Vec<(&'static str, f64)> {
+        let pairs = [
+            ("fresh", Subject::HostelFresh, Subject::ByHandFresh),
+            ("reused", Subject::HostelReused, Subject::ByHandReused),
+        ];
+        let mut costs = Vec::new();
+        for (instances, with, without) in pairs {
+            let cpu = |subject| self.of(Work::SmallJson, subject, |row| row.cpu_us_per_req);
+            let differences: Vec<f64> =
+                cpu(with).iter().zip(cpu(without)).map(|(with, without)| with - without).collect();
+            if !differences.is_empty() {
+                costs.push((instances, median(differences)));
+            }
+        }
+        costs
     }
 
     pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
@@ -156,10 +177,13 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn row(cpu_us_per_req: f64) -> Row {
+        Row { req_per_s: 1.0, p50_ms: 1.0, p99_ms: 1.0, cpu_us_per_req }
+    }
+
     #[test]
     fn a_ratio_is_the_median_over_rounds() {
         let mut report = Report::new();
-        let row = |cpu_us_per_req| Row { req_per_s: 1.0, p50_ms: 1.0, p99_ms: 1.0, cpu_us_per_req };
         for (native, fresh) in [(10.0, 30.0), (20.0, 40.0), (10.0, 90.0)] {
             report.add(Work::SmallJson, Subject::Native, row(native));
             report.add(Work::SmallJson, Subject::HostelFresh, row(fresh));
@@ -169,5 +193,15 @@ mod tests {
         assert_eq!(lines[0].ratio_to_native, 1.0);
         assert_eq!(lines[1].ratio_to_native, 3.0);
         assert_eq!(lines[1].cpu_us_per_req, 40.0);
+    }
+
+    #[test]
+    fn the_sdk_costs_what_a_round_takes_more_with_it() {
+        let mut report = Report::new();
+        for (with, without) in [(10.0, 9.0), (40.0, 38.0), (10.0, 5.0)] {
+            report.add(Work::SmallJson, Subject::HostelFresh, row(with));
+            report.add(Work::SmallJson, Subject::ByHandFresh, row(without));
+        }
+        assert_eq!(report.sdk_costs_us(), [("fresh", 2.0)]);
     }
 }

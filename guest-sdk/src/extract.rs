@@ -1,5 +1,6 @@
-//! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Page` in
-//! [`page`](crate::page), and each capability's own in that capability's file.
+//! What a handler may take as arguments. `Json` is in [`json`](crate::json), `Multipart` in
+//! [`multipart`](crate::multipart), `Page` in [`page`](crate::page), and each capability's own in
+//! that capability's file.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ pub use crate::tenancy::Tenant;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a request",
-    note = "`Path`, `Query`, `Json`, `Form`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
+    note = "`Path`, `Query`, `Json`, `Form`, `Multipart`, `Body`, `Headers`, `Page`, `Principal`, `Tenant`, `Db` and `Settings` can"
 )]
 pub trait FromRequest: Sized {
     /// Takes it from the request.
@@ -215,7 +216,7 @@ impl FromRequest for Principal {
 }
 
 /// How much of a large body is asked for at once.
-const CHUNK_BYTES: u32 = 64 * 1024;
+pub(crate) const CHUNK_BYTES: u32 = 64 * 1024;
 
 /// The request's body, whole or as it arrives.
 ///
@@ -262,8 +263,7 @@ impl Body {
         match &mut self.source {
             Source::Whole(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
             Source::Streamed(body) => body.read(CHUNK_BYTES).map_err(|error| match error.kind {
-                // Asking again later would not help, as other limits' status says.
-                ErrorKind::Limit => Problem::new(413, "body-too-large", error.message),
+                ErrorKind::Limit => too_large(error.message),
                 _ => error.into(),
             }),
         }
@@ -294,6 +294,11 @@ impl FromRequest for Body {
         };
         Ok(Self { content_type: request.header("content-type").map(str::to_owned), source })
     }
+}
+
+/// Asking again later would not help, as other limits' status says.
+pub(crate) fn too_large(detail: String) -> Problem {
+    Problem::new(413, "body-too-large", detail)
 }
 
 pub(crate) fn unsupported_media_type(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {

@@ -50,6 +50,7 @@ mod id;
 pub mod json;
 pub mod log;
 mod module;
+pub mod multipart;
 pub mod page;
 mod problem;
 mod request;
@@ -79,6 +80,7 @@ pub mod prelude {
         Tenant,
     };
     pub use crate::json::Json;
+    pub use crate::multipart::Multipart;
     pub use crate::page::{Page, Paged};
     pub use crate::response::{Bytes, Created, IntoResponse, NoContent, Response, Status};
     pub use crate::settings::Settings;

@@ -184,8 +184,9 @@ fn only_those_who_run_guests_know_wasmtime() {
 #[test]
 fn guests_stand_on_the_sdk_alone() {
     let root = root();
-    let mut manifests =
-        vec![root.join("guest-sdk/Cargo.toml"), root.join("bench/guest/Cargo.toml")];
+    let folders = ["guest-sdk", "bench/guest", "bench/guest-by-hand"];
+    let mut manifests: Vec<_> =
+        folders.iter().map(|folder| root.join(folder).join("Cargo.toml")).collect();
     for folder in ["modules", "tests/guests"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             manifests.push(entry.unwrap().path().join("Cargo.toml"));

@@ -20,6 +20,7 @@ mod http;
 mod http_bodies;
 mod metrics;
 mod migrations;
+mod multipart;
 mod new;
 mod reload;
 mod runtime;

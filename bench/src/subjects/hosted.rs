@@ -1,5 +1,6 @@
 //! Hostel as it is by default, logs and limits included.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,15 +14,38 @@ use crate::load::read_answer;
 use crate::neighbours;
 use crate::works::ROWS;
 
-/// The guest, built by this crate's build script.
-const GUEST: &str = env!("BENCH_GUEST");
+/// A guest, built by this crate's build script.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guest {
+    WithSdk,
+    ByHand,
+}
+
+impl Guest {
+    fn file(self) -> &'static str {
+        match self {
+            Self::WithSdk => env!("BENCH_GUEST"),
+            Self::ByHand => env!("BENCH_GUEST_BY_HAND"),
+        }
+    }
+}
+
 /// Between two swaps, so that each version is asked.
 const SWAP_PAUSE: Duration = Duration::from_millis(30);
 
-pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    data: &Path,
+    setup: &Setup,
+    guest: Guest,
+    instances: &str,
+) -> anyhow::Result<()> {
     let config = format!("[modules.instances]\nbench = \"{instances}\"");
-    let platform =
-        Platform::builder().config_toml(&config)?.data_dir(data).module_file(GUEST).build().await?;
+    let platform = Platform::builder()
+        .config_toml(&config)?
+        .data_dir(data)
+        .module_file(guest.file())
+        .build()
+        .await?;
     // The log is written as in production; the parent reads it.
     let _flush = hostel::logging::init(&platform.config().log, false)?;
     for slug in neighbours::tenants(setup.tenants) {
@@ -36,16 +60,11 @@ pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let announced = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let body = format!("{{\"count\":{ROWS}}}");
-        let request = format!(
-            "POST /api/bench/rows HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        read_answer(&mut stream, &mut Vec::new()).await.context("filling the table")?;
+        if guest == Guest::WithSdk {
+            fill(address).await.context("filling the table")?;
+        }
         super::tell_ready(address)?;
-        swap(&platform, setup.swaps).await
+        swap(&platform, guest.file(), setup.swaps).await
     };
     let serving = platform.serve(listener, std::future::pending());
     // Serving never ends by itself: what ends first is the announcement, or its failure.
@@ -53,14 +72,26 @@ pub(super) async fn serve(data: &Path, setup: &Setup, instances: &str) -> anyhow
     Ok(())
 }
 
+async fn fill(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let body = format!("{{\"count\":{ROWS}}}");
+    let request = format!(
+        "POST /api/bench/rows HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    read_answer(&mut stream, &mut Vec::new()).await?;
+    Ok(())
+}
+
 /// Serves one version and another that differs in a text, in turn.
-async fn swap(platform: &Platform, swaps: u32) -> anyhow::Result<()> {
-    let wasm = std::fs::read(GUEST)?;
+async fn swap(platform: &Platform, guest: &str, swaps: u32) -> anyhow::Result<()> {
+    let wasm = std::fs::read(guest)?;
     let text = b"A small answer without I/O";
     let at = wasm.windows(text.len()).position(|window| window == text);
     let mut other = wasm.clone();
     other[at.context("the guest has changed")?] = b'a';
-    let versions = [other, wasm].map(|wasm| ModuleSource::operator(GUEST, wasm));
+    let versions = [other, wasm].map(|wasm| ModuleSource::operator(guest, wasm));
     for (_, version) in (0..swaps).zip(versions.iter().cycle()) {
         tokio::time::sleep(SWAP_PAUSE).await;
         let installed = platform.install(version.clone()).await?;

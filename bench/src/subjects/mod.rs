@@ -14,6 +14,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
+use self::hosted::Guest;
+use crate::works::Work;
 use crate::{SERVER_CORE, cpu};
 
 /// A server.
@@ -25,18 +27,35 @@ pub(crate) enum Subject {
     HostelFresh,
     /// Hostel with instances that are kept.
     HostelReused,
+    /// Fresh instances of a guest without the SDK.
+    ByHandFresh,
+    /// Kept instances of a guest without the SDK.
+    ByHandReused,
 }
 
 impl Subject {
     /// Native first: the others are compared with it.
-    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::HostelFresh, Self::HostelReused];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Native,
+        Self::HostelFresh,
+        Self::ByHandFresh,
+        Self::HostelReused,
+        Self::ByHandReused,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::HostelFresh => "hostel-fresh",
             Self::HostelReused => "hostel-reused",
+            Self::ByHandFresh => "by-hand-fresh",
+            Self::ByHandReused => "by-hand-reused",
         }
+    }
+
+    /// Whether it knows how. What the SDK costs shows best where there is nothing else to do.
+    pub(crate) fn does(self, work: Work) -> bool {
+        work == Work::SmallJson || !matches!(self, Self::ByHandFresh | Self::ByHandReused)
     }
 }
 
@@ -123,8 +142,10 @@ pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Res
     runtime.block_on(async {
         match subject {
             Subject::Native => native::serve(data).await,
-            Subject::HostelFresh => hosted::serve(data, setup, "fresh").await,
-            Subject::HostelReused => hosted::serve(data, setup, "reused").await,
+            Subject::HostelFresh => hosted::serve(data, setup, Guest::WithSdk, "fresh").await,
+            Subject::HostelReused => hosted::serve(data, setup, Guest::WithSdk, "reused").await,
+            Subject::ByHandFresh => hosted::serve(data, setup, Guest::ByHand, "fresh").await,
+            Subject::ByHandReused => hosted::serve(data, setup, Guest::ByHand, "reused").await,
         }
     })
 }

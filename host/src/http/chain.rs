@@ -132,7 +132,7 @@ async fn answer(
         query: incoming::query(&parts),
         headers: incoming::headers(app, &parts.headers),
         principal,
-        body: incoming::body(app, route, body).await?,
+        body: incoming::body(app, route, &parts.headers, body).await?,
         id: id.clone(),
         path: path.to_owned(),
     };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Request, Version};
@@ -11,7 +11,7 @@ use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 
 use super::App;
-use crate::capabilities::http::IncomingBody;
+use crate::capabilities::http::{Boundary, Chunks, IncomingBody, Multipart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
 use crate::runtime::{Body, Route};
@@ -190,13 +190,40 @@ pub(super) fn headers(app: &App, headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The body: at once where it is small, as it arrives where not.
-pub(super) async fn body(app: &App, route: &Route, body: axum::body::Body) -> Result<Body> {
+/// The body: at once where it is small, as it arrives where not, and a form part by part.
+pub(super) async fn body(
+    app: &App,
+    route: &Route,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Body> {
     let limit = app.config.body_max_bytes.get().min(route.body_max_bytes.unwrap_or(u64::MAX));
     if body.is_end_stream() {
         return Ok(Body::None);
     }
-    Box::pin(read_body(app, limit, body)).await
+    // Where it cannot be read, it is not waited for.
+    let boundary = multipart_type(headers).map(Boundary::of).transpose()?;
+    let body = Box::pin(read_body(app, limit, body)).await?;
+    Ok(match boundary {
+        Some(boundary) => in_parts(boundary, body),
+        None => body,
+    })
+}
+
+/// The content type, where it is that of a form of several parts.
+fn multipart_type(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next()?.trim();
+    essence.eq_ignore_ascii_case("multipart/form-data").then_some(content_type)
+}
+
+fn in_parts(boundary: Boundary, body: Body) -> Body {
+    let (begun, chunks): (_, Chunks) = match body {
+        Body::Bytes(whole) => (whole.into(), Box::pin(stream::empty())),
+        Body::Streamed(body) => (body.rest, body.chunks),
+        other => return other,
+    };
+    Body::Multipart(Multipart::new(boundary, begun, chunks))
 }
 
 async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body> {
@@ -207,7 +234,7 @@ async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body
     let inline_max = app.config.body_inline_max_bytes.get();
     let mut chunks = Box::pin(limited(body, limit));
     if length.is_some_and(|length| length > inline_max) {
-        return Ok(Body::Streamed(IncomingBody { length, chunks, rest: Bytes::new() }));
+        return Ok(Body::Streamed(IncomingBody { length, chunks, rest: Bytes::new(), part: None }));
     }
     let gather = async {
         let mut gathered = Vec::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
@@ -222,7 +249,7 @@ async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body
     match tokio::time::timeout(app.config.body_timeout_ms.as_millis(), gather).await {
         Ok(Ok(Ok(whole))) => Ok(Body::Bytes(whole)),
         Ok(Ok(Err(begun))) => {
-            Ok(Body::Streamed(IncomingBody { length, chunks, rest: begun.into() }))
+            Ok(Body::Streamed(IncomingBody { length, chunks, rest: begun.into(), part: None }))
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(Error::new(

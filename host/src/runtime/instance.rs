@@ -22,7 +22,7 @@ use super::{Instances, Route, Runtime};
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
 use crate::call::{Budget, CallContext, Principal};
-use crate::capabilities::http::IncomingBody;
+use crate::capabilities::http::{IncomingBody, Multipart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
@@ -77,6 +77,8 @@ pub enum Body {
     Bytes(Vec<u8>),
     /// Too much to be handed over at once.
     Streamed(IncomingBody),
+    /// A form of several parts.
+    Multipart(Multipart),
 }
 
 /// What a module answered, and what it cost.
@@ -329,6 +331,9 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
         Body::Bytes(bytes) => wit::RequestBody::Bytes(bytes),
         Body::Streamed(body) => {
             wit::RequestBody::Streamed(store.data_mut().http().hand_over(body)?)
+        }
+        Body::Multipart(form) => {
+            wit::RequestBody::Multipart(store.data_mut().http().hand_over(form)?)
         }
     };
     let principal = match request.principal {

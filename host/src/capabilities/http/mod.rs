@@ -3,14 +3,18 @@
 //! Streams come and go here without a byte of them being copied into a guest unless it asks. What
 //! listens on a socket is `crate::http`; the two share no code.
 
+mod multipart;
+
+use std::future::Future;
 use std::pin::Pin;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
+pub use self::multipart::{Boundary, Multipart};
 use crate::bindings::hostel::http::types::{
-    self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, Part, ResponseHead,
+    self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, ResponseHead,
 };
 use crate::call::CallContext;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,10 +33,9 @@ pub struct IncomingBody {
     pub chunks: Chunks,
     /// What was read and not yet taken.
     pub rest: Bytes,
+    /// Of which part of a form it is the body, if of any.
+    pub part: Option<multipart::Part>,
 }
-
-/// `multipart`: none exist yet, and no guest can make one.
-pub enum Multipart {}
 
 /// `blob`: none exist yet, and no guest can make one.
 pub enum Blob {}
@@ -61,14 +64,27 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 }
 
 impl HttpView<'_> {
-    /// Gives a guest the handle of a body.
-    pub(crate) fn hand_over(&mut self, body: IncomingBody) -> Result<Resource<IncomingBody>> {
-        let handle = self.table.push(body).map_err(|error| {
+    /// Gives a guest the handle of a body or of a form.
+    pub(crate) fn hand_over<T: Send + 'static>(&mut self, resource: T) -> Result<Resource<T>> {
+        let handle = self.table.push(resource).map_err(|error| {
             Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
         })?;
         self.call.budget.handles_open += 1;
         Ok(handle)
     }
+
+    fn take_back<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
+        Ok(())
+    }
+}
+
+/// What comes of `reading` before the call's time is over.
+async fn in_time<F: Future>(deadline: std::time::Instant, reading: F) -> Result<F::Output> {
+    tokio::time::timeout_at(deadline.into(), reading)
+        .await
+        .map_err(|_| Error::new(ErrorKind::Timeout, "timeout", "the client sends too slowly"))
 }
 
 impl Host for HttpView<'_> {}
@@ -83,19 +99,14 @@ impl HostBody for HttpView<'_> {
         body: Resource<IncomingBody>,
         max_bytes: u32,
     ) -> Result<Option<Vec<u8>>> {
-        let deadline = tokio::time::Instant::from_std(self.call.deadline);
         let body = self.table.get_mut(&body).map_err(stale)?;
+        if let Some(part) = &body.part {
+            part.check()?;
+        }
         while body.rest.is_empty() {
-            match tokio::time::timeout_at(deadline, body.chunks.next()).await {
-                Ok(Some(chunk)) => body.rest = chunk?,
-                Ok(None) => return Ok(None),
-                Err(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Timeout,
-                        "timeout",
-                        "the client sends too slowly",
-                    ));
-                }
+            match in_time(self.call.deadline, body.chunks.next()).await? {
+                Some(chunk) => body.rest = chunk?,
+                None => return Ok(None),
             }
         }
         let wanted = max_bytes.clamp(1, READ_MAX_BYTES) as usize;
@@ -105,19 +116,25 @@ impl HostBody for HttpView<'_> {
     }
 
     async fn drop(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<()> {
-        self.table.delete(body)?;
-        self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
-        Ok(())
+        self.take_back(body)
     }
 }
 
 impl HostMultipart for HttpView<'_> {
-    async fn next_part(&mut self, multipart: Resource<Multipart>) -> Result<Option<Part>> {
-        match *self.table.get(&multipart).map_err(stale)? {}
+    async fn next_part(&mut self, multipart: Resource<Multipart>) -> Result<Option<types::Part>> {
+        let multipart = self.table.get(&multipart).map_err(stale)?;
+        let Some((head, body)) = in_time(self.call.deadline, multipart.next_part()).await?? else {
+            return Ok(None);
+        };
+        let multipart::Head { name, file_name, content_type } = head;
+        let texts = [Some(&name), file_name.as_ref(), content_type.as_ref()];
+        self.call.budget.pay_for_bytes(texts.into_iter().flatten().map(String::len).sum())?;
+        let body = self.hand_over(body)?;
+        Ok(Some(types::Part { name, file_name, content_type, body }))
     }
 
     async fn drop(&mut self, multipart: Resource<Multipart>) -> wasmtime::Result<()> {
-        match self.table.delete(multipart)? {}
+        self.take_back(multipart)
     }
 }
 

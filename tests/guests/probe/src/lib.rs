@@ -26,6 +26,8 @@ fn with_requests(module: Module) -> Module {
         .route(post("/echo", requests::echo_body).public())
         .route(post("/length", requests::length).public())
         .route(post("/form", requests::form).public())
+        .route(post("/parts", requests::parts).public())
+        .route(post("/parts/misread", requests::misread_parts).public())
         .route(get("/secret", requests::secret).requires("probe:secret"))
         .route(get("/problem", requests::problem).public())
         .route(get("/counter", requests::counter).public())

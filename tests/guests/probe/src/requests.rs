@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hostel_sdk::bindings::hostel::http::types;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{Request, tenancy};
 
@@ -95,6 +96,72 @@ pub(crate) struct Person {
 
 pub(crate) fn form(Form(person): Form<Person>) -> Json<Person> {
     Json(person)
+}
+
+/// One part of a form.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PartSeen {
+    name: String,
+    file_name: Option<String>,
+    content_type: Option<String>,
+    /// Of fields alone: files are counted.
+    text: Option<String>,
+    bytes: usize,
+    chunks: usize,
+}
+
+/// Shows the parts of a form. Those named `skipped` are not read.
+pub(crate) fn parts(mut form: Multipart) -> Result<Json<Vec<PartSeen>>, Problem> {
+    let mut seen = Vec::new();
+    while let Some(mut part) = form.next_part()? {
+        let mut this = PartSeen {
+            name: part.name().to_owned(),
+            file_name: part.file_name().map(str::to_owned),
+            content_type: part.content_type().map(str::to_owned),
+            text: None,
+            bytes: 0,
+            chunks: 0,
+        };
+        if this.file_name.is_some() {
+            while let Some(chunk) = part.next_chunk()? {
+                this.bytes += chunk.len();
+                this.chunks += 1;
+            }
+        } else if this.name != "skipped" {
+            let text = part.text()?;
+            this.bytes = text.len();
+            this.text = Some(text);
+        }
+        seen.push(this);
+    }
+    Ok(Json(seen))
+}
+
+/// Does with a form what the SDK does not let anybody do; answers with what each step came to.
+pub(crate) fn misread_parts(Unguarded(form): Unguarded) -> Result<Json<Vec<String>>, Problem> {
+    let said = |outcome: Result<Option<Vec<u8>>, Error>| match outcome {
+        Ok(bytes) => String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
+        Err(error) => format!("{:?}: {}", error.kind, error.message),
+    };
+    let first = form.next_part()?.ok_or_else(|| Problem::not_found("part"))?;
+    let begun = first.body.read(1);
+    let second = form.next_part()?.ok_or_else(|| Problem::not_found("part"))?;
+    let late = first.body.read(1);
+    drop(form);
+    let after = second.body.read(100);
+    Ok(Json([begun, late, after].map(said).into()))
+}
+
+/// A form without the SDK around it.
+pub(crate) struct Unguarded(types::Multipart);
+
+impl FromRequest for Unguarded {
+    fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        match request.take_body() {
+            types::RequestBody::Multipart(form) => Ok(Self(form)),
+            _ => Err(Problem::not_found("form")),
+        }
+    }
 }
 
 /// Answers in the handler's place when it is asked to.
