@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::database::{self, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
-use crate::http::{self, App};
+use crate::http::{self, App, Authentication, Authenticator};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
 use crate::runtime::{
@@ -49,6 +49,7 @@ pub struct PlatformBuilder {
     files: Vec<PathBuf>,
     modules: Vec<ModuleSource>,
     extensions: Extensions,
+    authentication: Option<Authentication>,
     progress: Option<Progress>,
 }
 
@@ -106,6 +107,13 @@ impl PlatformBuilder {
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.extensions.add(capability);
+        self
+    }
+
+    /// Lets the program say who is calling. Without it, everybody is anonymous.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authentication = Some(Authentication::by(authenticator));
         self
     }
 
@@ -174,6 +182,7 @@ impl PlatformBuilder {
             services,
             registry,
             operator: OperatorToken::of(&key),
+            authentication: self.authentication,
             draining: AtomicBool::new(false),
         });
         Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })

@@ -20,6 +20,7 @@ mod http_bodies;
 mod metrics;
 mod migrations;
 mod new;
+mod principals;
 mod reload;
 mod runtime;
 mod runtime_limits;

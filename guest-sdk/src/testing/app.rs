@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::host::{Host, host};
 use super::log::{LogLine, RawLine};
-use super::request::Request;
+use super::request::{Request, begin_requests};
+use super::user::User;
 use crate::Timestamp;
 
 /// What a test asks for. Without more, nobody is granted anything, settings have their defaults, and
@@ -17,15 +19,10 @@ use crate::Timestamp;
 #[derive(Clone, Debug, Default, Serialize)]
 #[must_use]
 pub struct App {
-    shared: Shared,
-    limits: BTreeMap<String, u64>,
-    clock_micros: Option<i64>,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-struct Shared {
     grants: BTreeSet<String>,
     settings: BTreeMap<String, String>,
+    limits: BTreeMap<String, u64>,
+    clock_micros: Option<i64>,
 }
 
 impl App {
@@ -34,9 +31,10 @@ impl App {
         Self::default()
     }
 
-    /// Everybody may do this: `notes:read`, `notes:*`. Can be said more than once.
+    /// Everybody may do this, signed in or not: `notes:read`, `notes:*`. Can be said more than once.
+    /// What one user may do is said [of them](User::granting).
     pub fn granting(mut self, permission: impl Into<String>) -> Self {
-        self.shared.grants.insert(permission.into());
+        self.grants.insert(permission.into());
         self
     }
 
@@ -47,7 +45,7 @@ impl App {
     #[track_caller]
     pub fn setting(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         match serde_json::to_string(&value) {
-            Ok(value) => self.shared.settings.insert(name.into(), value),
+            Ok(value) => self.settings.insert(name.into(), value),
             Err(error) => panic!("setting `{}` cannot be JSON: {error}", name.into()),
         };
         self
@@ -100,35 +98,32 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// Begins a request with any method.
+    /// Somebody with an account in the tenant, whom the module knows by this id. They may do what
+    /// everybody may; what else is said by [`User::granting`].
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, json};
+    /// let app = App::new().start();
+    /// let alice = app.user("alice").granting("notes:*");
+    /// let bob = app.user("bob");
+    /// alice.post("/").json(&json!({ "title": "First" })).expect(201);
+    /// bob.get("/").expect_problem(403, "denied");
+    /// app.get("/").expect_problem(401, "unauthenticated");
+    /// ```
+    ///
+    /// # Panics
+    /// When it is no id: 1 to 128 visible ASCII characters.
+    #[track_caller]
+    pub fn user(&self, id: &str) -> User<'_> {
+        User::of(self, id)
+    }
+
+    /// Begins a request with any method, of somebody who does not say who they are.
     pub fn request(&self, method: &str, path: &str) -> Request<'_> {
-        Request::new(self, method, path)
+        Request::new(self, None, method, path)
     }
 
-    /// Begins a `GET`.
-    pub fn get(&self, path: &str) -> Request<'_> {
-        self.request("GET", path)
-    }
-
-    /// Begins a `POST`.
-    pub fn post(&self, path: &str) -> Request<'_> {
-        self.request("POST", path)
-    }
-
-    /// Begins a `PUT`.
-    pub fn put(&self, path: &str) -> Request<'_> {
-        self.request("PUT", path)
-    }
-
-    /// Begins a `PATCH`.
-    pub fn patch(&self, path: &str) -> Request<'_> {
-        self.request("PATCH", path)
-    }
-
-    /// Begins a `DELETE`.
-    pub fn delete(&self, path: &str) -> Request<'_> {
-        self.request("DELETE", path)
-    }
+    begin_requests!('_);
 
     /// The tenant's slug.
     #[must_use]
@@ -162,8 +157,16 @@ impl RunningApp {
         struct Lines {
             lines: Vec<RawLine>,
         }
-        let path = format!("/tenants/{}/lines", self.made.tenant);
-        self.host.ask_json("GET", &path, &json!({})).map(|Lines { lines }| lines)
+        self.ask_json("GET", "lines", &json!({})).map(|Lines { lines }| lines)
+    }
+
+    pub(super) fn ask_json<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        below: &str,
+        body: &impl Serialize,
+    ) -> Result<T, String> {
+        self.host.ask_json(method, &format!("/tenants/{}/{below}", self.made.tenant), body)
     }
 
     pub(super) fn host(&self) -> &'static Host {

@@ -62,6 +62,7 @@ mod app;
 mod host;
 mod log;
 mod request;
+mod user;
 
 pub use serde_json::{Value, json};
 
@@ -69,4 +70,5 @@ pub use self::answer::Answer;
 pub use self::app::{App, Clock, RunningApp};
 pub use self::log::LogLine;
 pub use self::request::Request;
+pub use self::user::User;
 pub use crate::log::Level;

@@ -5,12 +5,45 @@ use ureq::http;
 
 use super::answer::Answer;
 use super::app::RunningApp;
+use super::user::User;
+
+/// Begins requests, by method.
+macro_rules! begin_requests {
+    ($app:lifetime) => {
+        /// Begins a `GET`.
+        pub fn get(&self, path: &str) -> Request<$app> {
+            self.request("GET", path)
+        }
+
+        /// Begins a `POST`.
+        pub fn post(&self, path: &str) -> Request<$app> {
+            self.request("POST", path)
+        }
+
+        /// Begins a `PUT`.
+        pub fn put(&self, path: &str) -> Request<$app> {
+            self.request("PUT", path)
+        }
+
+        /// Begins a `PATCH`.
+        pub fn patch(&self, path: &str) -> Request<$app> {
+            self.request("PATCH", path)
+        }
+
+        /// Begins a `DELETE`.
+        pub fn delete(&self, path: &str) -> Request<$app> {
+            self.request("DELETE", path)
+        }
+    };
+}
+pub(super) use begin_requests;
 
 /// A request in the making; [`expect`](Self::expect), [`expect_problem`](Self::expect_problem) and
 /// [`send`](Self::send) send it.
 #[must_use = "it is sent by `expect`, `expect_problem` or `send`"]
 pub struct Request<'a> {
     app: &'a RunningApp,
+    user: Option<User<'a>>,
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -18,9 +51,15 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(app: &'a RunningApp, method: &str, path: &str) -> Self {
+    pub(super) fn new(
+        app: &'a RunningApp,
+        user: Option<User<'a>>,
+        method: &str,
+        path: &str,
+    ) -> Self {
         Self {
             app,
+            user,
             method: method.to_owned(),
             path: app.mounted(path),
             headers: Vec::new(),
@@ -108,6 +147,9 @@ impl<'a> Request<'a> {
             .method(self.method.as_str())
             .uri(url)
             .header("x-tenant", self.app.tenant());
+        if let Some(user) = &self.user {
+            request = request.header("authorization", format!("Bearer {}", user.token()));
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -125,6 +167,9 @@ impl<'a> Request<'a> {
     /// For people who look for what was wrong.
     fn in_words(&self) -> String {
         let mut words = format!("{} {}", self.method, self.path);
+        if let Some(user) = &self.user {
+            words.push_str(&format!("\nas `{}`", user.id()));
+        }
         for (name, value) in &self.headers {
             words.push_str(&format!("\n{name}: {value}"));
         }

@@ -104,9 +104,11 @@ fn a_note_knows_when_it_was_made_and_changed() {
 
 #[test]
 fn readers_do_not_write() {
-    let app = App::new().granting("notes:read").start();
-    app.get("/").expect(200);
-    app.post("/").json(&json!({ "title": "No" })).expect_problem(401, "unauthenticated");
+    let app = App::new().start();
+    let (reader, draft) = (app.user("rita").granting("notes:read"), json!({ "title": "No" }));
+    reader.get("/").expect(200);
+    reader.post("/").json(&draft).expect_problem(403, "denied");
+    app.post("/").json(&draft).expect_problem(401, "unauthenticated");
 }
 
 #[test]

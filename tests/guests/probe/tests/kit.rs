@@ -50,6 +50,31 @@ fn a_clock_that_is_set_stands_until_it_is_turned() {
 }
 
 #[test]
+fn users_are_who_they_say_and_may_do_what_was_granted() {
+    let (app, other) = (App::new().start(), App::new().granting("probe:secret").start());
+    let alice = app.user("alice").granting("probe:secret");
+    assert_eq!(alice.get("/secret").expect(200).text(), "the secret");
+    let echo = alice.get("/echo/here").expect(200).json();
+    assert_eq!(
+        echo["principal"],
+        json!({ "kind": "account", "id": "alice", "impersonator": null })
+    );
+    app.user("bob").get("/secret").expect_problem(403, "denied");
+    app.get("/secret").expect_problem(401, "unauthenticated");
+    // Named again, she is the same; and nobody in another tenant.
+    app.user("alice").get("/secret").expect(200);
+    assert_eq!(other.get("/secret").expect(200).text(), "the secret");
+    other.user("bob").get("/secret").expect(200);
+    app.get("/secret")
+        .header("authorization", "Bearer x")
+        .expect_problem(401, "invalid-credentials");
+    let told = complaint(|| drop(alice.get("/secret").expect(201)));
+    assert!(told.contains("as `alice`") && !told.contains("Bearer"), "{told}");
+    let told = complaint(|| drop(app.user("al ice")));
+    assert!(told.contains("no account id"), "{told}");
+}
+
+#[test]
 fn bytes_and_headers_arrive_as_they_are() {
     let app = App::new().start();
     let length = app.post("/length").body("application/octet-stream", vec![0; 5000]).expect(200);
