@@ -22,6 +22,7 @@ use crate::folder::Folder;
 use crate::http::{self, App, Authentication, Authenticator};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
+use crate::names::TenantSlug;
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
 };
@@ -286,6 +287,22 @@ impl Platform {
     /// The modules that tenants are served.
     pub fn registry(&self) -> &Registry {
         &self.app.registry
+    }
+
+    /// Runs one SQL statement in a tenant's tables, as a module could in a call for it: the module's
+    /// migrations have been applied, and all limits of a call hold. For tests and tools of the
+    /// program; gives the rows as `wit/deps/sql.wit` encodes them.
+    ///
+    /// # Errors
+    /// `not-found` when there is no such tenant or module, and what a module would be told of the
+    /// statement.
+    pub async fn query(
+        &self,
+        tenant: &TenantSlug,
+        module: &str,
+        statement: impl Into<String>,
+    ) -> Result<Vec<u8>> {
+        self.app.registry.query(tenant.as_str(), module, statement.into()).await
     }
 
     /// Serves a module to every tenant from now on: a new one, or another version of one that is

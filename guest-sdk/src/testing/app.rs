@@ -160,6 +160,15 @@ impl RunningApp {
         self.ask_json("GET", "lines", &json!({})).map(|Lines { lines }| lines)
     }
 
+    pub(super) fn ask_bytes(
+        &self,
+        method: &str,
+        below: &str,
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, String> {
+        self.host.ask(method, &format!("/tenants/{}/{below}", self.made.tenant), body)
+    }
+
     pub(super) fn ask_json<T: DeserializeOwned>(
         &self,
         method: &str,

@@ -51,7 +51,7 @@ fn a_draft_that_cannot_be_a_note_is_told_its_fields() {
     ] {
         app.post("/").json(&draft).expect_problem(422, "invalid-fields");
     }
-    assert_eq!(titles(&app.get("/").expect(200)), [""; 0]);
+    assert_eq!(app.rows("SELECT title FROM notes"), [Value::Null; 0]);
 }
 
 #[test]
@@ -90,6 +90,21 @@ fn pages_begin_with_the_newest_and_end() {
     assert_eq!(titles(&second), ["one"]);
     assert_eq!((second.header("link"), &second.json()["next"]), (None, &Value::Null));
     assert_eq!(titles(&app.get("/").query("limit", 1).expect(200)), ["three"]);
+}
+
+#[test]
+fn every_note_is_on_one_page() {
+    let app = notes();
+    app.sql_file("tests/hundred_notes.sql");
+    let (mut all, mut next) = (Vec::new(), "limit=30".to_owned());
+    loop {
+        let page = app.get(&format!("/?{next}")).expect(200);
+        all.extend(titles(&page));
+        let Some(cursor) = page.json()["next"].as_str().map(ToOwned::to_owned) else { break };
+        next = format!("limit=30&cursor={cursor}");
+    }
+    let expected: Vec<_> = (1..=100).rev().map(|n| format!("Note {n}")).collect();
+    assert_eq!(all, expected);
 }
 
 #[test]

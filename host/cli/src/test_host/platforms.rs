@@ -86,6 +86,8 @@ struct Running {
     free: HashMap<Settings, Vec<Arc<Started>>>,
     /// Platforms whose clock is one test's, by its tenant.
     clocks: HashMap<String, (Settings, Arc<Started>)>,
+    /// The platform of each tenant.
+    tenants: HashMap<String, Arc<Started>>,
     started: usize,
 }
 
@@ -141,7 +143,9 @@ impl Platforms {
             let change = TenantChange { limits: Some(limits), ..TenantChange::default() };
             tenants.change(&tenant.slug, change).await?;
         }
-        Ok(Made { tenant: slug, module: self.module_name.clone(), address: started.address })
+        let address = started.address;
+        self.running.lock().await.tenants.insert(slug.clone(), started);
+        Ok(Made { tenant: slug, module: self.module_name.clone(), address })
     }
 
     /// Sets the clock of a tenant that asked for one.
@@ -165,6 +169,13 @@ impl Platforms {
         self.callers.user(tenant, id, grants)
     }
 
+    /// Runs SQL in the tables that the module under test has in this tenant.
+    pub(super) async fn query(&self, tenant: &str, statement: String) -> anyhow::Result<Vec<u8>> {
+        let started = self.running.lock().await.tenants.get(tenant).map(Arc::clone);
+        let platform = &started.context("there is no such tenant")?.platform;
+        Ok(platform.query(&tenant.parse()?, &self.module_name, statement).await?)
+    }
+
     pub(super) fn lines(&self, tenant: &str) -> Vec<Value> {
         self.lines.of(tenant)
     }
@@ -174,6 +185,7 @@ impl Platforms {
         self.lines.forget(tenant);
         self.callers.forget(tenant);
         let mut running = self.running.lock().await;
+        running.tenants.remove(tenant);
         if let Some((settings, started)) = running.clocks.remove(tenant) {
             running.free.entry(settings).or_default().push(started);
         }
