@@ -7,6 +7,13 @@ use super::app::RunningApp;
 use super::request::{Request, begin_requests};
 
 /// Somebody with an account in a test's tenant: [`RunningApp::user`].
+///
+/// ```no_run
+/// # use hostel_sdk::testing::App;
+/// # let app = App::new().start();
+/// let alice = app.user("alice").granting("notes:read");
+/// alice.get("/").expect(200);
+/// ```
 #[derive(Clone)]
 #[must_use = "it sends requests, such as by `get`"]
 pub struct User<'a> {
@@ -55,6 +62,12 @@ impl<'a> User<'a> {
     }
 
     /// Their id, as the module knows it.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert_eq!(app.user("alice").id(), "alice");
+    /// ```
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
