@@ -19,6 +19,8 @@ use crate::request::Request;
 use crate::{Error, ErrorKind};
 
 pub use crate::bindings::hostel::sql::sql::{Dialect, Value};
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub(crate) use row::decode;
 pub use row::{FromRow, Row};
 pub use uuid::{self, Uuid};
 pub use value::{Cell, FromValue, Mismatch, ToValue};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitsConfig, TighterLimits};
 use crate::metering::Meter;
-use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
+use crate::names::{AccountId, ModuleName, RequestId, TenantId, TenantSlug};
 use crate::processor::CpuTime;
 
 /// One customer of the platform. Its data, modules and limits are its own.
@@ -48,6 +48,12 @@ pub enum TenantStatus {
 pub enum Principal {
     /// Nobody said who they are.
     Anonymous,
+    /// Somebody with an account in the tenant that is called.
+    #[non_exhaustive]
+    Account {
+        /// Whose.
+        id: AccountId,
+    },
 }
 
 /// Who put a module on the platform, which decides what it may import.

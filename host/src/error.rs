@@ -85,6 +85,12 @@ impl Error {
         Self::new(ErrorKind::NotFound, "not-found", message)
     }
 
+    /// Credentials that are not, or no longer, those of anybody.
+    pub fn invalid_credentials() -> Self {
+        let message = "these credentials are not known here";
+        Self::new(ErrorKind::Unauthenticated, "invalid-credentials", message)
+    }
+
     /// A fault of ours. The message goes to clients too: say nothing there that they may not know.
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Other, "internal", message)

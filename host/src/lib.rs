@@ -76,14 +76,16 @@ pub use wasmtime;
 
 pub use self::bounded::Bounded;
 pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
+pub use self::capabilities::permissions::Caller;
 pub use self::capabilities::tenancy::{NewTenant, TenantChange, Tenants};
 pub use self::clock::Clock;
 pub use self::config::{Config, Secret};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};
 pub use self::limits::{LimitsConfig, Plan, Plans, TighterLimits};
 pub use self::metering::MetricsConfig;
-pub use self::names::{ModuleName, RequestId, TenantId, TenantSlug};
+pub use self::names::{AccountId, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};
 pub use self::runtime::{Installed, ModuleSource};
 pub use self::usage::{Usage, UsageOfDay, UsageQuery};

@@ -22,9 +22,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::writer::Flush;
-use crate::call::ModuleIdentity;
+use crate::call::{ModuleIdentity, Principal};
 use crate::error::{Error, Result};
-use crate::names::{RequestId, TenantSlug};
+use crate::names::{AccountId, RequestId, TenantSlug};
 
 /// `[log]`: what is logged, and how it looks.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -84,6 +84,7 @@ pub(crate) struct LogContext {
     pub(crate) request_id: RequestId,
     pub(crate) trace_id: Option<Box<str>>,
     tenant: OnceCell<TenantSlug>,
+    account: OnceCell<AccountId>,
     module: OnceCell<Arc<ModuleIdentity>>,
 }
 
@@ -98,7 +99,13 @@ pub(crate) fn within<F: Future>(
     work: F,
 ) -> impl Future<Output = F::Output> {
     CONTEXT.scope(
-        LogContext { request_id, trace_id, tenant: OnceCell::new(), module: OnceCell::new() },
+        LogContext {
+            request_id,
+            trace_id,
+            tenant: OnceCell::new(),
+            account: OnceCell::new(),
+            module: OnceCell::new(),
+        },
         work,
     )
 }
@@ -117,6 +124,13 @@ pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
 /// From here on, the request's lines bear its tenant.
 pub(crate) fn set_tenant(tenant: &TenantSlug) {
     let _ = CONTEXT.try_with(|context| context.tenant.set(tenant.clone()));
+}
+
+/// From here on, the request's lines bear the account that sends it, if any.
+pub(crate) fn set_principal(principal: &Principal) {
+    if let Principal::Account { id } = principal {
+        let _ = CONTEXT.try_with(|context| context.account.set(id.clone()));
+    }
 }
 
 /// From here on, the request's lines bear its module.

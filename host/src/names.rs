@@ -158,6 +158,41 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// An account's id, unique in its tenant: 1 to 128 visible ASCII characters, such as a UUID or a
+/// number of the program's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AccountId(Arc<str>);
+
+impl AccountId {
+    const LENGTH_MAX: usize = 128;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fits = (1..=Self::LENGTH_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Self(text.into()));
+        }
+        Err(Error::invalid(format!(
+            "{text:?} is no account id: use 1 to {} visible ASCII characters",
+            Self::LENGTH_MAX
+        )))
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +206,16 @@ mod tests {
             assert!(bad.parse::<TenantSlug>().is_err(), "{bad}");
         }
         assert!("a".repeat(33).parse::<ModuleName>().is_err());
+    }
+
+    #[test]
+    fn an_accounts_id_fits_in_a_line_of_the_log() {
+        for good in ["7", "0197b2f0-5d3a", "alice@example.org", &"a".repeat(128)] {
+            assert!(good.parse::<AccountId>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a\nb", "ä", &"a".repeat(129)] {
+            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,9 +19,10 @@ use crate::config::Config;
 use crate::database::{self, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
-use crate::http::{self, App};
+use crate::http::{self, App, Authentication, Authenticator};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
+use crate::names::TenantSlug;
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
 };
@@ -49,6 +50,7 @@ pub struct PlatformBuilder {
     files: Vec<PathBuf>,
     modules: Vec<ModuleSource>,
     extensions: Extensions,
+    authentication: Option<Authentication>,
     progress: Option<Progress>,
 }
 
@@ -106,6 +108,13 @@ impl PlatformBuilder {
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.extensions.add(capability);
+        self
+    }
+
+    /// Lets the program say who is calling. Without it, everybody is anonymous.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authentication = Some(Authentication::by(authenticator));
         self
     }
 
@@ -174,6 +183,7 @@ impl PlatformBuilder {
             services,
             registry,
             operator: OperatorToken::of(&key),
+            authentication: self.authentication,
             draining: AtomicBool::new(false),
         });
         Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
@@ -277,6 +287,22 @@ impl Platform {
     /// The modules that tenants are served.
     pub fn registry(&self) -> &Registry {
         &self.app.registry
+    }
+
+    /// Runs one SQL statement in a tenant's tables, as a module could in a call for it: the module's
+    /// migrations have been applied, and all limits of a call hold. For tests and tools of the
+    /// program; gives the rows as `wit/deps/sql.wit` encodes them.
+    ///
+    /// # Errors
+    /// `not-found` when there is no such tenant or module, and what a module would be told of the
+    /// statement.
+    pub async fn query(
+        &self,
+        tenant: &TenantSlug,
+        module: &str,
+        statement: impl Into<String>,
+    ) -> Result<Vec<u8>> {
+        self.app.registry.query(tenant.as_str(), module, statement.into()).await
     }
 
     /// Serves a module to every tenant from now on: a new one, or another version of one that is

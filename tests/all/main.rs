@@ -22,6 +22,7 @@ mod metrics;
 mod migrations;
 mod multipart;
 mod new;
+mod principals;
 mod reload;
 mod runtime;
 mod runtime_limits;

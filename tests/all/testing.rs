@@ -107,7 +107,7 @@ fn a_test_host_serves_who_has_its_token_and_ends_with_its_input() {
     let (_, token) = access.split_once(' ').unwrap();
     let wanted = |grant: &str, setting: &str, limit: &str| {
         format!(
-            r#"{{"shared":{{"grants":["{grant}"],"settings":{{{setting}}}}},"limits":{{{limit}}},"clock_micros":null}}"#
+            r#"{{"grants":["{grant}"],"settings":{{{setting}}},"limits":{{{limit}}},"clock_micros":null}}"#
         )
     };
     let good = wanted("notes:*", "", "");

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hostel::{NewTenant, OperatorToken, Platform, PlatformKey, Tenant, TenantChange};
+use hostel::{
+    NewTenant, OperatorToken, Platform, PlatformBuilder, PlatformKey, Tenant, TenantChange,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +40,10 @@ pub struct Setup {
     seeded: bool,
     probe: PathBuf,
     hostile: PathBuf,
+    more: Option<More>,
 }
+
+type More = Box<dyn Fn(PlatformBuilder) -> PlatformBuilder + Send + Sync>;
 
 impl Setup {
     fn new() -> Self {
@@ -48,6 +53,7 @@ impl Setup {
             seeded: true,
             probe: guests::probe().to_owned(),
             hostile: guests::hostile().to_owned(),
+            more: None,
         }
     }
 
@@ -81,6 +87,16 @@ impl Setup {
         self
     }
 
+    /// Builds the platform with what else a program may say.
+    #[must_use]
+    pub fn built(
+        mut self,
+        more: impl Fn(PlatformBuilder) -> PlatformBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.more = Some(Box::new(more));
+        self
+    }
+
     /// Begins without compiled guests.
     #[must_use]
     pub fn cold(mut self) -> Self {
@@ -104,14 +120,14 @@ impl Setup {
         if self.seeded {
             artefacts::seed(self.data.path()).await;
         }
-        let platform = Platform::builder()
+        let builder = Platform::builder()
             .config_toml(&self.config.to_string())?
             .data_dir(self.data.path())
             .system_module("notes", std::fs::read(guests::notes()).unwrap())
             .module_file(&self.probe)
-            .module_file(&self.hostile)
-            .build()
-            .await?;
+            .module_file(&self.hostile);
+        let builder = self.more.iter().fold(builder, |builder, more| more(builder));
+        let platform = builder.build().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();

@@ -127,7 +127,7 @@ impl Row {
 }
 
 /// Finds every value of an answer; the values themselves are read when they are asked for.
-pub(super) fn decode(buffer: Vec<u8>) -> Result<impl Iterator<Item = Row>, Error> {
+pub(crate) fn decode(buffer: Vec<u8>) -> Result<impl Iterator<Item = Row>, Error> {
     let mut reader = Reader { buffer: &buffer, at: 0 };
     let count = usize::from(u16::from_le_bytes(array(reader.bytes(2)?)?));
     let mut columns = Vec::with_capacity(count);

@@ -9,6 +9,13 @@ use ureq::http::Response;
 use super::app::RunningApp;
 
 /// A whole answer.
+///
+/// ```no_run
+/// # use hostel_sdk::testing::App;
+/// # let app = App::new().start();
+/// let answer = app.get("/").expect(200);
+/// assert_eq!(answer.header("content-type"), Some("application/json"));
+/// ```
 pub struct Answer<'a> {
     app: &'a RunningApp,
     /// The request, for messages.
@@ -22,24 +29,48 @@ impl<'a> Answer<'a> {
     }
 
     /// The status.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert_eq!(app.get("/").send().status(), 200);
+    /// ```
     #[must_use]
     pub fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
 
     /// A header's value, where there is one that is text.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert_eq!(app.get("/").expect(200).header("link"), None);
+    /// ```
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
 
     /// The body.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert_eq!(app.get("/logo").expect(200).bytes()[..4], *b"\x89PNG");
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.response.body()
     }
 
     /// The body as text.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert!(app.get("/help").expect(200).text().starts_with("Notes"));
+    /// ```
     ///
     /// # Panics
     /// When it is none; shows request, answer and log.
@@ -54,6 +85,12 @@ impl<'a> Answer<'a> {
 
     /// The body as JSON.
     ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert_eq!(app.get("/").expect(200).json()["items"][0]["title"], "First");
+    /// ```
+    ///
     /// # Panics
     /// When it is none; shows request, answer and log.
     #[must_use]
@@ -63,6 +100,17 @@ impl<'a> Answer<'a> {
     }
 
     /// The body as JSON of this type.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// #[derive(serde::Deserialize)]
+    /// struct Note {
+    ///     title: String,
+    /// }
+    /// let note: Note = app.get("/7").expect(200).json_as();
+    /// assert_eq!(note.title, "First");
+    /// ```
     ///
     /// # Panics
     /// When it is none; shows request, answer and log.

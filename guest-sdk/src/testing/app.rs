@@ -4,50 +4,68 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::host::{Host, host};
 use super::log::{LogLine, RawLine};
-use super::request::Request;
+use super::request::{Request, begin_requests};
+use super::user::User;
 use crate::Timestamp;
 
 /// What a test asks for. Without more, nobody is granted anything, settings have their defaults, and
 /// time passes.
+///
+/// ```no_run
+/// # use hostel_sdk::testing::App;
+/// let app = App::new().granting("notes:*").setting("page-size", 2).start();
+/// ```
 #[derive(Clone, Debug, Default, Serialize)]
 #[must_use]
 pub struct App {
-    shared: Shared,
+    grants: BTreeSet<String>,
+    settings: BTreeMap<String, String>,
     limits: BTreeMap<String, u64>,
     clock_micros: Option<i64>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
-struct Shared {
-    grants: BTreeSet<String>,
-    settings: BTreeMap<String, String>,
-}
-
 impl App {
     /// The module under test, served to a new tenant.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// App::new().start().get("/").expect_problem(401, "unauthenticated");
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Everybody may do this: `notes:read`, `notes:*`. Can be said more than once.
+    /// Everybody may do this, signed in or not: `notes:read`, `notes:*`. Can be said more than once.
+    /// What one user may do is said [of them](User::granting).
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().granting("notes:read").granting("notes:write").start();
+    /// ```
     pub fn granting(mut self, permission: impl Into<String>) -> Self {
-        self.shared.grants.insert(permission.into());
+        self.grants.insert(permission.into());
         self
     }
 
     /// One of the module's settings has this value.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().setting("page-size", 2).setting("greeting", "hello").start();
+    /// ```
     ///
     /// # Panics
     /// When the value cannot be written as JSON.
     #[track_caller]
     pub fn setting(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         match serde_json::to_string(&value) {
-            Ok(value) => self.shared.settings.insert(name.into(), value),
+            Ok(value) => self.settings.insert(name.into(), value),
             Err(error) => panic!("setting `{}` cannot be JSON: {error}", name.into()),
         };
         self
@@ -55,6 +73,11 @@ impl App {
 
     /// The tenant has a limit of its own, by a key of the platform's `[limits]`: `cpu_ms`,
     /// `database_max_bytes`.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().tenant_limit("database_max_bytes", 1_000_000).start();
+    /// ```
     pub fn tenant_limit(mut self, key: impl Into<String>, value: u64) -> Self {
         self.limits.insert(key.into(), value);
         self
@@ -62,6 +85,11 @@ impl App {
 
     /// The host's clock stands still at this time until the test [sets](Clock::set) it. Deadlines
     /// and limits of calls go by real time all the same.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().clock("2026-01-31T12:00:00Z").start();
+    /// ```
     ///
     /// # Panics
     /// When it is no time such as `2026-01-31T12:00:00Z`.
@@ -72,6 +100,11 @@ impl App {
     }
 
     /// Makes the tenant, on a platform that fits; starts the host when this is its first.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let (app, of_another_tenant) = (App::new().start(), App::new().start());
+    /// ```
     ///
     /// # Panics
     /// When there is no host, or it refuses what was asked for: says why.
@@ -93,6 +126,12 @@ struct Made {
 }
 
 /// The module under test, served to one tenant. The tenant is forgotten when this is dropped.
+///
+/// ```no_run
+/// # use hostel_sdk::testing::App;
+/// let app = App::new().granting("notes:*").start();
+/// app.get("/").query("limit", 5).expect(200);
+/// ```
 pub struct RunningApp {
     host: &'static Host,
     made: Made,
@@ -100,43 +139,58 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// Begins a request with any method.
+    /// Somebody with an account in the tenant, whom the module knows by this id. They may do what
+    /// everybody may; what else is said by [`User::granting`].
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, json};
+    /// let app = App::new().start();
+    /// let alice = app.user("alice").granting("notes:*");
+    /// let bob = app.user("bob");
+    /// alice.post("/").json(&json!({ "title": "First" })).expect(201);
+    /// bob.get("/").expect_problem(403, "denied");
+    /// app.get("/").expect_problem(401, "unauthenticated");
+    /// ```
+    ///
+    /// # Panics
+    /// When it is no id: 1 to 128 visible ASCII characters.
+    #[track_caller]
+    pub fn user(&self, id: &str) -> User<'_> {
+        User::of(self, id)
+    }
+
+    /// Begins a request with any method, of somebody who does not say who they are.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.request("HEAD", "/").expect(200);
+    /// ```
     pub fn request(&self, method: &str, path: &str) -> Request<'_> {
-        Request::new(self, method, path)
+        Request::new(self, None, method, path)
     }
 
-    /// Begins a `GET`.
-    pub fn get(&self, path: &str) -> Request<'_> {
-        self.request("GET", path)
-    }
-
-    /// Begins a `POST`.
-    pub fn post(&self, path: &str) -> Request<'_> {
-        self.request("POST", path)
-    }
-
-    /// Begins a `PUT`.
-    pub fn put(&self, path: &str) -> Request<'_> {
-        self.request("PUT", path)
-    }
-
-    /// Begins a `PATCH`.
-    pub fn patch(&self, path: &str) -> Request<'_> {
-        self.request("PATCH", path)
-    }
-
-    /// Begins a `DELETE`.
-    pub fn delete(&self, path: &str) -> Request<'_> {
-        self.request("DELETE", path)
-    }
+    begin_requests!('_);
 
     /// The tenant's slug.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert!(app.tenant().starts_with("test-"));
+    /// ```
     #[must_use]
     pub fn tenant(&self) -> &str {
         &self.made.tenant
     }
 
     /// The clock of a test that began with [`App::clock`].
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().clock("2026-01-31T12:00:00Z").start();
+    /// app.clock().set("2026-02-28T12:00:00Z");
+    /// ```
     #[must_use]
     pub fn clock(&self) -> Clock<'_> {
         Clock(self)
@@ -144,6 +198,14 @@ impl RunningApp {
 
     /// What the module wrote to the log in calls for this tenant, in order. A call's lines are here
     /// when it is answered.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.get("/").expect(200);
+    /// assert_eq!(app.logs().len(), 1);
+    /// assert_eq!(app.logs()[0].message, "listed");
+    /// ```
     ///
     /// # Panics
     /// When the host does not answer.
@@ -162,8 +224,25 @@ impl RunningApp {
         struct Lines {
             lines: Vec<RawLine>,
         }
-        let path = format!("/tenants/{}/lines", self.made.tenant);
-        self.host.ask_json("GET", &path, &json!({})).map(|Lines { lines }| lines)
+        self.ask_json("GET", "lines", &json!({})).map(|Lines { lines }| lines)
+    }
+
+    pub(super) fn ask_bytes(
+        &self,
+        method: &str,
+        below: &str,
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, String> {
+        self.host.ask(method, &format!("/tenants/{}/{below}", self.made.tenant), body)
+    }
+
+    pub(super) fn ask_json<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        below: &str,
+        body: &impl Serialize,
+    ) -> Result<T, String> {
+        self.host.ask_json(method, &format!("/tenants/{}/{below}", self.made.tenant), body)
     }
 
     pub(super) fn host(&self) -> &'static Host {
@@ -175,6 +254,12 @@ impl RunningApp {
     }
 
     /// The whole address of a path of the module, as clients see it.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// assert!(app.url("/7").ends_with("/api/notes/7"));
+    /// ```
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{}", self.made.address, self.mounted(path))
@@ -200,10 +285,23 @@ impl Drop for RunningApp {
 }
 
 /// The host's clock, in a test that began with [`App::clock`].
+///
+/// ```no_run
+/// # use hostel_sdk::testing::App;
+/// let app = App::new().clock("2026-01-31T12:00:00Z").start();
+/// let clock = app.clock();
+/// clock.advance(std::time::Duration::from_secs(60));
+/// ```
 pub struct Clock<'a>(&'a RunningApp);
 
 impl Clock<'_> {
     /// Sets it, to any time.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().clock("2026-01-31T12:00:00Z").start();
+    /// app.clock().set("2025-12-31T23:59:59Z"); // it may go back, too
+    /// ```
     ///
     /// # Panics
     /// When it is no time such as `2026-01-31T12:00:00Z`, or the test did not begin with
@@ -214,6 +312,12 @@ impl Clock<'_> {
     }
 
     /// Lets time pass.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().clock("2026-01-31T12:00:00Z").start();
+    /// app.clock().advance(std::time::Duration::from_secs(90));
+    /// ```
     ///
     /// # Panics
     /// When the test did not begin with [`App::clock`].

@@ -107,7 +107,7 @@ impl Host {
         Self::at(&access, child.stdin.take())
     }
 
-    /// Asks for something that is no request to a module; gives the answer's text.
+    /// Asks for something that is no request to a module; gives the answer's body.
     ///
     /// # Errors
     /// The host's words.
@@ -116,7 +116,7 @@ impl Host {
         method: &str,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<String, String> {
+    ) -> Result<Vec<u8>, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         let request = Request::builder()
             .method(method)
@@ -127,8 +127,12 @@ impl Host {
             .map_err(|error| error.to_string())?;
         let lost = |error: ureq::Error| format!("the test host does not answer: {error}");
         let mut answer: Response<Body> = self.agent.run(request).map_err(lost)?;
-        let text = answer.body_mut().read_to_string().map_err(lost)?;
-        if answer.status().is_success() { Ok(text) } else { Err(text) }
+        let body = answer.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(lost)?;
+        if answer.status().is_success() {
+            Ok(body)
+        } else {
+            Err(String::from_utf8_lossy(&body).into_owned())
+        }
     }
 
     /// [`ask`](Self::ask) for an answer that is JSON.
@@ -138,9 +142,11 @@ impl Host {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, String> {
-        let text = self.ask(method, path, body)?;
-        serde_json::from_str(&text)
-            .map_err(|error| format!("this `hostel` is of another version: {error} in {text}"))
+        let answer = self.ask(method, path, body)?;
+        serde_json::from_slice(&answer).map_err(|error| {
+            let answer = String::from_utf8_lossy(&answer);
+            format!("this `hostel` is of another version: {error} in {answer}")
+        })
     }
 }
 
@@ -157,7 +163,7 @@ fn command() -> PathBuf {
 }
 
 /// Said by cargo and nextest; a debugger starts tests in the crate's folder.
-fn crate_folder() -> PathBuf {
+pub(super) fn crate_folder() -> PathBuf {
     variable("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), Into::into)
 }
 

@@ -9,6 +9,15 @@ use serde_json::{Map, Value};
 use crate::log::Level;
 
 /// A line that the module wrote, by `hostel_sdk::log` or by printing.
+///
+/// ```no_run
+/// # use hostel_sdk::testing::{App, Level};
+/// # let app = App::new().start();
+/// app.get("/").expect(200);
+/// let line = &app.logs()[0];
+/// assert_eq!((line.level, &*line.message), (Level::Info, "listed"));
+/// assert_eq!(line.fields["notes"], "3");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// How grave it is; what is printed is `Info`.

@@ -40,8 +40,8 @@
 //!
 //! # What tests share
 //!
-//! Tenants are cheap; platforms cost some ten milliseconds. Tests with the same grants and settings
-//! are tenants of one platform, and tests that set the clock have a platform to themselves while they
+//! Tenants and users are cheap; platforms cost some ten milliseconds. Tests with the same settings are
+//! tenants of one platform, and tests that set the clock have a platform to themselves while they
 //! run. Nothing that a test does can be seen in another.
 //!
 //! # Time
@@ -62,6 +62,8 @@ mod app;
 mod host;
 mod log;
 mod request;
+mod tables;
+mod user;
 
 pub use serde_json::{Value, json};
 
@@ -69,4 +71,5 @@ pub use self::answer::Answer;
 pub use self::app::{App, Clock, RunningApp};
 pub use self::log::LogLine;
 pub use self::request::Request;
+pub use self::user::User;
 pub use crate::log::Level;

@@ -5,12 +5,82 @@ use ureq::http;
 
 use super::answer::Answer;
 use super::app::RunningApp;
+use super::user::User;
+
+/// Begins requests, by method.
+macro_rules! begin_requests {
+    ($app:lifetime) => {
+        /// Begins a `GET`.
+        ///
+        /// ```no_run
+        /// # use hostel_sdk::testing::App;
+        /// # let app = App::new().start();
+        /// app.get("/").expect(200);
+        /// ```
+        pub fn get(&self, path: &str) -> Request<$app> {
+            self.request("GET", path)
+        }
+
+        /// Begins a `POST`.
+        ///
+        /// ```no_run
+        /// # use hostel_sdk::testing::{App, json};
+        /// # let app = App::new().start();
+        /// app.post("/").json(&json!({ "title": "First" })).expect(201);
+        /// ```
+        pub fn post(&self, path: &str) -> Request<$app> {
+            self.request("POST", path)
+        }
+
+        /// Begins a `PUT`.
+        ///
+        /// ```no_run
+        /// # use hostel_sdk::testing::{App, json};
+        /// # let app = App::new().start();
+        /// app.put("/7").json(&json!({ "title": "Second" })).expect(200);
+        /// ```
+        pub fn put(&self, path: &str) -> Request<$app> {
+            self.request("PUT", path)
+        }
+
+        /// Begins a `PATCH`.
+        ///
+        /// ```no_run
+        /// # use hostel_sdk::testing::{App, json};
+        /// # let app = App::new().start();
+        /// app.patch("/7").json(&json!({ "title": "Third" })).expect(200);
+        /// ```
+        pub fn patch(&self, path: &str) -> Request<$app> {
+            self.request("PATCH", path)
+        }
+
+        /// Begins a `DELETE`.
+        ///
+        /// ```no_run
+        /// # use hostel_sdk::testing::App;
+        /// # let app = App::new().start();
+        /// app.delete("/7").expect(204);
+        /// ```
+        pub fn delete(&self, path: &str) -> Request<$app> {
+            self.request("DELETE", path)
+        }
+    };
+}
+pub(super) use begin_requests;
 
 /// A request in the making; [`expect`](Self::expect), [`expect_problem`](Self::expect_problem) and
 /// [`send`](Self::send) send it.
+///
+/// ```no_run
+/// # use hostel_sdk::testing::{App, json};
+/// # let app = App::new().start();
+/// let request = app.post("/").header("x-mine", "yes").json(&json!({ "title": "First" }));
+/// request.expect(201);
+/// ```
 #[must_use = "it is sent by `expect`, `expect_problem` or `send`"]
 pub struct Request<'a> {
     app: &'a RunningApp,
+    user: Option<User<'a>>,
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -18,9 +88,15 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(app: &'a RunningApp, method: &str, path: &str) -> Self {
+    pub(super) fn new(
+        app: &'a RunningApp,
+        user: Option<User<'a>>,
+        method: &str,
+        path: &str,
+    ) -> Self {
         Self {
             app,
+            user,
             method: method.to_owned(),
             path: app.mounted(path),
             headers: Vec::new(),
@@ -29,12 +105,24 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a header.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.get("/").header("accept-language", "de").expect(200);
+    /// ```
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Adds a parameter to the query, encoded.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.get("/").query("limit", 5).query("title", "Milk & honey").expect(200);
+    /// ```
     pub fn query(mut self, name: &str, value: impl ToString) -> Self {
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path = form_urlencoded::Serializer::for_suffix(self.path.clone(), self.path.len())
@@ -44,6 +132,12 @@ impl<'a> Request<'a> {
     }
 
     /// Sends JSON.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, json};
+    /// # let app = App::new().start();
+    /// app.post("/").json(&json!({ "title": "First" })).expect(201);
+    /// ```
     ///
     /// # Panics
     /// When the value cannot be written as JSON.
@@ -56,12 +150,25 @@ impl<'a> Request<'a> {
     }
 
     /// Sends these bytes.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.put("/logo").body("image/png", vec![0x89, b'P', b'N', b'G']).expect(204);
+    /// ```
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.header("content-type", content_type)
     }
 
     /// Sends it, whatever the answer is.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// let status = app.get("/").send().status();
+    /// assert!(status < 500);
+    /// ```
     ///
     /// # Panics
     /// When there is no answer.
@@ -76,6 +183,12 @@ impl<'a> Request<'a> {
 
     /// Sends it. The answer must have this status.
     ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.get("/").expect(200);
+    /// ```
+    ///
     /// # Panics
     /// When it has another; shows request, answer and log.
     #[track_caller]
@@ -88,6 +201,13 @@ impl<'a> Request<'a> {
     }
 
     /// Sends it. The answer must be a problem with this status and code.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, json};
+    /// # let app = App::new().start();
+    /// let problem = app.post("/").json(&json!({})).expect_problem(422, "invalid-fields").json();
+    /// assert_eq!(problem["errors"][0]["pointer"], "/title");
+    /// ```
     ///
     /// # Panics
     /// When it is not; shows request, answer and log.
@@ -123,6 +243,9 @@ impl<'a> Request<'a> {
             .method(self.method.as_str())
             .uri(url)
             .header("x-tenant", self.app.tenant());
+        if let Some(user) = &self.user {
+            request = request.header("authorization", format!("Bearer {}", user.token()));
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -140,6 +263,9 @@ impl<'a> Request<'a> {
     /// For people who look for what was wrong.
     fn in_words(&self) -> String {
         let mut words = format!("{} {}", self.method, self.path);
+        if let Some(user) = &self.user {
+            words.push_str(&format!("\nas `{}`", user.id()));
+        }
         for (name, value) in &self.headers {
             words.push_str(&format!("\n{name}: {value}"));
         }

@@ -89,9 +89,18 @@ pub(crate) async fn open_platform(path: &Path) -> Result<PlatformDatabase> {
         .connect_with(options)
         .await
         .map_err(|error| unusable(error.into()))?;
-    sqlx::migrate!("../migrations/sqlite")
-        .run(&pool)
-        .await
-        .map_err(|error| unusable(error.into()))?;
+    migrate_platform(&pool).await.map_err(unusable)?;
     Ok(pool)
+}
+
+/// Waits for the disk once at most, and not after each migration: what a power failure takes of them
+/// is made again at the next start, and the next write that matters takes them to the disk with it.
+async fn migrate_platform(
+    pool: &PlatformDatabase,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
+    sqlx::migrate!("../migrations/sqlite").run_direct(None, &mut *connection, false).await?;
+    sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+    Ok(())
 }

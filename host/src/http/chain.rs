@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::FutureExt as _;
-use http::header;
 use http::{HeaderValue, Uri};
 use hyper::body::Body as _;
 
-use super::{App, answer, incoming, problem};
-use crate::call::{Principal, TenantStatus};
-use crate::capabilities::permissions::Decision;
+use super::{App, answer, caller, incoming, problem};
+use crate::call::TenantStatus;
+use crate::capabilities::permissions::{Caller, Decision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
@@ -100,7 +99,8 @@ async fn answer(
     if tenant.tenant.status == TenantStatus::Suspended {
         return Err(Error::new(ErrorKind::Denied, "tenant-suspended", "this tenant is suspended"));
     }
-    let principal = principal(&parts)?;
+    let caller = caller::of(app, &parts, &tenant).await?;
+    logging::set_principal(&caller.principal);
 
     let path = parts.uri.path();
     let no_route =
@@ -125,13 +125,13 @@ async fn answer(
         };
     let route = &version.manifest.routes[index as usize];
 
-    permitted(app, &principal, &route.access)?;
+    permitted(app, &caller, &route.access)?;
     let request = runtime::Request {
         route: index,
         parameters: incoming::parameters(&parameters)?,
         query: incoming::query(&parts),
         headers: incoming::headers(app, &parts.headers),
-        principal,
+        principal: caller.principal,
         body: incoming::body(app, route, &parts.headers, body).await?,
         id: id.clone(),
         path: path.to_owned(),
@@ -150,13 +150,13 @@ async fn answer(
     answered.inspect_err(|error| module.meter().failed(error))
 }
 
-/// Decides whether the principal may have what the route gives.
+/// Decides whether the caller may have what the route gives.
 ///
 /// # Errors
 /// `denied`, or `unauthenticated` where signing in might help.
-fn permitted(app: &App, principal: &Principal, access: &Access) -> Result<()> {
+fn permitted(app: &App, caller: &Caller, access: &Access) -> Result<()> {
     let Access::Permission(permission) = access else { return Ok(()) };
-    match app.services.permissions.decide(principal, permission) {
+    match app.services.permissions.decide(caller, permission) {
         Decision::Allowed => Ok(()),
         Decision::Denied => Err(Error::new(
             ErrorKind::Denied,
@@ -169,19 +169,6 @@ fn permitted(app: &App, principal: &Principal, access: &Access) -> Result<()> {
             format!("this needs the permission `{permission}`, which is not granted to everybody"),
         )),
     }
-}
-
-/// Who is calling. Nobody can sign in yet, so credentials can only be wrong: saying so beats
-/// answering as if they had not been sent.
-fn principal(parts: &http::request::Parts) -> Result<Principal> {
-    if parts.headers.contains_key(header::AUTHORIZATION) {
-        return Err(Error::new(
-            ErrorKind::Unauthenticated,
-            "invalid-credentials",
-            "these credentials are not known here",
-        ));
-    }
-    Ok(Principal::Anonymous)
 }
 
 fn log_failure(error: &Error) {

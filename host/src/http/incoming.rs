@@ -175,10 +175,15 @@ pub(super) fn headers(app: &App, headers: &HeaderMap) -> Vec<(String, String)> {
         .collect();
     let is_of_connection =
         |name: &HeaderName| of_connection.iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
+    let credentials = app.authentication.as_ref().map(|known| &*known.credential_headers);
+    let is_credential = |name| credentials.unwrap_or_default().contains(name);
     headers
         .iter()
         .filter(|(name, _)| {
-            !HIDDEN.contains(name) && **name != app.tenancy.header && !is_of_connection(name)
+            !HIDDEN.contains(name)
+                && **name != app.tenancy.header
+                && !is_of_connection(name)
+                && !is_credential(name)
         })
         .map(|(name, value)| {
             let value = match std::str::from_utf8(value.as_bytes()) {

@@ -2,6 +2,7 @@
 //! nobody else knows a status code.
 
 mod answer;
+mod caller;
 mod chain;
 mod conduct;
 mod health;
@@ -19,6 +20,8 @@ use axum::Router;
 use axum::routing::{any, get};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::caller::Authentication;
+pub use self::caller::Authenticator;
 pub(crate) use self::server::{serve_platform, serve_router};
 use crate::bounded::Bounded;
 use crate::capabilities::tenancy::TenancyConfig;
@@ -73,6 +76,8 @@ pub(crate) struct App {
     pub(crate) services: Arc<Services>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) operator: OperatorToken,
+    /// None where nobody can sign in.
+    pub(crate) authentication: Option<Authentication>,
     /// Set when the host was told to stop.
     pub(crate) draining: AtomicBool,
 }

@@ -45,6 +45,9 @@ where
             if let Some(tenant) = context.tenant.get() {
                 line.text("tenant", tenant.as_str());
             }
+            if let Some(account) = context.account.get() {
+                line.text("account", account.as_str());
+            }
             if let Some(module) = context.module.get() {
                 line.text("module", module.name.as_str());
                 line.display("version", &module.version);
@@ -179,6 +182,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::capabilities::permissions::Caller;
     use crate::names::RequestId;
 
     #[derive(Clone, Default)]
@@ -204,6 +208,7 @@ mod tests {
         let id = RequestId::from_client(b"r-1").unwrap();
         super::super::within(id, None, async {
             super::super::set_tenant(&"acme".parse().unwrap());
+            super::super::set_principal(&Caller::account("alice".parse().unwrap()).principal);
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(count = 3, name = "a \"b\"\n", "two\nlines");
             });
@@ -218,12 +223,13 @@ mod tests {
         let text = line(false).await;
         assert!(
             text.ends_with(
-                "INFO  two lines tenant=acme request_id=r-1 count=3 name=\"a \\\"b\\\"\\n\"\n"
+                "INFO  two lines tenant=acme account=alice request_id=r-1 count=3 name=\"a \\\"b\\\"\\n\"\n"
             ),
             "{text}"
         );
         let json: serde_json::Value = serde_json::from_str(&line(true).await).unwrap();
         assert_eq!(json["tenant"], "acme");
+        assert_eq!(json["account"], "alice");
         assert_eq!(json["request_id"], "r-1");
         assert_eq!(json["message"], "two\nlines");
         assert_eq!(json["count"], 3);

@@ -336,13 +336,11 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
             wit::RequestBody::Multipart(store.data_mut().http().hand_over(form)?)
         }
     };
-    let principal = match request.principal {
-        Principal::Anonymous => wit::Principal {
-            kind: wit::PrincipalKind::Anonymous,
-            id: String::new(),
-            impersonator: None,
-        },
+    let (kind, id) = match &request.principal {
+        Principal::Anonymous => (wit::PrincipalKind::Anonymous, String::new()),
+        Principal::Account { id } => (wit::PrincipalKind::Account, id.to_string()),
     };
+    let principal = wit::Principal { kind, id, impersonator: None };
     Ok(wit::Request {
         route: request.route,
         path: request.path,

@@ -14,6 +14,7 @@ mod migrations;
 mod module;
 mod registry;
 mod routes;
+mod statement;
 mod turns;
 mod validate;
 

@@ -55,7 +55,7 @@ fn a_draft_that_cannot_be_a_note_is_told_its_fields() {
     ] {
         app.post("/").json(&draft).expect_invalid(wrong);
     }
-    assert_eq!(titles(&app.get("/").expect(200)), [""; 0]);
+    assert_eq!(app.rows("SELECT title FROM notes"), [Value::Null; 0]);
 }
 
 #[test]
@@ -97,6 +97,21 @@ fn pages_begin_with_the_newest_and_end() {
 }
 
 #[test]
+fn every_note_is_on_one_page() {
+    let app = notes();
+    app.sql_file("tests/hundred_notes.sql");
+    let (mut all, mut next) = (Vec::new(), "limit=30".to_owned());
+    loop {
+        let page = app.get(&format!("/?{next}")).expect(200);
+        all.extend(titles(&page));
+        let Some(cursor) = page.json()["next"].as_str().map(ToOwned::to_owned) else { break };
+        next = format!("limit=30&cursor={cursor}");
+    }
+    let expected: Vec<_> = (1..=100).rev().map(|n| format!("Note {n}")).collect();
+    assert_eq!(all, expected);
+}
+
+#[test]
 fn a_note_knows_when_it_was_made_and_changed() {
     let app = App::new().granting("notes:*").clock("2026-01-01T09:00:00Z").start();
     let path = note(&app, "First");
@@ -108,9 +123,11 @@ fn a_note_knows_when_it_was_made_and_changed() {
 
 #[test]
 fn readers_do_not_write() {
-    let app = App::new().granting("notes:read").start();
-    app.get("/").expect(200);
-    app.post("/").json(&json!({ "title": "No" })).expect_problem(401, "unauthenticated");
+    let app = App::new().start();
+    let (reader, draft) = (app.user("rita").granting("notes:read"), json!({ "title": "No" }));
+    reader.get("/").expect(200);
+    reader.post("/").json(&draft).expect_problem(403, "denied");
+    app.post("/").json(&draft).expect_problem(401, "unauthenticated");
 }
 
 #[test]

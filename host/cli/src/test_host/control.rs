@@ -1,5 +1,6 @@
 //! What tests may ask of their host, over HTTP and with its token.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -21,6 +22,8 @@ pub(super) fn routes(platforms: Arc<Platforms>, token: &str) -> Router {
         .route("/tenants/{tenant}", delete(forget))
         .route("/tenants/{tenant}/clock", put(set_clock))
         .route("/tenants/{tenant}/lines", get(lines))
+        .route("/tenants/{tenant}/sql", post(sql))
+        .route("/tenants/{tenant}/users", put(user))
         .layer(middleware::from_fn_with_state(expected, only_with_token))
         .with_state(platforms)
 }
@@ -62,6 +65,38 @@ async fn set_clock(
 ) -> Result<StatusCode, Refusal> {
     platforms.set_clock(&tenant, micros).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    id: String,
+    /// What they may do from now on, beside what they may already.
+    grants: BTreeSet<String>,
+}
+
+async fn user(
+    State(platforms): State<Arc<Platforms>>,
+    Path(tenant): Path<String>,
+    Json(User { id, grants }): Json<User>,
+) -> Result<Response, Refusal> {
+    let token = platforms.user(&tenant, &id, &grants)?;
+    Ok(Json(json!({ "token": token })).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sql {
+    statement: String,
+}
+
+/// Answers with rows as `wit/deps/sql.wit` encodes them.
+async fn sql(
+    State(platforms): State<Arc<Platforms>>,
+    Path(tenant): Path<String>,
+    Json(Sql { statement }): Json<Sql>,
+) -> Result<Vec<u8>, Refusal> {
+    Ok(platforms.query(&tenant, statement).await?)
 }
 
 async fn lines(State(platforms): State<Arc<Platforms>>, Path(tenant): Path<String>) -> Response {

@@ -2,8 +2,10 @@
 //! with it, and a way to ask for them that only the tests know.
 //!
 //! `hostel_sdk::testing` is the other side. `platforms` starts platforms and makes tenants,
-//! `control` is what tests may ask, `lines` keeps what modules write to the log.
+//! `control` is what tests may ask, `callers` knows who may do what, `lines` keeps what modules write
+//! to the log.
 
+mod callers;
 mod control;
 mod lines;
 mod platforms;

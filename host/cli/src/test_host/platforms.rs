@@ -1,5 +1,5 @@
-//! Platforms by what is configured for all their tenants (grants, settings, a set clock), started
-//! when the first test asks; each test gets a tenant of its own.
+//! Platforms by what is configured for all their tenants (settings, a set clock), started when the
+//! first test asks; each test gets a tenant of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::Served;
+use super::callers::Callers;
 use super::lines::Lines;
 
 /// The same for all, so that what one test host compiled is what the next one takes. It protects
@@ -46,21 +47,17 @@ durability = 'normal'
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    shared: Shared,
+    /// What everybody may do.
+    grants: BTreeSet<String>,
+    settings: Settings,
     /// Limits of the tenant's own, by key of `[limits]`.
     limits: BTreeMap<String, u64>,
     /// The time at which the test's clock stands still; without it, time passes.
     clock_micros: Option<i64>,
 }
 
-/// What all tenants of a platform have in common.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Shared {
-    grants: BTreeSet<String>,
-    /// Values of the settings of the module under test, each as JSON.
-    settings: BTreeMap<String, String>,
-}
+/// Values of the settings of the module under test, each as JSON.
+type Settings = BTreeMap<String, String>;
 
 /// What a test gets.
 #[derive(Serialize)]
@@ -75,6 +72,7 @@ pub(super) struct Platforms {
     served: Served,
     module_name: String,
     lines: Lines,
+    callers: Callers,
     tenants: AtomicU64,
     running: Mutex<Running>,
     // Dropped last: platforms write in it.
@@ -83,11 +81,13 @@ pub(super) struct Platforms {
 
 #[derive(Default)]
 struct Running {
-    shared: HashMap<Shared, Arc<Started>>,
+    shared: HashMap<Settings, Arc<Started>>,
     /// Platforms with a clock that no test uses now.
-    free: HashMap<Shared, Vec<Arc<Started>>>,
+    free: HashMap<Settings, Vec<Arc<Started>>>,
     /// Platforms whose clock is one test's, by its tenant.
-    clocks: HashMap<String, (Shared, Arc<Started>)>,
+    clocks: HashMap<String, (Settings, Arc<Started>)>,
+    /// The platform of each tenant.
+    tenants: HashMap<String, Arc<Started>>,
     started: usize,
 }
 
@@ -108,6 +108,7 @@ impl Platforms {
             served,
             module_name: String::new(),
             lines,
+            callers: Callers::default(),
             tenants: AtomicU64::new(0),
             running: Mutex::default(),
             folder,
@@ -130,9 +131,10 @@ impl Platforms {
             .try_fold(TighterLimits::default(), |limits, (key, value)| limits.with(key, *value))?;
         let slug = format!("test-{}", self.tenants.fetch_add(1, Ordering::Relaxed) + 1);
         let started = match wanted.clock_micros {
-            Some(micros) => self.with_clock(wanted.shared, &slug, micros).await?,
-            None => self.shared(wanted.shared).await?,
+            Some(micros) => self.with_clock(wanted.settings, &slug, micros).await?,
+            None => self.shared(wanted.settings).await?,
         };
+        self.callers.begin(&slug, &wanted.grants)?;
         self.lines.begin(&slug);
         let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
         let tenants = started.platform.tenants();
@@ -141,7 +143,9 @@ impl Platforms {
             let change = TenantChange { limits: Some(limits), ..TenantChange::default() };
             tenants.change(&tenant.slug, change).await?;
         }
-        Ok(Made { tenant: slug, module: self.module_name.clone(), address: started.address })
+        let address = started.address;
+        self.running.lock().await.tenants.insert(slug.clone(), started);
+        Ok(Made { tenant: slug, module: self.module_name.clone(), address })
     }
 
     /// Sets the clock of a tenant that asked for one.
@@ -155,6 +159,23 @@ impl Platforms {
         Ok(())
     }
 
+    /// Lets a user of a tenant do this, too. Gives what they show.
+    pub(super) fn user(
+        &self,
+        tenant: &str,
+        id: &str,
+        grants: &BTreeSet<String>,
+    ) -> anyhow::Result<String> {
+        self.callers.user(tenant, id, grants)
+    }
+
+    /// Runs SQL in the tables that the module under test has in this tenant.
+    pub(super) async fn query(&self, tenant: &str, statement: String) -> anyhow::Result<Vec<u8>> {
+        let started = self.running.lock().await.tenants.get(tenant).map(Arc::clone);
+        let platform = &started.context("there is no such tenant")?.platform;
+        Ok(platform.query(&tenant.parse()?, &self.module_name, statement).await?)
+    }
+
     pub(super) fn lines(&self, tenant: &str) -> Vec<Value> {
         self.lines.of(tenant)
     }
@@ -162,43 +183,45 @@ impl Platforms {
     /// Its test is over: a platform with a clock may serve the next one that wants to set it.
     pub(super) async fn forget(&self, tenant: &str) {
         self.lines.forget(tenant);
+        self.callers.forget(tenant);
         let mut running = self.running.lock().await;
-        if let Some((shared, started)) = running.clocks.remove(tenant) {
-            running.free.entry(shared).or_default().push(started);
+        running.tenants.remove(tenant);
+        if let Some((settings, started)) = running.clocks.remove(tenant) {
+            running.free.entry(settings).or_default().push(started);
         }
     }
 
-    async fn shared(&self, shared: Shared) -> anyhow::Result<Arc<Started>> {
+    async fn shared(&self, settings: Settings) -> anyhow::Result<Arc<Started>> {
         let mut running = self.running.lock().await;
-        if let Some(started) = running.shared.get(&shared) {
+        if let Some(started) = running.shared.get(&settings) {
             return Ok(Arc::clone(started));
         }
-        let started = self.start(&shared, Clock::system(), &mut running).await?;
-        running.shared.insert(shared, Arc::clone(&started));
+        let started = self.start(&settings, Clock::system(), &mut running).await?;
+        running.shared.insert(settings, Arc::clone(&started));
         Ok(started)
     }
 
     async fn with_clock(
         &self,
-        shared: Shared,
+        settings: Settings,
         tenant: &str,
         micros: i64,
     ) -> anyhow::Result<Arc<Started>> {
         let mut running = self.running.lock().await;
-        let started = match running.free.get_mut(&shared).and_then(Vec::pop) {
+        let started = match running.free.get_mut(&settings).and_then(Vec::pop) {
             Some(free) => {
                 free.clock.set(micros);
                 free
             }
-            None => self.start(&shared, Clock::fixed(micros), &mut running).await?,
+            None => self.start(&settings, Clock::fixed(micros), &mut running).await?,
         };
-        running.clocks.insert(tenant.to_owned(), (shared, Arc::clone(&started)));
+        running.clocks.insert(tenant.to_owned(), (settings, Arc::clone(&started)));
         Ok(started)
     }
 
     async fn start(
         &self,
-        shared: &Shared,
+        settings: &Settings,
         clock: Clock,
         running: &mut Running,
     ) -> anyhow::Result<Arc<Started>> {
@@ -206,10 +229,8 @@ impl Platforms {
         running.started += 1;
         let data = self.data_folder(&running.started.to_string())?;
         let mut config = config(&data)?;
-        let grants = shared.grants.iter().map(|grant| grant.parse());
-        config.dev.anonymous_grants = grants.collect::<hostel::Result<_>>()?;
-        if !shared.settings.is_empty() {
-            let values = shared.settings.iter().map(|(name, json)| Ok((name.clone(), toml(json)?)));
+        if !settings.is_empty() {
+            let values = settings.iter().map(|(name, json)| Ok((name.clone(), toml(json)?)));
             let values = values.collect::<anyhow::Result<_>>()?;
             config.settings.insert(self.module_name.clone(), values);
         }
@@ -217,6 +238,7 @@ impl Platforms {
         let platform = modules
             .fold(Platform::builder().config(config), |builder, file| builder.module_file(file))
             .clock(clock.clone())
+            .authenticator(self.callers.clone())
             .build()
             .await?;
         drop(lock);

@@ -1,19 +1,59 @@
-//! Permissions: decides whether a principal may do what a route or a module asks. Default deny.
+//! Permissions: decides whether a caller may do what a route or a module asks. Default deny.
 //!
-//! Names are `module:resource:action` or `module:action`. Grants are patterns over names. Roles and
-//! stored grants come with accounts; until then a grant is what `[dev] anonymous_grants` says.
+//! Names are `module:resource:action` or `module:action`. Grants are patterns over names. What
+//! everybody holds is what `[dev] anonymous_grants` says, and what an account holds is said by the
+//! program that knows it; roles and stored grants come with accounts of our own.
 
 mod pattern;
 
+use std::sync::Arc;
+
 pub use self::pattern::{Pattern, PermissionName};
 use crate::call::Principal;
+use crate::error::Result;
+use crate::names::AccountId;
+
+/// Who is calling, and what they hold beside what everybody does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// What they hold.
+    pub grants: Arc<[Pattern]>,
+}
+
+impl Caller {
+    /// Somebody who did not say who they are.
+    pub fn anonymous() -> Self {
+        Self { principal: Principal::Anonymous, grants: Arc::default() }
+    }
+
+    /// The holder of an account in the tenant that is called.
+    pub fn account(id: AccountId) -> Self {
+        Self { principal: Principal::Account { id }, grants: Arc::default() }
+    }
+
+    /// They hold this, and nothing else: `notes:read`, `notes:*`. Where it is the same for many
+    /// requests, set [`grants`](Self::grants) to what was read once.
+    ///
+    /// # Errors
+    /// Names what is no pattern.
+    pub fn granting<P: AsRef<str>>(
+        mut self,
+        patterns: impl IntoIterator<Item = P>,
+    ) -> Result<Self> {
+        let patterns = patterns.into_iter().map(|pattern| pattern.as_ref().parse());
+        self.grants = patterns.collect::<Result<_>>()?;
+        Ok(self)
+    }
+}
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The principal holds the permission.
+    /// The caller holds the permission.
     Allowed,
-    /// The principal is known and does not hold it.
+    /// The caller is known and does not hold it.
     Denied,
     /// Nobody said who they are, and what everybody has does not suffice.
     Unauthenticated,
@@ -22,22 +62,23 @@ pub enum Decision {
 /// Decides by the grants of this platform.
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    anonymous: Vec<Pattern>,
+    everybody: Vec<Pattern>,
 }
 
 impl Permissions {
-    /// Everybody holds what matches one of `anonymous`; nobody holds anything else.
-    pub fn new(anonymous: Vec<Pattern>) -> Self {
-        Self { anonymous }
+    /// Everybody holds what matches one of `everybody`, and callers what they bring along; nobody
+    /// holds anything else.
+    pub fn new(everybody: Vec<Pattern>) -> Self {
+        Self { everybody }
     }
 
-    /// Whether `principal` holds `permission`.
-    pub fn decide(&self, principal: &Principal, permission: &PermissionName) -> Decision {
-        match principal {
-            Principal::Anonymous if self.anonymous.iter().any(|grant| grant.covers(permission)) => {
-                Decision::Allowed
-            }
+    /// Whether `caller` holds `permission`.
+    pub fn decide(&self, caller: &Caller, permission: &PermissionName) -> Decision {
+        let mut held = self.everybody.iter().chain(caller.grants.iter());
+        match &caller.principal {
+            _ if held.any(|grant| grant.covers(permission)) => Decision::Allowed,
             Principal::Anonymous => Decision::Unauthenticated,
+            Principal::Account { .. } => Decision::Denied,
         }
     }
 }
@@ -49,11 +90,20 @@ mod tests {
     #[test]
     fn nothing_is_allowed_that_was_not_granted() {
         let read: PermissionName = "notes:read".parse().unwrap();
-        let nobody = Permissions::default();
-        assert_eq!(nobody.decide(&Principal::Anonymous, &read), Decision::Unauthenticated);
-        let readers = Permissions::new(vec!["notes:read".parse().unwrap()]);
-        assert_eq!(readers.decide(&Principal::Anonymous, &read), Decision::Allowed);
         let write: PermissionName = "notes:write".parse().unwrap();
-        assert_eq!(readers.decide(&Principal::Anonymous, &write), Decision::Unauthenticated);
+        let nobody = Permissions::default();
+        let readers = Permissions::new(vec!["notes:read".parse().unwrap()]);
+        let anonymous = Caller::anonymous();
+        assert_eq!(nobody.decide(&anonymous, &read), Decision::Unauthenticated);
+        assert_eq!(readers.decide(&anonymous, &read), Decision::Allowed);
+        assert_eq!(readers.decide(&anonymous, &write), Decision::Unauthenticated);
+        let alice = Caller::account("alice".parse().unwrap());
+        assert_eq!(nobody.decide(&alice, &read), Decision::Denied);
+        assert_eq!(readers.decide(&alice, &read), Decision::Allowed);
+        assert_eq!(readers.decide(&alice, &write), Decision::Denied);
+        let writer = alice.granting(["notes:write"]).unwrap();
+        assert_eq!(nobody.decide(&writer, &write), Decision::Allowed);
+        assert_eq!(nobody.decide(&writer, &read), Decision::Denied);
+        assert!(writer.granting(["notes:re*"]).is_err());
     }
 }

@@ -50,6 +50,63 @@ fn a_clock_that_is_set_stands_until_it_is_turned() {
 }
 
 #[test]
+fn users_are_who_they_say_and_may_do_what_was_granted() {
+    let (app, other) = (App::new().start(), App::new().granting("probe:secret").start());
+    let alice = app.user("alice").granting("probe:secret");
+    assert_eq!(alice.get("/secret").expect(200).text(), "the secret");
+    let echo = alice.get("/echo/here").expect(200).json();
+    assert_eq!(
+        echo["principal"],
+        json!({ "kind": "account", "id": "alice", "impersonator": null })
+    );
+    app.user("bob").get("/secret").expect_problem(403, "denied");
+    app.get("/secret").expect_problem(401, "unauthenticated");
+    // Named again, she is the same; and nobody in another tenant.
+    app.user("alice").get("/secret").expect(200);
+    assert_eq!(other.get("/secret").expect(200).text(), "the secret");
+    other.user("bob").get("/secret").expect(200);
+    app.get("/secret")
+        .header("authorization", "Bearer x")
+        .expect_problem(401, "invalid-credentials");
+    let told = complaint(|| drop(alice.get("/secret").expect(201)));
+    assert!(told.contains("as `alice`") && !told.contains("Bearer"), "{told}");
+    let told = complaint(|| drop(app.user("al ice")));
+    assert!(told.contains("no account id"), "{told}");
+}
+
+#[test]
+fn tables_are_arranged_and_read_without_a_route() {
+    let (app, other) = (App::new().start(), App::new().start());
+    app.sql_file("tests/things.sql");
+    app.sql("UPDATE things SET name = 'changed; twice' WHERE name = 'second';");
+    let names = app.rows("SELECT name FROM things ORDER BY name");
+    assert_eq!(names, [json!({ "name": "changed; twice" }), json!({ "name": "first" })]);
+    assert_eq!(other.rows("SELECT name FROM things"), [json!(null); 0]);
+    let all = "SELECT id, done, made_at, data, 1.5 AS real, x'0102' AS bytes FROM things WHERE amount = 3";
+    let first = json!({
+        "id": "01010101-0101-0101-0101-010101010101",
+        "done": true,
+        "made_at": "1970-01-01T00:00:01Z",
+        "data": { "a": [1] },
+        "real": 1.5,
+        "bytes": [1, 2],
+    });
+    assert_eq!(app.rows(all), [first]);
+    for (sql, place, why) in [
+        ("SELECT 1;\n\nSELECT wrong", "line 3: ", "no such column: wrong"),
+        ("PRAGMA user_version = 1", "line 1: ", "statement uses what modules may not"),
+        ("DELETE FROM hostel_migrations", "line 1: ", "hostel_migrations"),
+    ] {
+        let told = complaint(|| app.sql(sql));
+        assert!(told.starts_with(place) && told.contains(why), "{told}");
+    }
+    let told = complaint(|| app.sql_file("tests/things.sql"));
+    assert!(told.contains("tests/things.sql:2: UNIQUE constraint failed: things.name"), "{told}");
+    let told = complaint(|| app.sql_file("tests/absent.sql"));
+    assert!(told.contains("tests/absent.sql: "), "{told}");
+}
+
+#[test]
 fn bytes_and_headers_arrive_as_they_are() {
     let app = App::new().start();
     let length = app.post("/length").body("application/octet-stream", vec![0; 5000]).expect(200);

@@ -1,0 +1,49 @@
+//! One statement in a tenant's tables, by somebody who is no module: tests, tools.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::ResourceTable;
+
+use super::registry::Registry;
+use crate::bindings::hostel::sql::sql::Host as _;
+use crate::call::{Budget, CallContext, Principal};
+use crate::capabilities::sql::SqlView;
+use crate::error::{Error, Result};
+use crate::names::RequestId;
+
+impl Registry {
+    /// Runs a statement as the module of that name could in a call for this tenant: with its tables,
+    /// which are brought up to date first, and within the limits of one call.
+    ///
+    /// # Errors
+    /// When there is no such tenant or module, and what a module would be told of the statement.
+    pub(crate) async fn query(
+        &self,
+        tenant: &str,
+        module: &str,
+        statement: String,
+    ) -> Result<Vec<u8>> {
+        let tenant = self.tenant(tenant).await?;
+        let module = tenant
+            .module(module)
+            .ok_or_else(|| Error::not_found(format!("there is no module `{module}`")))?;
+        let deadline = Instant::now() + tenant.limits.call_timeout_ms.as_millis();
+        module.ready(self.runtime(), &tenant, deadline).await?;
+        let mut call = CallContext {
+            tenant: Arc::clone(&tenant.tenant),
+            principal: Principal::Anonymous,
+            module: Arc::clone(&module.version.identity),
+            request_id: RequestId::new(),
+            deadline,
+            budget: Budget::new(&tenant.limits),
+            limits: Arc::clone(&tenant.limits),
+            meter: Arc::clone(module.meter()),
+            cpu: Arc::default(),
+        };
+        let units = &self.runtime().services.units;
+        let mut table = ResourceTable::new();
+        let mut view = SqlView { call: &mut call, table: &mut table, units };
+        view.query(statement, Vec::new()).await
+    }
+}
