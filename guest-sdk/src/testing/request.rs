@@ -222,10 +222,16 @@ impl<'a> Request<'a> {
         answer
     }
 
-    /// Sends it, and expects that exactly these fields are refused: `/title`, `query/limit`.
+    /// Sends it. The answer must be a 422 that names exactly these fields: `/title`, `query/limit`.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, json};
+    /// # let app = App::new().start();
+    /// app.post("/").json(&json!({ "title": "", "colour": 7 })).expect_invalid(&["/colour", "/title"]);
+    /// ```
     ///
     /// # Panics
-    /// When the answer is another; shows request, answer and log.
+    /// When it is not; shows request, answer and log.
     #[track_caller]
     pub fn expect_invalid(self, fields: &[&str]) -> Answer<'a> {
         let answer = self.expect_problem(422, "invalid-fields");
