@@ -124,6 +124,10 @@ impl<'a> Answer<'a> {
         }
     }
 
+    pub(super) fn response(&self) -> &Response<Vec<u8>> {
+        &self.response
+    }
+
     /// Ends the test, and shows what was asked, answered and logged.
     #[track_caller]
     pub(super) fn fail(&self, expected: &str) -> ! {

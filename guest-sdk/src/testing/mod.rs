@@ -62,6 +62,7 @@ mod app;
 mod host;
 mod log;
 mod request;
+mod snapshot;
 mod tables;
 mod user;
 

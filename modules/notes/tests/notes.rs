@@ -39,6 +39,25 @@ fn a_note_can_be_read_where_its_location_says() {
 }
 
 #[test]
+fn a_note_looks_like_this() {
+    let app = notes();
+    let made = app.post("/").json(&json!({ "title": "Milk" })).expect(201);
+    insta::assert_snapshot!(made.snapshot(), @r#"
+    201 Created
+    location: /api/notes/[uuid]
+
+    {
+      "body": "",
+      "created_at": "[time]",
+      "id": "[uuid]",
+      "title": "Milk",
+      "updated_at": "[time]",
+      "version": 1
+    }
+    "#);
+}
+
+#[test]
 fn a_draft_that_cannot_be_a_note_is_told_its_fields() {
     let app = notes();
     for (draft, wrong) in [
