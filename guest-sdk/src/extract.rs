@@ -140,7 +140,8 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest for Form<T> {
         if !body.content_type().is_some_and(|it| essence(it).eq_ignore_ascii_case(FORM)) {
             return Err(unsupported_media_type(format!("the body must be a form: send `{FORM}`")));
         }
-        let pairs: Vec<_> = form_urlencoded::parse(&body.read_to_end()?).into_owned().collect();
+        let document = body.read_document(request)?;
+        let pairs: Vec<_> = form_urlencoded::parse(&document).into_owned().collect();
         from_text::from_pairs(&pairs).map(Self).map_err(|wrong| invalid("/", wrong))
     }
 }
@@ -274,9 +275,21 @@ impl Body {
     /// # Errors
     /// As for [`next_chunk`](Self::next_chunk).
     pub fn read_to_end(mut self) -> Result<Vec<u8>, Problem> {
-        let mut all = self.next_chunk()?.unwrap_or_default();
+        self.read_at_most(usize::MAX)
+    }
+
+    /// The whole body, which must not be larger than the route's documents may be.
+    pub(crate) fn read_document(mut self, request: &Request) -> Result<Vec<u8>, Problem> {
+        self.read_at_most(request.document_max_bytes)
+    }
+
+    fn read_at_most(&mut self, max: usize) -> Result<Vec<u8>, Problem> {
+        let mut all = Vec::new();
         while let Some(chunk) = self.next_chunk()? {
-            all.extend_from_slice(&chunk);
+            if all.len() + chunk.len() > max {
+                return Err(too_large(format!("the body is too large: at most {max} bytes")));
+            }
+            if all.is_empty() { all = chunk } else { all.extend_from_slice(&chunk) }
         }
         Ok(all)
     }

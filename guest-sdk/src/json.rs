@@ -16,7 +16,12 @@ use crate::response::{IntoResponse, Response};
 /// A JSON document: the request's body as an argument, the answer's as a value.
 ///
 /// A body that is not JSON is answered with 400 `invalid-json` and the place; one whose fields are
-/// wrong with 422 `invalid-fields` and a JSON Pointer to each; another content type with 415.
+/// wrong with 422 `invalid-fields` and a JSON Pointer to each; another content type with 415, and
+/// more than 2 MiB with 413, where the route says no other size.
+///
+/// What a type's schema says by attributes alone (`#[schemars(length(max = 9))]`) is documentation.
+/// Types that cannot be wrong ([`Line`](crate::text::Line), [`Whole`](crate::whole::Whole), your own
+/// with `#[serde(try_from = "…")]`) say it and hold it.
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
@@ -94,7 +99,7 @@ fn body(request: &mut Request) -> Result<Vec<u8>, Problem> {
     if is_json == Some(false) {
         return Err(unsupported_media_type("the body must be JSON: send `application/json`"));
     }
-    let bytes = body.read_to_end()?;
+    let bytes = body.read_document(request)?;
     match (bytes.is_empty(), is_json) {
         (true, _) => Err(Problem::bad_request("invalid-json", "the body is empty, expected JSON")),
         (false, None) => {

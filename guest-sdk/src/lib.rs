@@ -63,6 +63,7 @@ pub mod tenancy;
 pub mod testing;
 pub mod text;
 mod timestamp;
+pub mod whole;
 
 pub use bindings::hostel::error::types::{Error, ErrorKind};
 pub use handler::{Handler, Operation};
@@ -86,6 +87,7 @@ pub mod prelude {
     pub use crate::settings::Settings;
     pub use crate::sql::{Connection, Db, FromRow, Row, Transaction};
     pub use crate::text::{Line, Text};
+    pub use crate::whole::Whole;
     pub use crate::{
         Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head, migrations,
         params, patch, post, put,

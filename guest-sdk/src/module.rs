@@ -69,7 +69,8 @@ impl Module {
             name,
             version,
             summary: "",
-            routes: Vec::new(),
+            // Most modules have fewer, and a fresh instance grows nothing.
+            routes: Vec::with_capacity(16),
             permissions: Vec::new(),
             migrations: Vec::new(),
             settings: Vec::new(),
@@ -186,7 +187,9 @@ impl Module {
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
         let route = self.routes.get(request.route as usize);
         let answer = route.ok_or_else(|| Problem::not_found("route"));
-        let answer = answer.and_then(|route| self.answer(route, &mut Request::new(request)));
+        let answer = answer.and_then(|route| {
+            self.answer(route, &mut Request::new(request, route.document_max_bytes()))
+        });
         answer.map_err(Into::into)
     }
 

@@ -41,51 +41,55 @@ pub use crate::bindings::hostel::http::types::RequestBody;
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Request(types::Request);
+pub struct Request {
+    request: types::Request,
+    /// The most bytes of a body that is read as one document.
+    pub(crate) document_max_bytes: usize,
+}
 
 impl Request {
-    pub(crate) fn new(request: types::Request) -> Self {
-        Self(request)
+    pub(crate) fn new(request: types::Request, document_max_bytes: usize) -> Self {
+        Self { request, document_max_bytes }
     }
 
     /// The path as the client sent it, without the query.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.0.path
+        &self.request.path
     }
 
     /// The path's parameters in the order of the route's pattern.
     #[must_use]
     pub fn parameters(&self) -> &[String] {
-        &self.0.parameters
+        &self.request.parameters
     }
 
     /// The query's pairs in the order in which they were sent.
     #[must_use]
     pub fn query(&self) -> &[(String, String)] {
-        &self.0.query
+        &self.request.query
     }
 
     /// The headers; names are in lower case.
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
-        &self.0.headers
+        &self.request.headers
     }
 
     /// The first header with this name, which is given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+        self.request.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
     /// Who is calling.
     #[must_use]
     pub fn principal(&self) -> &types::Principal {
-        &self.0.principal
+        &self.request.principal
     }
 
     /// Takes the body; who comes second finds none.
     pub fn take_body(&mut self) -> RequestBody {
-        std::mem::replace(&mut self.0.body, RequestBody::None)
+        std::mem::replace(&mut self.request.body, RequestBody::None)
     }
 }

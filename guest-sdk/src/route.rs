@@ -184,7 +184,8 @@ impl<A> Route<A> {
         self
     }
 
-    /// Accepts bodies up to this size, or up to the platform's limit where that is smaller.
+    /// Accepts bodies up to this size, or up to the platform's limit where that is smaller. Without
+    /// it, [`Json`](crate::json::Json) and [`Form`](crate::extract::Form) take 2 MiB.
     pub fn body_max_bytes(mut self, bytes: u64) -> Self {
         self.body_max_bytes = Some(bytes);
         self
@@ -200,6 +201,13 @@ impl<A> Route<A> {
 impl Route<Access> {
     pub(crate) fn handle(&self, request: &mut Request) -> Result<Response, Problem> {
         (self.call)(request)
+    }
+
+    /// The most that is read into memory as one document. A body may have any size that the host
+    /// lets through, and a document that fills a call's memory would end the call.
+    pub(crate) fn document_max_bytes(&self) -> usize {
+        const DEFAULT: usize = 2 * 1024 * 1024;
+        self.body_max_bytes.map_or(DEFAULT, |bytes| bytes.try_into().unwrap_or(usize::MAX))
     }
 
     /// A handler's answer, with the route's own status where it has none.

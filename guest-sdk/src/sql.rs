@@ -139,6 +139,12 @@ impl Db {
     /// Runs `work` so that its statements take effect together: all of them when it returns `Ok`,
     /// none when it returns `Err`.
     ///
+    /// A tenant's transactions take effect as if one ran after the other. What was looked up in one
+    /// is still so when it ends, so that looking whether a slot is free and then taking it needs no
+    /// lock and no constraint: of two who want it at once, one waits for the other and finds it
+    /// taken. Who waits too long is answered with 503. A transaction waits for nobody outside of the
+    /// database: keep it short.
+    ///
     /// ```
     /// # use hostel_sdk::prelude::*;
     /// fn transfer(db: &Db, from: i64, to: i64, amount: i64) -> Result<(), Problem> {

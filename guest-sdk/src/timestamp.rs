@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -11,17 +12,27 @@ use time::format_description::well_known::Rfc3339;
 /// A point in time. In JSON and as text it is RFC 3339: `2026-01-31T12:00:00Z`.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use hostel_sdk::Timestamp;
 ///
 /// let noon: Timestamp = "2026-01-31T12:00:00Z".parse()?;
 /// let later = Timestamp::from_micros(noon.as_micros() + 90_000_000);
 /// assert_eq!(later.to_string(), "2026-01-31T12:01:30Z");
+/// assert_eq!(later.since(noon), Some(Duration::from_secs(90)));
+/// assert_eq!(noon.checked_add(Duration::from_secs(90)), Some(later));
+/// assert_eq!(later.checked_sub(Duration::from_secs(90)), Some(noon));
 /// # Ok::<(), hostel_sdk::InvalidTimestamp>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The first time that RFC 3339 can say.
+    pub const MIN: Self = Self(-62_167_219_200_000_000);
+    /// The last time that RFC 3339 can say.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
+
     /// The time that is this many microseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
@@ -32,6 +43,27 @@ impl Timestamp {
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
+    }
+
+    /// How long after `earlier` it is; `None` when it is before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        let micros = self.0.checked_sub(earlier.0)?;
+        micros.try_into().ok().map(Duration::from_micros)
+    }
+
+    /// The time that is so much later; `None` after [`MAX`](Self::MAX).
+    #[must_use]
+    pub fn checked_add(self, time: Duration) -> Option<Self> {
+        let micros = self.0.checked_add(time.as_micros().try_into().ok()?)?;
+        Some(Self(micros)).filter(|later| *later <= Self::MAX)
+    }
+
+    /// The time that is so much earlier; `None` before [`MIN`](Self::MIN).
+    #[must_use]
+    pub fn checked_sub(self, time: Duration) -> Option<Self> {
+        let micros = self.0.checked_sub(time.as_micros().try_into().ok()?)?;
+        Some(Self(micros)).filter(|earlier| *earlier >= Self::MIN)
     }
 
     fn rfc3339(self) -> Option<String> {
@@ -110,6 +142,19 @@ impl JsonSchema for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_passes_within_what_can_be_said() {
+        assert_eq!(Timestamp::MIN.to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
+        let micro = Duration::from_micros(1);
+        assert_eq!(Timestamp::MAX.checked_add(micro), None);
+        assert_eq!(Timestamp::MIN.checked_sub(micro), None);
+        assert_eq!(Timestamp::MIN.checked_add(Duration::MAX), None);
+        assert_eq!(Timestamp::MIN.since(Timestamp::MAX), None);
+        let all = Timestamp::MAX.since(Timestamp::MIN).unwrap();
+        assert_eq!(Timestamp::MIN.checked_add(all), Some(Timestamp::MAX));
+    }
 
     #[test]
     fn text_and_back() {

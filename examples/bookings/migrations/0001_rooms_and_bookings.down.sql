@@ -1,0 +1,2 @@
+DROP TABLE bookings_bookings;
+DROP TABLE bookings_rooms;
