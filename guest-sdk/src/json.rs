@@ -234,16 +234,18 @@ mod tests {
             [
                 "/address/city: this is missing",
                 "/address/kind/other: must have 1 to 3 characters",
-                "/address/street: invalid type: integer `1`, expected a string",
+                "/address/street: expected a text, got integer `1`",
                 "/colour: unknown field `colour`, expected one of `customer`, `lines`, `address`, `point`",
                 "/customer: must have 1 to 20 characters",
-                "/lines/0/a~1b: invalid value: integer `-1`, expected u32",
-                "/lines/2: invalid type: integer `7`, expected struct Item",
+                "/lines/0/a~1b: expected a whole number in range, got integer `-1`",
+                "/lines/2: expected an object, got integer `7`",
                 "/lines/3/a~1b: this is missing",
-                "/lines/4/a~1b: invalid type: string \"x\", expected u32",
-                "/point/1: invalid type: string \"x\", expected f64",
+                "/lines/4/a~1b: expected a whole number in range, got string \"x\"",
+                "/point/1: expected a number, got string \"x\"",
             ]
         );
+        let twice = r#"{"customer": "a", "customer": "b", "lines": []}"#;
+        assert_eq!(wrong(twice), ["/customer: this is given more than once"]);
         let kind = r#"{"customer": "a", "lines": [], "address": {"street": "a", "city": "b", "kind": "x"}}"#;
         assert_eq!(wrong(kind), ["/address/kind: unknown variant `x`, expected `home` or `other`"]);
     }

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::bindings::hostel::http::types;
 use crate::{Error, ErrorKind};
 
@@ -59,6 +61,7 @@ pub struct Problem {
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    extensions: Vec<(String, String)>,
 }
 
 impl Problem {
@@ -69,7 +72,13 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code: code.into(), detail: detail.into(), errors: Vec::new() }
+        Self {
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            extensions: Vec::new(),
+        }
     }
 
     /// 400 with a code of the module's own: the request cannot be understood.
@@ -116,6 +125,24 @@ impl Problem {
     /// Adds what is wrong with one field: `/title` in the body, or `query/limit`.
     pub fn field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    /// Adds a member to the document, for programs (RFC 9457, section 3.2). The name has letters,
+    /// digits and `_`, at least three, and is none of the host's own, such as `code` or `errors`. A
+    /// value that cannot be JSON is left out.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn taken_by(booking: Id<()>) -> Problem {
+    ///     Problem::conflict("booking-overlaps", "it is taken then").with("booking", booking)
+    /// }
+    /// # let _ = taken_by;
+    /// ```
+    pub fn with(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_string(&value) {
+            self.extensions.push((name.into(), value));
+        }
         self
     }
 
@@ -198,6 +225,7 @@ impl From<Problem> for types::Problem {
             code: problem.code.into_owned(),
             detail: problem.detail.into_owned(),
             errors: problem.errors,
+            extensions: problem.extensions,
         }
     }
 }

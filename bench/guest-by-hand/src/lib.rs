@@ -49,7 +49,13 @@ impl guest::Guest for ByHand {
 }
 
 fn problem(status: u16, code: &str) -> guest::Problem {
-    guest::Problem { status, code: code.to_owned(), detail: String::new(), errors: Vec::new() }
+    guest::Problem {
+        status,
+        code: code.to_owned(),
+        detail: String::new(),
+        errors: Vec::new(),
+        extensions: Vec::new(),
+    }
 }
 
 // Native linkers refuse the names of a component's exports.

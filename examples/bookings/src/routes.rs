@@ -102,8 +102,10 @@ fn in_words(rule: BrokenRule) -> (&'static str, String) {
 
 /// Says nothing of what the other booking is for: who may book need not be one who may read.
 fn overlaps(Booking { id, slot: Slot { from, until, .. }, .. }: &Booking) -> Problem {
-    let detail = format!("booking {id} has the room from {from} until {until}");
-    Problem::conflict("booking-overlaps", detail)
+    Problem::conflict("booking-overlaps", "the room is taken then")
+        .with("booking", id)
+        .with("from", from)
+        .with("until", until)
 }
 
 fn no_such_booking() -> Problem {

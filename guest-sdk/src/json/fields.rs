@@ -69,10 +69,12 @@ impl Rest {
     fn cut_out(&mut self, error: &ReadError, wrong: &mut Wrong) -> bool {
         let place = self.place(error);
         let detail = without_place(error.inner());
-        // serde names a missing field only in its message, and points to the object around it.
-        let (pointer, detail) = match missing_field(&detail) {
-            Some(field) => (format!("{}/{}", place.whole, escape(field)), MISSING.to_owned()),
-            None => (place.whole.clone(), detail),
+        // serde names some fields only in its message, and points to the object around them.
+        let named = [("missing", MISSING), ("duplicate", "this is given more than once")];
+        let named = named.iter().find_map(|(what, said)| Some((field(&detail, what)?, *said)));
+        let (pointer, detail) = match named {
+            Some((field, said)) => (format!("{}/{}", place.whole, escape(field)), said.to_owned()),
+            None => (place.whole.clone(), in_words(detail)),
         };
         // An object from which something was cut is wrong for that reason alone.
         if !self.follows_from_a_cut(&pointer) {
@@ -180,8 +182,41 @@ fn below(at: &mut String, segment: &str, work: impl FnOnce(&mut String)) {
     at.truncate(length);
 }
 
-fn missing_field(detail: &str) -> Option<&str> {
-    detail.strip_prefix("missing field `")?.strip_suffix('`')
+/// The field that a message is about: `missing field `title``.
+fn field<'a>(detail: &'a str, what: &str) -> Option<&'a str> {
+    detail.strip_prefix(what)?.strip_prefix(" field `")?.strip_suffix('`')
+}
+
+/// serde's message for somebody who does not know that the module is written in Rust.
+fn in_words(detail: String) -> String {
+    let wrong = ["invalid type: ", "invalid value: ", "invalid length: "];
+    let Some(rest) = wrong.iter().find_map(|wrong| detail.strip_prefix(wrong)) else {
+        return detail;
+    };
+    let Some((found, expected)) = rest.rsplit_once(", expected ") else { return detail };
+    let is_whole = |name: &str| {
+        let bits = name.strip_prefix(['i', 'u']).map(str::parse::<u8>);
+        matches!(bits, Some(Ok(8 | 16 | 32 | 64 | 128))) || matches!(name, "usize" | "isize")
+    };
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        name if is_whole(name) => "a whole number in range",
+        name if name.starts_with("struct ") => "an object",
+        name if name.starts_with("a tuple") || name.starts_with("tuple ") => {
+            "an array of fixed length"
+        }
+        name => name,
+    };
+    let found = match found {
+        "map" => "an object",
+        "sequence" => "an array",
+        found => found,
+    };
+    format!("expected {expected}, got {found}")
 }
 
 /// A key as part of a JSON Pointer (RFC 6901).

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{answer, incoming};
 use crate::bindings::hostel::http::types as wit;
@@ -30,7 +31,14 @@ struct Document<'a> {
     trace_id: Option<Box<str>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    /// A module's own members.
+    #[serde(flatten)]
+    extensions: &'a serde_json::Map<String, Value>,
 }
+
+/// Members that a module cannot give.
+const RESERVED: [&str; 9] =
+    ["type", "title", "status", "detail", "instance", "code", "request_id", "trace_id", "errors"];
 
 #[derive(Serialize)]
 struct FieldError {
@@ -60,7 +68,8 @@ fn status(error: &Error) -> StatusCode {
 /// An error of the host as an answer.
 pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Response {
     let status = status(error);
-    let mut response = respond(status, error.code(), error.message(), path, request_id, &[]);
+    let told = Told { code: error.code(), detail: error.message(), ..Told::default() };
+    let mut response = respond(status, &told, path, request_id);
     let headers = response.headers_mut();
     match error.kind() {
         ErrorKind::Unauthenticated => {
@@ -84,7 +93,8 @@ pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Res
 /// A module's own problem as an answer.
 ///
 /// # Errors
-/// `bad-answer` when its status is that of no error, or its code is no name; `answer-too-large`.
+/// `bad-answer` when its status is that of no error, its code is no name or an extension is none;
+/// `answer-too-large`.
 pub(super) fn of_module(
     problem: wit::Problem,
     answer_max_bytes: usize,
@@ -92,7 +102,9 @@ pub(super) fn of_module(
     request_id: &RequestId,
 ) -> Result<Response> {
     let fields = problem.errors.iter().map(|field| field.pointer.len() + field.detail.len());
-    answer::at_most(answer_max_bytes, problem.detail.len() + fields.sum::<usize>())?;
+    let extensions = problem.extensions.iter().map(|(name, value)| name.len() + value.len());
+    let bytes = problem.detail.len() + fields.sum::<usize>() + extensions.sum::<usize>();
+    answer::at_most(answer_max_bytes, bytes)?;
     let status = StatusCode::from_u16(problem.status)
         .ok()
         .filter(|status| status.is_client_error() || status.is_server_error())
@@ -100,12 +112,39 @@ pub(super) fn of_module(
     if !is_code(&problem.code) {
         return Err(answer::bad(format!("{:?} is no code of a problem", problem.code)));
     }
+    let extensions = problem.extensions.into_iter().map(extension).collect::<Result<_>>()?;
     let errors: Vec<FieldError> = problem
         .errors
         .into_iter()
         .map(|error| FieldError { pointer: error.pointer, detail: error.detail })
         .collect();
-    Ok(respond(status, &problem.code, &problem.detail, path, request_id, &errors))
+    let told = Told { code: &problem.code, detail: &problem.detail, errors, extensions };
+    Ok(respond(status, &told, path, request_id))
+}
+
+/// A module's own member of the document, as RFC 9457, section 3.2, recommends names.
+fn extension((name, value): (String, String)) -> Result<(String, Value)> {
+    let is_name = name.len() >= 3
+        && name.len() <= CODE_LENGTH_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !RESERVED.contains(&&*name);
+    if !is_name {
+        return Err(answer::bad(format!("{name:?} is no name of a problem's extension")));
+    }
+    match serde_json::from_str(&value) {
+        Ok(value) => Ok((name, value)),
+        Err(error) => Err(answer::bad(format!("a problem's `{name}` is no JSON: {error}"))),
+    }
+}
+
+/// What a problem says beside what the request and the status say.
+#[derive(Default)]
+struct Told<'a> {
+    code: &'a str,
+    detail: &'a str,
+    errors: Vec<FieldError>,
+    extensions: serde_json::Map<String, Value>,
 }
 
 /// Lower case letters, digits and hyphens, for programs to compare.
@@ -114,26 +153,20 @@ fn is_code(code: &str) -> bool {
         && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-fn respond(
-    status: StatusCode,
-    code: &str,
-    detail: &str,
-    path: &str,
-    request_id: &RequestId,
-    errors: &[FieldError],
-) -> Response {
+fn respond(status: StatusCode, told: &Told<'_>, path: &str, request_id: &RequestId) -> Response {
     let body = Document {
         // The title is the status' own, as RFC 9457, section 4.2.1, has it for this type; `code`
         // tells problems apart.
         r#type: "about:blank",
         title: status.canonical_reason().unwrap_or("Error"),
         status: status.as_u16(),
-        detail,
+        detail: told.detail,
         instance: path,
-        code,
+        code: told.code,
         request_id: request_id.as_str(),
         trace_id: logging::trace_id(),
-        errors,
+        errors: &told.errors,
+        extensions: &told.extensions,
     };
     let json = serde_json::to_vec(&body).unwrap_or_default();
     let mut response = Response::new(Body::from(json));

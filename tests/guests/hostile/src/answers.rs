@@ -27,15 +27,20 @@ pub(crate) fn status(Path(status): Path<u16>) -> Response {
     Response::empty().status(status)
 }
 
-/// A problem that is none: `?status=…&code=…`.
+/// A problem that is none: `?status=…&code=…&member=…`.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Forged {
     status: u16,
     code: String,
+    member: Option<String>,
 }
 
 pub(crate) fn problem(Query(forged): Query<Forged>) -> Result<NoContent, Problem> {
-    Err(Problem::new(forged.status, forged.code, "forged"))
+    let problem = Problem::new(forged.status, forged.code, "forged");
+    Err(match forged.member {
+        Some(name) => problem.with(name, "forged"),
+        None => problem,
+    })
 }
 
 /// A text that is none, where the contract says that it is one.

@@ -187,7 +187,8 @@ pub(crate) fn secret() -> &'static str {
 pub(crate) fn problem() -> Result<NoContent, Problem> {
     Err(Problem::conflict("probe-locked", "the probe is locked")
         .field("/name", "this is taken")
-        .field("query/limit", "this is too much"))
+        .field("query/limit", "this is too much")
+        .with("holder", "somebody"))
 }
 
 /// How many requests this instance has counted.
