@@ -40,8 +40,8 @@ pub(super) async fn refused(app: &App, request: Request, error: Error) -> Respon
 pub(super) struct Trail {
     module: Option<Arc<TenantModule>>,
     cpu: Duration,
-    /// The answer is a problem of the module's own.
-    own_problem: bool,
+    /// What the module calls its own problem, when the answer is one.
+    own_problem: Option<String>,
 }
 
 /// What every request gets: an id, its trace, an answer whatever happens, a line in the log, a
@@ -67,7 +67,8 @@ pub(super) async fn frame(
             Err(Error::internal("the host made a mistake"))
         });
         let (mut response, code) = match outcome {
-            Ok(response) => (response, if trail.own_problem { "module" } else { "" }),
+            // Modules make up as many codes as they like: too many for a label of the meters.
+            Ok(response) => (response, if trail.own_problem.is_some() { "module" } else { "" }),
             Err(error) => {
                 log_failure(&error);
                 (problem::of_error(&error, uri.path(), &id), error.code())
@@ -81,6 +82,7 @@ pub(super) async fn frame(
         let meter = module.map_or(&app.services.meters.unrouted, |module| module.meter());
         let bytes = response.body().size_hint().exact().unwrap_or(0);
         meter.answered(response.status().as_u16(), code, took, bytes);
+        let code = trail.own_problem.as_deref().unwrap_or(code);
         log_access(&method, &uri, &response, code, took, trail.cpu);
         response
     });
@@ -143,8 +145,9 @@ async fn answer(
     let answered = match answer.outcome {
         Ok(response) => answer::of_module(response, answer_max_bytes),
         Err(own) => {
-            trail.own_problem = true;
+            let code = own.code.clone();
             problem::of_module(own, answer_max_bytes, path, id)
+                .inspect(|_| trail.own_problem = Some(code))
         }
     };
     answered.inspect_err(|error| module.meter().failed(error))
