@@ -96,6 +96,13 @@ impl Error {
         Self::new(ErrorKind::Other, "internal", message)
     }
 
+    /// The same error in other words. Its cause stays: as a cause, it would be told twice.
+    #[must_use]
+    pub(crate) fn saying(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.inner.message = message.into();
+        self
+    }
+
     /// Adds what caused it, for the log.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

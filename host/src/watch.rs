@@ -33,8 +33,7 @@ impl Changes {
         let on_event = move |event: notify::Result<notify::Event>| {
             let is_change = event.is_ok_and(|event| match event.kind {
                 // To look at the files is no change, or every look would be followed by another.
-                EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-                EventKind::Access(_) => false,
+                EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => false,
                 _ => event.need_rescan() || event.paths.iter().any(|path| matters(path)),
             });
             if is_change {

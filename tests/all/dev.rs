@@ -37,21 +37,33 @@ async fn what_is_saved_is_served_and_what_does_not_build_leaves_what_was() {
     let folder = Folder::warm().await;
     let source = greeting(&folder);
     let hostel = dev(&folder);
+    hostel.line(&["DEVELOPMENT MODE"]);
+    assert!(!hostel.lines().iter().any(|line| line.contains("curl")), "nothing is there to call");
     let client = hostel.nobody();
+    assert_eq!(client.get("/api/notes").await.code(), "404 route-not-found", "no example");
     // Everything that a module is made of may have to be compiled first.
     within(Duration::from_secs(150), "the first build", async || {
         (client.get("/api/hi/you").await.text() == "Hello, you!").then_some(())
     })
     .await;
 
-    folder.write("hi/src/lib.rs", source.replace("Hello,", "Good day,"));
+    hostel.line(&["hi is served at http://", "/api/hi."]);
+
+    let good_day = source.replace("Hello,", "Good day,");
+    folder.write("hi/src/lib.rs", &good_day);
     answers(&client, "Good day, you!").await;
     let line = hostel.line(&["built in", "swapped"]);
     assert!(line.contains("hi 0.1.0") && line.contains("ms"), "{line}");
 
-    folder.write("hi/src/lib.rs", "this is no Rust");
+    // As editors save: the new file takes the old one's place.
+    folder.write("hi/src/new.rs", "this is no Rust");
+    fs::rename(folder.path("hi/src/new.rs"), folder.path("hi/src/lib.rs")).unwrap();
     hostel.line(&["hi", "served as before"]);
     answers(&client, "Good day, you!").await;
+    folder.write("hi/src/lib.rs", &good_day);
+    hostel.line(&["hi builds again; what is served is the same"]);
+    let errors = hostel.lines().iter().filter(|line| line.contains("served as before")).count();
+    assert_eq!(errors, 1, "one save, one build");
 
     // Routes and permissions change with the code.
     let closed = source

@@ -57,7 +57,21 @@ async fn a_trace_is_carried_into_problems_and_the_log() {
     assert_eq!(access["status"], 500);
     let fault = hostel.line(&["module-failed", "traced-1"]);
     assert!(fault.contains("wasm backtrace"), "the log has the trap: {fault}");
+    assert!(!fault.contains("_ZN") && !fault.contains("_R"), "its names can be read: {fault}");
     hostel.line(&["as it was asked to", "hostel::guest", "traced-1"]);
+    assert!(!hostel.lines().iter().any(|line| line.contains("RUST_BACKTRACE")));
+}
+
+#[tokio::test]
+async fn a_modules_own_code_is_in_the_log_and_in_no_label() {
+    let folder = Folder::warm().await;
+    let hostel = folder.start(&["dev"]);
+    let nobody = hostel.nobody();
+    let path = "/api/notes/01890a5d-ac96-774b-bcce-b302099a8057";
+    assert_eq!(nobody.get(path).await.code(), "404 not-found");
+    hostel.line(&["GET /api/notes/0189", "code=not-found"]);
+    let metrics = nobody.get("/metrics").await;
+    assert!(metrics.text().contains("code=\"module\""), "{}", metrics.text());
 }
 
 #[tokio::test]

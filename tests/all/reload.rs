@@ -294,6 +294,10 @@ async fn a_migration_that_fails_for_one_tenant_changes_nothing_for_any() {
         let client = platform.client(slug);
         client.query("SELECT name FROM things", json!([])).await.ok();
     }
+    let changed = patched(probe(), "CREATE TABLE things (", "CREATE TABLE thingz (");
+    let refused = platform.inner().install(operators(changed)).await.unwrap_err();
+    assert!(refused.to_string().contains("has changed since: restore it"), "{refused}");
+    assert_eq!(refused.causes(), None, "it is said once");
     // Corrected, it is taken.
     platform.inner().install(operators(with_table("thingy"))).await.unwrap();
     platform.client("beta").query("SELECT amount FROM thingy", json!([])).await.ok();

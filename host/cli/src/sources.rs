@@ -6,17 +6,20 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use hostel::watch::Changes;
-use hostel::{ModuleSource, Platform};
+use hostel::{Installed, ModuleSource, Platform};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use walkdir::WalkDir;
 
 use crate::cargo_module::ModuleBuild;
 use crate::commands::build::target_dir;
+use crate::commands::bundled::BUNDLED;
+use crate::commands::serve::Front;
 
 /// What makes a crate a module's.
 const SDK: &str = "hostel-sdk";
@@ -28,6 +31,25 @@ pub(crate) struct Sources {
     crate_folder: PathBuf,
     /// Its own, and those of what it is made of and that may change, too.
     folders: Vec<PathBuf>,
+    /// Where the platform keeps its data, which may be below.
+    data: Option<PathBuf>,
+}
+
+/// What the sources looked like: while that is the same, there is nothing to build.
+#[derive(PartialEq, Eq)]
+struct Look {
+    files: Vec<(PathBuf, SystemTime, u64)>,
+    /// Apart from the others, because cargo writes it.
+    lock: Option<SystemTime>,
+}
+
+/// How far a module has come.
+#[derive(Default)]
+struct Progress {
+    /// What is served.
+    wasm: Vec<u8>,
+    /// The last attempt failed.
+    is_broken: bool,
 }
 
 /// What `cargo metadata` tells, as far as it matters.
@@ -78,12 +100,14 @@ pub(crate) fn around(folder: &Path) -> Vec<Sources> {
 
 /// Builds the modules, and again whenever their sources change, and has them served. Ends when what
 /// is returned is dropped.
-pub(crate) fn follow(crates: Vec<Sources>, platform: &Platform) -> JoinSet<()> {
+pub(crate) fn follow(crates: Vec<Sources>, platform: &Platform, front: &Front) -> JoinSet<()> {
     // Cargo lets one build after the other use a folder anyway, and says so each time.
     let building = Arc::new(Mutex::new(()));
     let mut following = JoinSet::new();
+    let data = platform.config().data.0.canonicalize().ok();
     for sources in crates {
-        following.spawn(sources.follow(platform.clone(), Arc::clone(&building)));
+        let sources = Sources { data: data.clone(), ..sources };
+        following.spawn(sources.follow(platform.clone(), front.clone(), Arc::clone(&building)));
     }
     following
 }
@@ -118,9 +142,11 @@ impl Metadata {
         let here = std::env::current_dir().unwrap_or_default();
         let name = match crate_folder.strip_prefix(&here) {
             Ok(below) if below != Path::new("") => below.display().to_string(),
-            _ => crate_folder.display().to_string(),
+            // One is in it, and knows where that is.
+            Ok(_) => crate_folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Err(_) => crate_folder.display().to_string(),
         };
-        Sources { name, crate_folder, folders }
+        Sources { name, crate_folder, folders, data: None }
     }
 }
 
@@ -160,7 +186,17 @@ impl Sources {
         }
     }
 
-    async fn follow(self, platform: Platform, building: Arc<Mutex<()>>) {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this binary carries the module.
+    pub(crate) fn is_bundled(&self) -> bool {
+        let modules = Path::new("modules");
+        BUNDLED.iter().any(|(name, _)| self.crate_folder.ends_with(modules.join(name)))
+    }
+
+    async fn follow(self, platform: Platform, front: Front, building: Arc<Mutex<()>>) {
         let mut changes = match self.changes() {
             Ok(changes) => changes,
             Err(error) => {
@@ -169,21 +205,59 @@ impl Sources {
             }
         };
         tracing::info!("watching {}", self.name);
-        let mut served = Vec::new();
+        let (mut built, mut progress) = (None, Progress::default());
         loop {
             self.watch(&mut changes);
             {
                 let _one_at_a_time = building.lock().await;
-                if let Err(error) = self.serve(&platform, &mut served).await {
-                    tracing::error!("{error:#}; {} is served as before, if it was", self.name);
+                let mut look = self.look();
+                if built.as_ref() != Some(&look) {
+                    self.attempt(&platform, &front, &mut progress).await;
+                    look.lock = self.lock();
+                    built = Some(look);
                 }
             }
             changes.next().await;
         }
     }
 
+    /// Builds the module, has it served, and says what became of that.
+    async fn attempt(&self, platform: &Platform, front: &Front, progress: &mut Progress) {
+        let name = &self.name;
+        let is_first = progress.wasm.is_empty();
+        match self.serve(platform, &mut progress.wasm).await {
+            Ok(Some(installed)) => {
+                let modules = platform.registry().modules();
+                let module = modules.iter().find(|module| module.manifest.name == installed.name);
+                if let Some(module) = module.filter(|_| is_first && !self.is_bundled()) {
+                    front.show(&module.manifest);
+                }
+                progress.is_broken = false;
+            }
+            Ok(None) => {
+                if progress.is_broken {
+                    tracing::info!("{name} builds again; what is served is the same");
+                }
+                progress.is_broken = false;
+            }
+            Err(error) => {
+                let kept = match is_first && !self.is_bundled() {
+                    true => "is not served yet",
+                    false => "is served as before",
+                };
+                let hint = error.downcast_ref().and_then(hostel::Error::hint_text);
+                tracing::error!(hint, "{error:#}; {name} {kept}");
+                progress.is_broken = true;
+            }
+        }
+    }
+
     /// Builds the module and has it served, unless it is what was `served` before.
-    async fn serve(&self, platform: &Platform, served: &mut Vec<u8>) -> anyhow::Result<()> {
+    async fn serve(
+        &self,
+        platform: &Platform,
+        served: &mut Vec<u8>,
+    ) -> anyhow::Result<Option<Installed>> {
         let build = ModuleBuild {
             manifest: self.crate_folder.join("Cargo.toml"),
             target_dir: target_dir(&self.crate_folder)?,
@@ -196,20 +270,51 @@ impl Sources {
         let wasm = wasm.await??;
         let took_ms = began.elapsed().as_millis();
         if wasm == *served {
-            return Ok(());
+            return Ok(None);
         }
         let source = ModuleSource::system(self.name.clone(), wasm.clone());
-        let installed = platform.install(source).await?;
+        let installing = platform.install(source).await;
+        let installed = installing.map_err(|error| way_out(error, &platform.config().data.0))?;
         tracing::info!("{} built in {took_ms} ms; {installed}", self.name);
         *served = wasm;
-        Ok(())
+        Ok(Some(installed))
+    }
+
+    fn look(&self) -> Look {
+        let lock = self.lock_file();
+        let entries = self.folders.iter().flat_map(|folder| {
+            let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+            entries.into_iter().filter_entry(|entry| {
+                entry.depth() == 0 || is_source(entry.file_name()) && !self.is_data(entry.path())
+            })
+        });
+        let files = entries.flatten().filter(|entry| entry.file_type().is_file());
+        let files = files.filter(|entry| entry.path() != lock).filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            Some((entry.into_path(), metadata.modified().ok()?, metadata.len()))
+        });
+        Look { files: files.collect(), lock: self.lock() }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.crate_folder.join("Cargo.lock")
+    }
+
+    fn lock(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.lock_file()).and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// What modules write is no source of theirs.
+    fn is_data(&self, path: &Path) -> bool {
+        self.data.as_ref().is_some_and(|data| path.starts_with(data))
     }
 
     fn changes(&self) -> hostel::Result<Changes> {
-        let folders = self.folders.clone();
+        let (folders, data) = (self.folders.clone(), self.data.clone());
         Changes::new(move |path| {
+            let is_data = data.as_ref().is_some_and(|data| path.starts_with(data));
             let below = folders.iter().find_map(|folder| path.strip_prefix(folder).ok());
-            below.is_some_and(|below| below.iter().all(is_source))
+            !is_data && below.is_some_and(|below| below.iter().all(is_source))
         })
     }
 
@@ -218,7 +323,9 @@ impl Sources {
         for folder in &self.folders {
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             let inner = entries.filter(|entry| {
-                is_source(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_dir())
+                is_source(&entry.file_name())
+                    && !self.is_data(&entry.path())
+                    && entry.file_type().is_ok_and(|kind| kind.is_dir())
             });
             let inner = inner.map(|entry| (entry.path(), true));
             for (folder, deep) in inner.chain([(folder.clone(), false)]) {
@@ -228,6 +335,17 @@ impl Sources {
             }
         }
     }
+}
+
+/// Who writes a module may have tables that nobody misses.
+fn way_out(error: hostel::Error, data: &Path) -> hostel::Error {
+    if error.code() != "migration-failed" {
+        return error;
+    }
+    error.hint(format!(
+        "or, if nothing in {} is needed: stop, delete that folder, and start again",
+        data.display()
+    ))
 }
 
 /// What builds make, editors leave and git keeps is none.

@@ -154,7 +154,6 @@ impl Registry {
                             "the tables of tenant `{slug}` cannot be brought up to date: {why}"
                         ),
                     )
-                    .because(error)
                 })?;
             }
         }

@@ -375,8 +375,16 @@ fn explain(error: wasmtime::Error, resident: &Resident, tenant: &TenantState) ->
         limit_of(&error, &resident.store.data().call().budget)
             .unwrap_or_else(|| Error::new(ErrorKind::Other, "module-failed", "the module failed"))
     };
-    let cause = format!("{error:?}");
-    told.because(cause)
+    told.because(demangled(&format!("{error:?}")))
+}
+
+/// The text with the names of a backtrace's functions as they stand in the source.
+fn demangled(text: &str) -> String {
+    let mut readable = Vec::with_capacity(text.len());
+    match rustc_demangle::demangle_stream(&mut text.as_bytes(), &mut readable, false) {
+        Ok(()) => String::from_utf8_lossy(&readable).into_owned(),
+        Err(_) => text.to_owned(),
+    }
 }
 
 /// The limit of a call that a guest met, if that is why it failed.

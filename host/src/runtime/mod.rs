@@ -147,11 +147,8 @@ impl ModuleSource {
 
     /// An error about this source, with its name before the message.
     pub(crate) fn name_in(&self, error: Error) -> Error {
-        let named = Error::new(error.kind(), error.code(), format!("{}: {error}", self.origin));
-        match error.hint_text().map(ToOwned::to_owned) {
-            Some(hint) => named.because(error).hint(hint),
-            None => named.because(error),
-        }
+        let message = format!("{}: {error}", self.origin);
+        error.saying(message)
     }
 }
 

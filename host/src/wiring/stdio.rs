@@ -12,6 +12,8 @@ use wasmtime_wasi::{WasiCtx, async_trait};
 const LINES_MAX: u32 = 50;
 /// Random bytes in one call: wasi's own limit would let each of many calls take 64 MiB of the host.
 const RANDOM_MAX_BYTES: u64 = 64 * 1024;
+/// The last line of a guest's panic. Guests have no environment, so nobody can follow the advice.
+const USELESS_ADVICE: &[u8] = b"note: run with `RUST_BACKTRACE=1`";
 /// A longer line is cut.
 const LINE_LENGTH_MAX: usize = 8 * 1024;
 
@@ -69,6 +71,10 @@ struct Lines {
 
 impl Lines {
     fn end_line(&mut self) {
+        if self.line.starts_with(USELESS_ADVICE) {
+            self.line.clear();
+            return;
+        }
         let left = &self.output.lines_left;
         let may =
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));

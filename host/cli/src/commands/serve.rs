@@ -1,9 +1,10 @@
 //! `hostel serve` and `hostel dev`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hostel::runtime::{Access, Manifest, Method};
 use hostel::{Config, Platform};
 use tokio::net::TcpListener;
 
@@ -60,7 +61,8 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
 
     let waiting = spinner();
     let tell = waiting.clone();
-    let builder = BUNDLED
+    let bundled = if serves_bundled(dev.as_deref()) { BUNDLED } else { &[] };
+    let builder = bundled
         .iter()
         .fold(Platform::builder().config(config), |builder, (name, wasm)| {
             builder.system_module(name, *wasm)
@@ -69,36 +71,79 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
     let platform = builder.build().await?;
     waiting.finish_and_clear();
 
-    if dev.is_some() {
-        greet(platform.config(), &format!("http://{address}"));
+    let front = Front::of(platform.config(), format!("http://{address}"));
+    if let Some(crates) = &dev {
+        front.greet(&platform.config().data.0, crates);
     }
     warn_of_grants(platform.config());
     let stop = stop_signal()?;
     tracing::info!(%address, "listening");
-    let _developing = sources::follow(dev.unwrap_or_default(), &platform);
+    let _developing = sources::follow(dev.unwrap_or_default(), &platform, &front);
     platform.serve(listener, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// What somebody who just started it wants to know.
-fn greet(config: &Config, url: &str) {
-    let tenant = match &config.tenancy.default_tenant {
-        Some(_) => String::new(),
-        None => format!(" -H '{}: SLUG'", config.tenancy.header),
-    };
-    println!(
-        "
-Hostel is at {url}; everything is kept in {}.
+/// Examples are in the way of somebody who has modules of their own.
+fn serves_bundled(watched: Option<&[Sources]>) -> bool {
+    watched.is_none_or(|crates| crates.is_empty() || crates.iter().any(Sources::is_bundled))
+}
 
-  curl{tenant} {url}/api/notes
-  curl{tenant} {url}/api/notes -H 'content-type: application/json' -d '{{\"title\":\"First\",\"body\":\"Hello!\"}}'
-  curl{tenant} '{url}/api/notes?limit=1'
+/// Where modules are reached, as somebody types it.
+#[derive(Clone)]
+pub(crate) struct Front {
+    url: String,
+    curl: String,
+}
 
-DEVELOPMENT MODE: everybody who reaches this address may do everything. `hostel serve` grants nothing.
-",
-        config.data.0.display()
-    );
+impl Front {
+    fn of(config: &Config, url: String) -> Self {
+        let curl = match &config.tenancy.default_tenant {
+            Some(_) => "curl".to_owned(),
+            None => format!("curl -H '{}: SLUG'", config.tenancy.header),
+        };
+        Self { url, curl }
+    }
+
+    /// Says what somebody who just started it wants to know.
+    fn greet(&self, data: &Path, watched: &[Sources]) {
+        let Self { url, curl } = self;
+        println!("\nHostel is at {url}; everything is kept in {}.\n", data.display());
+        if serves_bundled(Some(watched)) {
+            println!(
+                "  {curl} {url}/api/notes
+  {curl} {url}/api/notes -H 'content-type: application/json' -d '{{\"title\":\"First\",\"body\":\"Hello!\"}}'
+  {curl} '{url}/api/notes?limit=1'
+"
+            );
+        }
+        for sources in watched.iter().filter(|sources| !sources.is_bundled()) {
+            println!(
+                "{} is being built, which takes half a minute the first time; then it is said here how to call it.\n",
+                sources.name()
+            );
+        }
+        println!(
+            "DEVELOPMENT MODE: everybody who reaches this address may do everything. `hostel serve` grants nothing.\n"
+        );
+    }
+
+    /// Says how to call a module that is served for the first time.
+    pub(crate) fn show(&self, module: &Manifest) {
+        let Self { url, curl } = self;
+        let Manifest { name, routes, .. } = module;
+        let simple = routes
+            .iter()
+            .filter(|route| route.method == Method::Get && !route.path.contains('{'))
+            .min_by_key(|route| route.access != Access::Public);
+        match simple {
+            Some(route) => {
+                let path = route.path.trim_end_matches('/');
+                println!("\n{name} is served:\n\n  {curl} {url}/api/{name}{path}\n");
+            }
+            None => println!("\n{name} is served at {url}/api/{name}.\n"),
+        }
+    }
 }
 
 fn warn_of_grants(config: &Config) {
