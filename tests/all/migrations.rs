@@ -84,7 +84,7 @@ async fn a_ledger_that_disagrees_is_refused() {
         .unwrap();
     let platform = platform.stop().await.start().await;
     let answer = platform.client("acme").get("/api/probe/counter").await;
-    assert_eq!(answer.code(), "503 migration-failed");
+    assert_eq!(answer.code(), "503 migration-changed");
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 

@@ -297,7 +297,7 @@ async fn a_migration_that_fails_for_one_tenant_changes_nothing_for_any() {
     let changed = patched(probe(), "CREATE TABLE things (", "CREATE TABLE thingz (");
     let refused = platform.inner().install(operators(changed)).await.unwrap_err();
     assert!(refused.to_string().contains("has changed since: restore it"), "{refused}");
-    assert_eq!(refused.causes(), None, "it is said once");
+    assert_eq!((refused.code(), refused.causes()), ("migration-changed", None), "it is said once");
     // Corrected, it is taken.
     platform.inner().install(operators(with_table("thingy"))).await.unwrap();
     platform.client("beta").query("SELECT amount FROM thingy", json!([])).await.ok();

@@ -149,7 +149,7 @@ impl Registry {
                     let slug = &tenant.tenant.slug;
                     Error::new(
                         ErrorKind::Conflict,
-                        "migration-failed",
+                        error.code(),
                         format!(
                             "the tables of tenant `{slug}` cannot be brought up to date: {why}"
                         ),

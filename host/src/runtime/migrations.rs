@@ -14,7 +14,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// from several processes, and again after it was cut short.
 ///
 /// # Errors
-/// `unavailable`, code `migration-failed`: the unit stays at the last step that succeeded.
+/// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
 pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
     if module.manifest.migrations.is_empty() {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
 /// Tries what [`migrate`] would do, and undoes it.
 ///
 /// # Errors
-/// `unavailable`, code `migration-failed`: the unit is as it was, as it is without an error.
+/// `unavailable`, code `migration-failed` or `migration-changed`: the unit is as it was, as it is without an error.
 pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
     let _writer = unit.writer(deadline).await?;
     let mut connection = unit.lease(deadline).await?;
@@ -68,10 +68,13 @@ fn pending<'m>(
         match applied.iter().find(|done| done.id == step.id) {
             Some(done) if done.checksum == checksum(&step.up.sqlite) => {}
             Some(_) => {
-                return Err(failed(format!(
-                    "migration `{}` was applied and has changed since: restore it, and put the change into a new migration",
-                    step.id
-                )));
+                return Err(not_ready(
+                    "migration-changed",
+                    format!(
+                        "migration `{}` was applied and has changed since: restore it, and put the change into a new migration",
+                        step.id
+                    ),
+                ));
             }
             None => pending.push(step),
         }
@@ -97,16 +100,12 @@ async fn apply(module: &str, step: &Migration, connection: &mut GuestConnection)
 async fn run(step: &Migration, connection: &mut GuestConnection) -> Result<()> {
     connection.migrate(&step.up.sqlite, STEP_TIMEOUT).await.map_err(|failure| {
         let error = sql::explain(failure);
-        failed(format!("migration `{}`: {error}", step.id))
+        not_ready("migration-failed", format!("migration `{}`: {error}", step.id))
     })
 }
 
 /// What failed is for the log; a client learns that the module is not ready.
-fn failed(cause: String) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        "migration-failed",
-        "the module's tables could not be brought up to date",
-    )
-    .because(cause)
+fn not_ready(code: &'static str, cause: String) -> Error {
+    let message = "the module's tables could not be brought up to date";
+    Error::new(ErrorKind::Unavailable, code, message).because(cause)
 }
