@@ -147,9 +147,8 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest for Form<T> {
 }
 
 fn invalid(prefix: &str, wrong: BTreeMap<String, String>) -> Problem {
-    wrong.into_iter().fold(Problem::invalid(), |problem, (name, detail)| {
-        problem.field(format!("{prefix}{name}"), detail)
-    })
+    let named = wrong.into_iter().map(|(name, detail)| (format!("{prefix}{name}"), detail));
+    Problem::of_fields(named)
 }
 
 /// A content type without its parameters.
@@ -275,24 +274,28 @@ impl Body {
     /// # Errors
     /// As for [`next_chunk`](Self::next_chunk).
     pub fn read_to_end(mut self) -> Result<Vec<u8>, Problem> {
-        self.read_at_most(usize::MAX)
+        gather(usize::MAX, || self.next_chunk())
     }
 
     /// The whole body, which must not be larger than the route's documents may be.
     pub(crate) fn read_document(mut self, request: &Request) -> Result<Vec<u8>, Problem> {
-        self.read_at_most(request.document_max_bytes)
+        gather(request.document_max_bytes, || self.next_chunk())
     }
+}
 
-    fn read_at_most(&mut self, max: usize) -> Result<Vec<u8>, Problem> {
-        let mut all = Vec::new();
-        while let Some(chunk) = self.next_chunk()? {
-            if all.len() + chunk.len() > max {
-                return Err(too_large(format!("the body is too large: at most {max} bytes")));
-            }
-            if all.is_empty() { all = chunk } else { all.extend_from_slice(&chunk) }
+/// All chunks in one, unless they are more than `max` bytes.
+pub(crate) fn gather(
+    max: usize,
+    mut next_chunk: impl FnMut() -> Result<Option<Vec<u8>>, Problem>,
+) -> Result<Vec<u8>, Problem> {
+    let mut all = Vec::new();
+    while let Some(chunk) = next_chunk()? {
+        if all.len() + chunk.len() > max {
+            return Err(too_large(format!("the body is too large: at most {max} bytes")));
         }
-        Ok(all)
+        if all.is_empty() { all = chunk } else { all.extend_from_slice(&chunk) }
     }
+    Ok(all)
 }
 
 impl FromRequest for Body {

@@ -12,7 +12,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use crate::handler::schema_for;
-use crate::json::MISSING;
+use crate::json::{DUPLICATE, MISSING};
 
 /// Why a text is not the wanted value.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl de::Error for TextError {
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self { field: Some(field), detail: "this is given more than once".to_owned() }
+        Self { field: Some(field), detail: DUPLICATE.to_owned() }
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::fields::MISSING;
+pub(crate) use self::fields::{DUPLICATE, MISSING};
 use crate::extract::{Body, FromRequest, essence, unsupported_media_type};
 use crate::handler::{Operation, schema_for};
 use crate::problem::Problem;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::bindings::hostel::http::types::{self, RequestBody};
-use crate::extract::{CHUNK_BYTES, FromRequest, essence, too_large, unsupported_media_type};
+use crate::extract::{
+    CHUNK_BYTES, FromRequest, essence, gather, too_large, unsupported_media_type,
+};
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::{Error, ErrorKind};
@@ -172,11 +174,7 @@ impl Part<'_> {
     /// # Errors
     /// As for [`next_chunk`](Self::next_chunk).
     pub fn bytes(mut self) -> Result<Vec<u8>, Problem> {
-        let mut all = self.next_chunk()?.unwrap_or_default();
-        while let Some(chunk) = self.next_chunk()? {
-            all.extend_from_slice(&chunk);
-        }
-        Ok(all)
+        gather(usize::MAX, || self.next_chunk())
     }
 
     /// All the bytes that are still to come, as text.

@@ -146,6 +146,13 @@ impl Problem {
         self
     }
 
+    /// 422 `invalid-fields` with these fields: pointers, and what is wrong.
+    pub(crate) fn of_fields(fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        fields
+            .into_iter()
+            .fold(Self::invalid(), |problem, (pointer, detail)| problem.field(pointer, detail))
+    }
+
     /// What several extractors say of one request: the first of them, unless all speak of fields.
     pub(crate) fn joined(problems: impl IntoIterator<Item = Option<Self>>) -> Self {
         let joined = problems.into_iter().flatten().reduce(|first, next| {

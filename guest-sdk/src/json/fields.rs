@@ -19,6 +19,9 @@ const FIELDS_MAX: usize = 32;
 /// What is said of a field that is not there.
 pub(crate) const MISSING: &str = "this is missing";
 
+/// What is said of a field that is there twice.
+pub(crate) const DUPLICATE: &str = "this is given more than once";
+
 /// What was wrong, by JSON Pointer.
 type Wrong = BTreeMap<String, String>;
 
@@ -44,10 +47,7 @@ pub(super) fn explain(
         let is_last = !rest.cut_out(&found, &mut wrong) || wrong.len() >= FIELDS_MAX;
         error = if is_last { None } else { read(rest.document.to_string().as_bytes()) };
     }
-    wrong
-        .into_iter()
-        .take(FIELDS_MAX)
-        .fold(Problem::invalid(), |problem, (pointer, detail)| problem.field(pointer, detail))
+    Problem::of_fields(wrong.into_iter().take(FIELDS_MAX))
 }
 
 /// What is left of a document when what was wrong has been cut out of it.
@@ -70,7 +70,7 @@ impl Rest {
         let place = self.place(error);
         let detail = without_place(error.inner());
         // serde names some fields only in its message, and points to the object around them.
-        let named = [("missing", MISSING), ("duplicate", "this is given more than once")];
+        let named = [("missing", MISSING), ("duplicate", DUPLICATE)];
         let named = named.iter().find_map(|(what, said)| Some((field(&detail, what)?, *said)));
         let (pointer, detail) = match named {
             Some((field, said)) => (format!("{}/{}", place.whole, escape(field)), said.to_owned()),

@@ -225,6 +225,7 @@ impl Sources {
     async fn attempt(&self, platform: &Platform, front: &Front, progress: &mut Progress) {
         let name = &self.name;
         let is_first = progress.wasm.is_empty();
+        let was_broken = std::mem::take(&mut progress.is_broken);
         match self.serve(platform, &mut progress.wasm).await {
             Ok(Some(installed)) => {
                 let modules = platform.registry().modules();
@@ -232,14 +233,11 @@ impl Sources {
                 if let Some(module) = module.filter(|_| is_first && !self.is_bundled()) {
                     front.show(&module.manifest);
                 }
-                progress.is_broken = false;
             }
-            Ok(None) => {
-                if progress.is_broken {
-                    tracing::info!("{name} builds again; what is served is the same");
-                }
-                progress.is_broken = false;
+            Ok(None) if was_broken => {
+                tracing::info!("{name} builds again; what is served is the same");
             }
+            Ok(None) => {}
             Err(error) => {
                 let kept = match is_first && !self.is_bundled() {
                     true => "is not served yet",
@@ -306,15 +304,15 @@ impl Sources {
 
     /// What modules write is no source of theirs.
     fn is_data(&self, path: &Path) -> bool {
-        self.data.as_ref().is_some_and(|data| path.starts_with(data))
+        is_below(self.data.as_deref(), path)
     }
 
     fn changes(&self) -> hostel::Result<Changes> {
         let (folders, data) = (self.folders.clone(), self.data.clone());
         Changes::new(move |path| {
-            let is_data = data.as_ref().is_some_and(|data| path.starts_with(data));
             let below = folders.iter().find_map(|folder| path.strip_prefix(folder).ok());
-            !is_data && below.is_some_and(|below| below.iter().all(is_source))
+            !is_below(data.as_deref(), path)
+                && below.is_some_and(|below| below.iter().all(is_source))
         })
     }
 
@@ -335,6 +333,10 @@ impl Sources {
             }
         }
     }
+}
+
+fn is_below(folder: Option<&Path>, path: &Path) -> bool {
+    folder.is_some_and(|folder| path.starts_with(folder))
 }
 
 /// Who writes a module and changes a migration that was applied may have tables that nobody misses.

@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
 use crate::names::RequestId;
-use crate::processor::{CpuTime, LIGHT_MAX, SLICE};
+use crate::processor::{LIGHT_MAX, SLICE};
 use crate::wiring::CallState;
 
 /// An answer's headers: more than proxies and browsers take.
@@ -108,18 +108,9 @@ impl Runtime {
         let turn = self.turn(tenant, module, deadline).await?;
         tenant.cpu.check()?;
         module.ready(self, tenant, deadline).await?;
-        let cpu = Arc::new(CpuTime::default());
-        let call = CallContext {
-            tenant: Arc::clone(&tenant.tenant),
-            principal: request.principal.clone(),
-            module: Arc::clone(&module.version.identity),
-            request_id: request.id.clone(),
-            deadline,
-            budget: Budget::new(&tenant.limits),
-            limits: Arc::clone(&tenant.limits),
-            meter: Arc::clone(&module.account.meter),
-            cpu: Arc::clone(&cpu),
-        };
+        let (principal, id) = (request.principal.clone(), request.id.clone());
+        let call = module.begin_call(tenant, principal, id, deadline);
+        let cpu = Arc::clone(&call.cpu);
         let code = module.version.code(self).await?;
         let resident = self.take(tenant, module, call, turn);
         let work = AssertUnwindSafe(run(resident, code, request)).catch_unwind();

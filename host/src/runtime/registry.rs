@@ -15,11 +15,11 @@ use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::turns::Lane;
 use super::{Configured, ModuleVersion, Runtime, manifest, migrations};
-use crate::call::Tenant;
+use crate::call::{Budget, CallContext, Principal, Tenant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
-use crate::names::{ModuleName, TenantSlug};
+use crate::names::{ModuleName, RequestId, TenantSlug};
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
 const TENANTS_MAX: u64 = 10_000;
@@ -222,6 +222,27 @@ impl TenantModule {
     /// Counts what it does for this tenant.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.account.meter
+    }
+
+    /// The context of a call of this module for its tenant, which has used nothing yet.
+    pub(super) fn begin_call(
+        &self,
+        tenant: &TenantState,
+        principal: Principal,
+        request_id: RequestId,
+        deadline: Instant,
+    ) -> CallContext {
+        CallContext {
+            tenant: Arc::clone(&tenant.tenant),
+            principal,
+            module: Arc::clone(&self.version.identity),
+            request_id,
+            deadline,
+            budget: Budget::new(&tenant.limits),
+            limits: Arc::clone(&tenant.limits),
+            meter: Arc::clone(self.meter()),
+            cpu: Arc::default(),
+        }
     }
 
     /// Whether the tenant's tables are what the code expects, as far as is known.

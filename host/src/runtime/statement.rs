@@ -1,13 +1,12 @@
 //! One statement in a tenant's tables, by somebody who is no module: tests, tools.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 
 use super::registry::Registry;
 use crate::bindings::hostel::sql::sql::Host as _;
-use crate::call::{Budget, CallContext, Principal};
+use crate::call::Principal;
 use crate::capabilities::sql::SqlView;
 use crate::error::{Error, Result};
 use crate::names::RequestId;
@@ -30,17 +29,7 @@ impl Registry {
             .ok_or_else(|| Error::not_found(format!("there is no module `{module}`")))?;
         let deadline = Instant::now() + tenant.limits.call_timeout_ms.as_millis();
         module.ready(self.runtime(), &tenant, deadline).await?;
-        let mut call = CallContext {
-            tenant: Arc::clone(&tenant.tenant),
-            principal: Principal::Anonymous,
-            module: Arc::clone(&module.version.identity),
-            request_id: RequestId::new(),
-            deadline,
-            budget: Budget::new(&tenant.limits),
-            limits: Arc::clone(&tenant.limits),
-            meter: Arc::clone(module.meter()),
-            cpu: Arc::default(),
-        };
+        let mut call = module.begin_call(&tenant, Principal::Anonymous, RequestId::new(), deadline);
         let units = &self.runtime().services.units;
         let mut table = ResourceTable::new();
         let mut view = SqlView { call: &mut call, table: &mut table, units };

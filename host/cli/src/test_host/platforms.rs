@@ -84,11 +84,16 @@ struct Running {
     shared: HashMap<Settings, Arc<Started>>,
     /// Platforms with a clock that no test uses now.
     free: HashMap<Settings, Vec<Arc<Started>>>,
-    /// Platforms whose clock is one test's, by its tenant.
-    clocks: HashMap<String, (Settings, Arc<Started>)>,
-    /// The platform of each tenant.
-    tenants: HashMap<String, Arc<Started>>,
+    /// By slug.
+    tenants: HashMap<String, Tenant>,
     started: usize,
+}
+
+/// One test's tenant.
+struct Tenant {
+    platform: Arc<Started>,
+    /// The platform's settings, where its clock is this test's.
+    own_clock: Option<Settings>,
 }
 
 struct Started {
@@ -130,32 +135,33 @@ impl Platforms {
             .iter()
             .try_fold(TighterLimits::default(), |limits, (key, value)| limits.with(key, *value))?;
         let slug = format!("test-{}", self.tenants.fetch_add(1, Ordering::Relaxed) + 1);
-        let started = match wanted.clock_micros {
-            Some(micros) => self.with_clock(wanted.settings, &slug, micros).await?,
-            None => self.shared(wanted.settings).await?,
+        let made = match wanted.clock_micros {
+            Some(micros) => Tenant {
+                platform: self.with_clock(&wanted.settings, micros).await?,
+                own_clock: Some(wanted.settings),
+            },
+            None => Tenant { platform: self.shared(wanted.settings).await?, own_clock: None },
         };
         self.callers.begin(&slug, &wanted.grants)?;
         self.lines.begin(&slug);
         let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
-        let tenants = started.platform.tenants();
+        let tenants = made.platform.platform.tenants();
         let tenant = tenants.create(new).await?;
         if !wanted.limits.is_empty() {
             let change = TenantChange { limits: Some(limits), ..TenantChange::default() };
             tenants.change(&tenant.slug, change).await?;
         }
-        let address = started.address;
-        self.running.lock().await.tenants.insert(slug.clone(), started);
+        let address = made.platform.address;
+        self.running.lock().await.tenants.insert(slug.clone(), made);
         Ok(Made { tenant: slug, module: self.module_name.clone(), address })
     }
 
     /// Sets the clock of a tenant that asked for one.
     pub(super) async fn set_clock(&self, tenant: &str, micros: i64) -> anyhow::Result<()> {
         let running = self.running.lock().await;
-        let (_, started) = running
-            .clocks
-            .get(tenant)
-            .context("this test's clock is not set: begin it with `App::new().clock(…)`")?;
-        started.clock.set(micros);
+        let of = running.tenants.get(tenant).filter(|of| of.own_clock.is_some());
+        let of = of.context("this test's clock is not set: begin it with `App::new().clock(…)`")?;
+        of.platform.clock.set(micros);
         Ok(())
     }
 
@@ -171,7 +177,9 @@ impl Platforms {
 
     /// Runs SQL in the tables that the module under test has in this tenant.
     pub(super) async fn query(&self, tenant: &str, statement: String) -> anyhow::Result<Vec<u8>> {
-        let started = self.running.lock().await.tenants.get(tenant).map(Arc::clone);
+        let running = self.running.lock().await;
+        let started = running.tenants.get(tenant).map(|of| Arc::clone(&of.platform));
+        drop(running);
         let platform = &started.context("there is no such tenant")?.platform;
         Ok(platform.query(&tenant.parse()?, &self.module_name, statement).await?)
     }
@@ -185,9 +193,9 @@ impl Platforms {
         self.lines.forget(tenant);
         self.callers.forget(tenant);
         let mut running = self.running.lock().await;
-        running.tenants.remove(tenant);
-        if let Some((settings, started)) = running.clocks.remove(tenant) {
-            running.free.entry(settings).or_default().push(started);
+        if let Some(Tenant { platform, own_clock: Some(settings) }) = running.tenants.remove(tenant)
+        {
+            running.free.entry(settings).or_default().push(platform);
         }
     }
 
@@ -201,22 +209,15 @@ impl Platforms {
         Ok(started)
     }
 
-    async fn with_clock(
-        &self,
-        settings: Settings,
-        tenant: &str,
-        micros: i64,
-    ) -> anyhow::Result<Arc<Started>> {
+    async fn with_clock(&self, settings: &Settings, micros: i64) -> anyhow::Result<Arc<Started>> {
         let mut running = self.running.lock().await;
-        let started = match running.free.get_mut(&settings).and_then(Vec::pop) {
+        match running.free.get_mut(settings).and_then(Vec::pop) {
             Some(free) => {
                 free.clock.set(micros);
-                free
+                Ok(free)
             }
-            None => self.start(&settings, Clock::fixed(micros), &mut running).await?,
-        };
-        running.clocks.insert(tenant.to_owned(), (settings, Arc::clone(&started)));
-        Ok(started)
+            None => self.start(settings, Clock::fixed(micros), &mut running).await,
+        }
     }
 
     async fn start(
