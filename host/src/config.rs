@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
-use crate::database::SqlConfig;
+use crate::database::{DatabaseConfig, SqlConfig};
 use crate::error::{Error, Result};
 use crate::http::HttpConfig;
 use crate::limits::{LimitsConfig, Plans};
 use crate::logging::LogConfig;
 use crate::metering::MetricsConfig;
 use crate::runtime::{ModulesConfig, RuntimeConfig};
+pub use crate::secret::Secret;
 
 /// The whole configuration. Every key has a default, so that no file is needed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub plans: Plans,
     /// Modules and what they are granted.
     pub modules: ModulesConfig,
+    /// Where everything is kept.
+    pub database: DatabaseConfig,
     /// SQL for modules.
     pub sql: SqlConfig,
     /// What `/metrics` shows.
@@ -105,35 +108,6 @@ pub struct PlatformConfig {
 pub struct DevConfig {
     /// Permissions that everybody has without signing in.
     pub anonymous_grants: Vec<Pattern>,
-}
-
-/// A value that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a value that must not be shown.
-    pub fn new(value: String) -> Self {
-        Self(value)
-    }
-
-    /// The value itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
 }
 
 impl Config {

@@ -68,6 +68,7 @@ mod names;
 mod platform;
 mod processor;
 pub mod runtime;
+mod secret;
 mod usage;
 pub mod watch;
 mod wiring;

@@ -216,7 +216,8 @@ impl PlatformBuilder {
     /// When the data folder cannot be used.
     pub async fn usage(self) -> Result<Usage> {
         let data = Data::open(&self.config.data.0)?;
-        let database = database::open_platform(&data.platform_database()).await?;
+        let database =
+            database::open_platform(&self.config.database, &data.platform_database()).await?;
         Ok(Usage::new(database, self.clock))
     }
 
@@ -226,7 +227,8 @@ impl PlatformBuilder {
     /// When the data folder cannot be used.
     pub async fn tenants(self) -> Result<Tenants> {
         let data = Data::open(&self.config.data.0)?;
-        let database = database::open_platform(&data.platform_database()).await?;
+        let database =
+            database::open_platform(&self.config.database, &data.platform_database()).await?;
         Ok(Tenants::new(database, self.clock, &self.config.plans))
     }
 }
@@ -409,7 +411,7 @@ async fn open(
     extensions: Extensions,
 ) -> Result<(Arc<Services>, Runtime)> {
     extensions.check()?;
-    let database = database::open_platform(&data.platform_database()).await?;
+    let database = database::open_platform(&config.database, &data.platform_database()).await?;
     let services = Arc::new(Services {
         tenants: Tenants::new(database.clone(), clock.clone(), &config.plans),
         usage: Usage::new(database.clone(), clock.clone()),

@@ -89,11 +89,11 @@ impl Usage {
                     "INSERT INTO usage (tenant_id, module, day, requests, failures, cpu_us, host_calls, answer_bytes)
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                      ON CONFLICT (tenant_id, module, day) DO UPDATE SET
-                         requests = requests + excluded.requests,
-                         failures = failures + excluded.failures,
-                         cpu_us = cpu_us + excluded.cpu_us,
-                         host_calls = host_calls + excluded.host_calls,
-                         answer_bytes = answer_bytes + excluded.answer_bytes",
+                         requests = usage.requests + excluded.requests,
+                         failures = usage.failures + excluded.failures,
+                         cpu_us = usage.cpu_us + excluded.cpu_us,
+                         host_calls = usage.host_calls + excluded.host_calls,
+                         answer_bytes = usage.answer_bytes + excluded.answer_bytes",
                 );
                 statement
                     .bind(tenant.to_string())
@@ -143,10 +143,10 @@ impl Usage {
         .bind(day)
         .bind(tenant)
         .bind(module)
-        .bind(query.limit)
+        .bind(i64::from(query.limit))
         .fetch_all(&self.database)
         .await?;
-        let figure = |row: &sqlx::sqlite::SqliteRow, column: usize| {
+        let figure = |row: &sqlx::any::AnyRow, column: usize| {
             row.try_get::<i64, _>(column).map(i64::unsigned_abs)
         };
         rows.iter()

@@ -37,6 +37,10 @@ impl Options {
             config.platform.key = Some(Secret::new(key));
             config.platform.key_file = None;
         }
+        #[expect(clippy::disallowed_methods, reason = "it holds a password")]
+        if let Ok(url) = std::env::var("HOSTEL_DATABASE_URL") {
+            config.database.url = Some(Secret::new(url));
+        }
         config.check()?;
         Ok(config)
     }

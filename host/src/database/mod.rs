@@ -6,22 +6,37 @@
 mod functions;
 mod guard;
 mod ledger;
+mod platform;
 mod units;
 
-use std::path::Path;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::SqliteSynchronous;
 
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
+pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub(crate) use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
 use crate::bounded::Bounded;
-use crate::error::{Error, Result};
+use crate::secret::Secret;
 
-/// The platform's own database.
-pub(crate) type PlatformDatabase = sqlx::SqlitePool;
+/// `[database]`: where everything is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// A PostgreSQL database, `postgres://user:password@host/name`; SQLite files in the data folder
+    /// when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// Connections to PostgreSQL at once for what modules do, over all tenants. A few more are the
+    /// platform's own.
+    pub connections_max: Bounded<4, 10_000>,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { url: None, connections_max: Bounded::of::<80>() }
+    }
+}
 
 /// `[sql]`: databases of modules.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -66,41 +81,4 @@ impl Durability {
             Self::Full => SqliteSynchronous::Full,
         }
     }
-}
-
-/// Opens the platform's database and brings its tables up to date.
-///
-/// # Errors
-/// When the file cannot be opened, or belongs to a newer platform.
-pub(crate) async fn open_platform(path: &Path) -> Result<PlatformDatabase> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Few writes, each of which matters: a tenant that was created stays created.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10));
-    let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
-        Error::internal(format!("{}: {cause}", path.display()))
-            .hint("the data folder must be writable, and its database made by this version or an older one")
-    };
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options)
-        .await
-        .map_err(|error| unusable(error.into()))?;
-    migrate_platform(&pool).await.map_err(unusable)?;
-    Ok(pool)
-}
-
-/// Waits for the disk once at most, and not after each migration: what a power failure takes of them
-/// is made again at the next start, and the next write that matters takes them to the disk with it.
-async fn migrate_platform(
-    pool: &PlatformDatabase,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = pool.acquire().await?;
-    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
-    sqlx::migrate!("../migrations/sqlite").run_direct(None, &mut *connection, false).await?;
-    sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
-    Ok(())
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use crate::call::{Tenant, TenantStatus};
 use crate::clock::Clock;
-use crate::database::PlatformDatabase;
+use crate::database::{PlatformDatabase, next_revision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Plans, TighterLimits};
 use crate::names::{TenantId, TenantSlug};
 
 const DISPLAY_NAME_LENGTH_MAX: usize = 200;
+/// The order of changes of tenants.
+const REVISION: &str = "tenants";
 
 /// Reads and writes the list of tenants. Nothing is cached here.
 #[derive(Clone)]
@@ -99,24 +101,30 @@ impl Tenants {
             limits: TighterLimits::default(),
         };
         self.check_plan(tenant.plan.as_deref())?;
+        let mut transaction = self.database.begin().await?;
+        let revision = next_revision(&mut transaction, REVISION).await?;
         sqlx::query(
             "INSERT INTO tenants (id, slug, display_name, status, plan, created_at, revision)
-             VALUES ($1, $2, $3, 'active', $4, $5, (SELECT 1 + coalesce(max(revision), 0) FROM tenants))",
+             VALUES ($1, $2, $3, 'active', $4, $5, $6)",
         )
         .bind(tenant.id.to_string())
         .bind(tenant.slug.to_string())
         .bind(&tenant.display_name)
         .bind(&tenant.plan)
         .bind(self.clock.now_micros())
-        .execute(&self.database)
+        .bind(revision)
+        .execute(&mut *transaction)
         .await
         .map_err(|error| match error.as_database_error() {
-            Some(database) if database.is_unique_violation() => {
-                Error::new(ErrorKind::Conflict, "tenant-exists", format!("there is a tenant `{}` already", tenant.slug))
-                    .hint("choose another slug; `hostel tenant list` shows those that are taken")
-            }
+            Some(database) if database.is_unique_violation() => Error::new(
+                ErrorKind::Conflict,
+                "tenant-exists",
+                format!("there is a tenant `{}` already", tenant.slug),
+            )
+            .hint("choose another slug; `hostel tenant list` shows those that are taken"),
             _ => error.into(),
         })?;
+        transaction.commit().await?;
         Ok(tenant)
     }
 
@@ -161,15 +169,16 @@ impl Tenants {
         }
         let limits = serde_json::to_string(&tenant.limits)
             .map_err(|error| Error::internal("limits cannot be kept").because(error))?;
-        sqlx::query(
-            "UPDATE tenants SET plan = $2, limits = $3, revision = (SELECT 1 + max(revision) FROM tenants)
-             WHERE id = $1",
-        )
-        .bind(tenant.id.to_string())
-        .bind(&tenant.plan)
-        .bind(limits)
-        .execute(&self.database)
-        .await?;
+        let mut transaction = self.database.begin().await?;
+        let revision = next_revision(&mut transaction, REVISION).await?;
+        sqlx::query("UPDATE tenants SET plan = $2, limits = $3, revision = $4 WHERE id = $1")
+            .bind(tenant.id.to_string())
+            .bind(&tenant.plan)
+            .bind(limits)
+            .bind(revision)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
         Ok(tenant)
     }
 
@@ -198,7 +207,7 @@ impl Tenants {
              WHERE slug > $1 ORDER BY slug LIMIT $2",
         )
         .bind(after.map_or("", TenantSlug::as_str))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.database)
         .await?
         .iter()
@@ -226,7 +235,7 @@ impl Tenants {
     }
 }
 
-fn from_row(row: &SqliteRow) -> Result<Tenant> {
+fn from_row(row: &AnyRow) -> Result<Tenant> {
     Ok(Tenant {
         id: row.try_get::<String, _>(0)?.parse()?,
         slug: row.try_get::<String, _>(1)?.parse()?,
@@ -237,7 +246,7 @@ fn from_row(row: &SqliteRow) -> Result<Tenant> {
         },
         plan: row.try_get(4)?,
         // Limits of another version that this one does not know must not be dropped in silence.
-        limits: serde_json::from_str(row.try_get(5)?)
+        limits: serde_json::from_str(&row.try_get::<String, _>(5)?)
             .map_err(|error| Error::internal("a tenant's limits cannot be read").because(error))?,
     })
 }

@@ -1,0 +1,2 @@
+DROP TABLE manifests;
+DROP TABLE tenants;

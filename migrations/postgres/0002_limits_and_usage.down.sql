@@ -1,0 +1,3 @@
+DROP TABLE usage;
+ALTER TABLE tenants DROP COLUMN limits;
+ALTER TABLE tenants DROP COLUMN plan;
