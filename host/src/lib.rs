@@ -81,6 +81,7 @@ pub use self::capabilities::permissions::Caller;
 pub use self::capabilities::tenancy::{NewTenant, TenantChange, Tenants};
 pub use self::clock::Clock;
 pub use self::config::{Config, Secret};
+pub use self::database::Preparation;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};

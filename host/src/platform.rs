@@ -16,7 +16,7 @@ use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::Tenants;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::{self, Units};
+use crate::database::{self, PostgresServer, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::http::{self, App, Authentication, Authenticator};
@@ -412,12 +412,25 @@ async fn open(
 ) -> Result<(Arc<Services>, Runtime)> {
     extensions.check()?;
     let database = database::open_platform(&config.database, &data.platform_database()).await?;
+    let units = match &config.database.url {
+        Some(url) => {
+            let server = PostgresServer::open(
+                url.expose(),
+                &config.database,
+                &config.sql,
+                database.clone(),
+                key,
+            )?;
+            Units::on_server(server, &config.sql)
+        }
+        None => Units::in_files(data.tenants(), config.sql.clone()),
+    };
     let services = Arc::new(Services {
         tenants: Tenants::new(database.clone(), clock.clone(), &config.plans),
         usage: Usage::new(database.clone(), clock.clone()),
         database,
         permissions: Permissions::new(config.dev.anonymous_grants.clone()),
-        units: Units::new(data.tenants(), config.sql.clone()),
+        units,
         meters: Meters::new(&config.metrics),
         clock,
         extensions,

@@ -30,6 +30,7 @@ mod guests;
 mod half_sent;
 mod peer;
 mod platform;
+mod postgres;
 mod wait;
 
 pub use self::answer::Answer;
@@ -42,4 +43,5 @@ pub use self::guests::{hostile, hostile_from_the_start, notes, patched, probe};
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;
 pub use self::platform::{Setup, TestPlatform};
+pub use self::postgres::superuser;
 pub use self::wait::{DEADLINE, eventually, until, within};

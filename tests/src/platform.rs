@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::artefacts::{self, PLATFORM_KEY};
-use crate::{Client, guests};
+use crate::{Client, guests, postgres};
 
 /// What tests begin with: everybody may use notes; few slots, because each test has a pool of its
 /// own.
@@ -41,6 +41,8 @@ pub struct Setup {
     probe: PathBuf,
     hostile: PathBuf,
     more: Option<More>,
+    /// The address of its PostgreSQL database, once there is one.
+    database: Option<String>,
 }
 
 type More = Box<dyn Fn(PlatformBuilder) -> PlatformBuilder + Send + Sync>;
@@ -54,6 +56,7 @@ impl Setup {
             probe: guests::probe().to_owned(),
             hostile: guests::hostile().to_owned(),
             more: None,
+            database: None,
         }
     }
 
@@ -116,9 +119,16 @@ impl Setup {
     ///
     /// # Errors
     /// The platform's.
-    pub async fn try_start(self) -> hostel::Result<TestPlatform> {
+    pub async fn try_start(mut self) -> hostel::Result<TestPlatform> {
         if self.seeded {
             artefacts::seed(self.data.path()).await;
+        }
+        if self.database.is_none() {
+            self.database = postgres::database().await;
+        }
+        if let Some(url) = &self.database {
+            let database = format!("[database]\nurl = '{url}'\nconnections_max = 16");
+            merge(&mut self.config, database.parse().unwrap());
         }
         let builder = Platform::builder()
             .config_toml(&self.config.to_string())?

@@ -56,6 +56,9 @@ enum Command {
     /// Make, change and list tenants, and show what they used.
     #[command(subcommand)]
     Tenant(commands::tenant::Command),
+    /// Prepare a PostgreSQL database.
+    #[command(subcommand)]
+    Db(commands::db::Command),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(commands::config::Command),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
             Command::Sdk(command) => commands::sdk::run(command),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
+            Command::Db(command) => commands::db::run(command).await,
             Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),
         };

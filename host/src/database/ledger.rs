@@ -49,7 +49,7 @@ impl GuestConnection {
             .collect()
     }
 
-    /// Writes a row of the ledger, in the transaction that is open.
+    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -57,14 +57,18 @@ impl GuestConnection {
         &mut self,
         module: &str,
         migration: &AppliedMigration,
-    ) -> Result<()> {
-        self.fetch_as_host(
-            sqlx::query("INSERT INTO hostel_migrations (module, id, checksum) VALUES ($1, $2, $3)")
+    ) -> Result<bool> {
+        let rows = self
+            .fetch_as_host(
+                sqlx::query(
+                    "INSERT INTO hostel_migrations (module, id, checksum) VALUES ($1, $2, $3)
+                     ON CONFLICT DO NOTHING RETURNING id",
+                )
                 .bind(module.to_owned())
                 .bind(migration.id.clone())
                 .bind(migration.checksum.clone()),
-        )
-        .await?;
-        Ok(())
+            )
+            .await?;
+        Ok(!rows.is_empty())
     }
 }

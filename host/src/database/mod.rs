@@ -1,12 +1,16 @@
 //! Databases: the platform's own, and the handle of each tenant's unit.
 //!
-//! A unit is one file that guests write to, and a connection serves exactly one unit. This room only
-//! opens, hardens and hands out connections; what guests may ask of them is `capabilities/sql`.
+//! A unit is one file or one schema that guests write to, and a connection serves exactly one unit.
+//! This room only opens, hardens and hands out connections; what guests may ask of them is
+//! `capabilities/sql`. `unit.rs` is what others see, whichever database there is; `units.rs`, `guard.rs`
+//! and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod functions;
 mod guard;
 mod ledger;
 mod platform;
+mod postgres;
+mod unit;
 mod units;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +19,16 @@ use sqlx::sqlite::SqliteSynchronous;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
-pub(crate) use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
+pub use self::postgres::Preparation;
+pub(crate) use self::postgres::{
+    Connection as PostgresConnection, Lease as PostgresLease, Server as PostgresServer,
+    Unit as PostgresUnit,
+};
+pub(crate) use self::unit::{Migrator, Unit, Units};
+pub(crate) use self::units::{
+    ColumnKind, Failure, GuestConnection as SqliteConnection, Lease as SqliteLease,
+    Unit as SqliteUnit,
+};
 use crate::bounded::Bounded;
 use crate::secret::Secret;
 
@@ -48,8 +61,10 @@ pub struct SqlConfig {
     pub units_open_max: Bounded<1, 100_000>,
     /// How long a statement waits for a connection, or for another's write to end.
     pub wait_timeout_ms: Bounded<1, 600_000>,
-    /// What survives a power failure.
+    /// What survives a power failure, on SQLite.
     pub durability: Durability,
+    /// What one statement on PostgreSQL may keep in temporary files, for sorting and the like.
+    pub temp_file_max_bytes: Bounded<1_048_576, 1_099_511_627_776>,
 }
 
 impl Default for SqlConfig {
@@ -59,6 +74,7 @@ impl Default for SqlConfig {
             units_open_max: Bounded::of::<500>(),
             wait_timeout_ms: Bounded::of::<5_000>(),
             durability: Durability::Normal,
+            temp_file_max_bytes: Bounded::of::<268_435_456>(),
         }
     }
 }

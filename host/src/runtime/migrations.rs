@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::manifest::Script;
 use super::{Migration, ModuleVersion};
 use crate::capabilities::sql;
-use crate::database::{AppliedMigration, GuestConnection, Unit, checksum};
+use crate::database::{AppliedMigration, Failure, Migrator, Unit, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long one step may take.
@@ -20,18 +21,17 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
         return Ok(());
     }
     let name = module.manifest.name.as_str();
-    let _writer = unit.writer(deadline).await?;
-    let mut connection = unit.lease(deadline).await?;
-    let applied = connection.applied(name).await?;
-    let pending = pending(&module.manifest.migrations, &applied)?;
+    let mut migrator = unit.migrator(deadline).await?;
+    let applied = migrator.applied(name).await?;
+    let pending = pending(&module.manifest.migrations, &applied, &migrator)?;
     if pending.is_empty() {
         return Ok(());
     }
     for step in pending {
-        apply(name, step, &mut connection).await?;
+        apply(name, step, &mut migrator).await?;
         tracing::info!(migration = step.id, "migrated");
     }
-    unit.learn_kinds(&mut connection).await
+    migrator.tables_changed().await
 }
 
 /// Tries what [`migrate`] would do, and undoes it.
@@ -39,22 +39,21 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit is as it was, as it is without an error.
 pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
-    let _writer = unit.writer(deadline).await?;
-    let mut connection = unit.lease(deadline).await?;
-    let applied = connection.applied(module.manifest.name.as_str()).await?;
-    let pending = pending(&module.manifest.migrations, &applied)?;
+    let mut migrator = unit.migrator(deadline).await?;
+    let applied = migrator.applied(module.manifest.name.as_str()).await?;
+    let pending = pending(&module.manifest.migrations, &applied, &migrator)?;
     if pending.is_empty() {
         return Ok(());
     }
-    connection.begin().await?;
+    migrator.begin().await?;
     let mut outcome = Ok(());
     for step in pending {
-        outcome = run(step, &mut connection).await;
+        outcome = run(step, &mut migrator).await;
         if outcome.is_err() {
             break;
         }
     }
-    connection.end(false).await?;
+    migrator.end(false).await.map_err(sql::explain)?;
     outcome
 }
 
@@ -62,11 +61,12 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
 fn pending<'m>(
     declared: &'m [Migration],
     applied: &[AppliedMigration],
+    migrator: &Migrator,
 ) -> Result<Vec<&'m Migration>> {
     let mut pending = Vec::new();
     for step in declared {
         match applied.iter().find(|done| done.id == step.id) {
-            Some(done) if done.checksum == checksum(&step.up.sqlite) => {}
+            Some(done) if done.checksum == checksum(text(&step.up, migrator)) => {}
             Some(_) => {
                 return Err(not_ready(
                     "migration-changed",
@@ -82,26 +82,40 @@ fn pending<'m>(
     Ok(pending)
 }
 
-async fn apply(module: &str, step: &Migration, connection: &mut GuestConnection) -> Result<()> {
-    connection.begin().await?;
-    let recorded = AppliedMigration { id: step.id.clone(), checksum: checksum(&step.up.sqlite) };
-    // Another process may have been quicker; the write lock is ours now.
-    if connection.applied(module).await?.contains(&recorded) {
-        return connection.end(false).await;
+/// A script in the words of the migrator's database.
+fn text<'s>(script: &'s Script, migrator: &Migrator) -> &'s str {
+    match migrator {
+        Migrator::Sqlite { .. } => &script.sqlite,
+        Migrator::Postgres { .. } => &script.postgres,
     }
-    if let Err(error) = run(step, connection).await {
-        connection.end(false).await?;
-        return Err(error);
-    }
-    connection.record(module, &recorded).await?;
-    connection.end(true).await
 }
 
-async fn run(step: &Migration, connection: &mut GuestConnection) -> Result<()> {
-    connection.migrate(&step.up.sqlite, STEP_TIMEOUT).await.map_err(|failure| {
-        let error = sql::explain(failure);
-        not_ready("migration-failed", format!("migration `{}`: {error}", step.id))
-    })
+async fn apply(module: &str, step: &Migration, migrator: &mut Migrator) -> Result<()> {
+    let checksum = checksum(text(&step.up, migrator));
+    let recorded = AppliedMigration { id: step.id.clone(), checksum };
+    migrator.begin().await?;
+    // Written first: another process that applies the same step waits here, and finds it done.
+    let outcome = match migrator.record(module, &recorded).await {
+        Ok(true) => run(step, migrator).await.map(|()| true),
+        other => other,
+    };
+    match outcome {
+        Ok(is_new) => migrator.end(is_new).await.map_err(|failure| failed(step, failure)),
+        Err(error) => {
+            migrator.end(false).await.map_err(sql::explain)?;
+            Err(error)
+        }
+    }
+}
+
+async fn run(step: &Migration, migrator: &mut Migrator) -> Result<()> {
+    let script = text(&step.up, migrator);
+    migrator.run(script, STEP_TIMEOUT).await.map_err(|failure| failed(step, failure))
+}
+
+fn failed(step: &Migration, failure: Failure) -> Error {
+    let error = sql::explain(failure);
+    not_ready("migration-failed", format!("migration `{}`: {error}", step.id))
 }
 
 /// What failed is for the log; a client learns that the module is not ready.

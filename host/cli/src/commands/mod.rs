@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod config;
+pub(crate) mod db;
 pub(crate) mod key;
 pub(crate) mod module;
 pub(crate) mod new;

@@ -1,0 +1,418 @@
+//! Values between the contract and PostgreSQL: parameters in, rows out, errors explained.
+//!
+//! The server says which type each parameter has, from the statement's own words, and values are sent
+//! as that type; so a module's numbers fit every column of numbers. A parameter whose type the
+//! statement leaves open has the type of its value.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use sqlx::encode::IsNull;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgArguments, PgRow, PgStatement, PgTypeInfo, PgTypeKind, PgValueRef,
+};
+use sqlx::types::BigDecimal;
+use sqlx::{
+    Arguments as _, Column as _, Decode as _, Either, Encode, Postgres, Row as _, Statement as _,
+    Type, TypeInfo as _, ValueRef as _,
+};
+
+use super::rows::Encoder;
+use crate::bindings::hostel::sql::sql::Value;
+use crate::database::{Failure, PostgresConnection};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Object identifiers of built-in types, from
+/// <https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat>.
+mod oid {
+    pub(super) const BOOL: u32 = 16;
+    pub(super) const BYTEA: u32 = 17;
+    pub(super) const CHAR: u32 = 18;
+    pub(super) const NAME: u32 = 19;
+    pub(super) const INT8: u32 = 20;
+    pub(super) const INT2: u32 = 21;
+    pub(super) const INT4: u32 = 23;
+    pub(super) const TEXT: u32 = 25;
+    pub(super) const OID: u32 = 26;
+    pub(super) const JSON: u32 = 114;
+    pub(super) const FLOAT4: u32 = 700;
+    pub(super) const FLOAT8: u32 = 701;
+    pub(super) const UNKNOWN: u32 = 705;
+    pub(super) const BPCHAR: u32 = 1042;
+    pub(super) const VARCHAR: u32 = 1043;
+    pub(super) const DATE: u32 = 1082;
+    pub(super) const TIMESTAMP: u32 = 1114;
+    pub(super) const TIMESTAMPTZ: u32 = 1184;
+    pub(super) const NUMERIC: u32 = 1700;
+    pub(super) const UUID: u32 = 2950;
+    pub(super) const JSONB: u32 = 3802;
+}
+
+/// Microseconds from the Unix epoch to 2000-01-01T00:00:00Z, where PostgreSQL's times begin.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+const EPOCH: jiff::civil::Date = jiff::civil::date(2000, 1, 1);
+
+/// Prepares a guest's statement for these parameters, and runs it. `encoder` gets the rows, where
+/// somebody wants them. Returns how many rows were changed.
+pub(super) async fn run(
+    connection: &mut PostgresConnection,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+    mut encoder: Option<&mut Encoder>,
+) -> Result<u64, Failure> {
+    let statement = prepare(connection, text, parameters, time).await?;
+    let arguments = arguments(&statement, parameters).map_err(Failure::Refused)?;
+    let changed = connection
+        .run(&statement, arguments, time, |row| match &mut encoder {
+            Some(encoder) => push_row(encoder, row),
+            None => Ok(()),
+        })
+        .await?;
+    Ok(changed)
+}
+
+async fn prepare(
+    connection: &mut PostgresConnection,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+) -> Result<PgStatement, Failure> {
+    let prepared = connection.prepare(text, &[], time).await?;
+    let types = parameter_types(&prepared);
+    if types.len() != parameters.len() {
+        return Err(Failure::Refused(super::miscounted(types.len(), parameters.len())));
+    }
+    // The server takes for text what nothing in the statement tells it.
+    let is_open = |(known, value): (&PgTypeInfo, &Value)| {
+        known.oid() == Some(Oid(oid::TEXT))
+            && !matches!(value, Value::Null | Value::Text(_) | Value::Json(_))
+    };
+    if !types.iter().zip(parameters).any(is_open) {
+        return Ok(prepared);
+    }
+    let declared: Vec<PgTypeInfo> = types
+        .iter()
+        .zip(parameters)
+        .map(|(known, value)| {
+            PgTypeInfo::with_oid(Oid(if is_open((known, value)) { own_type(value) } else { 0 }))
+        })
+        .collect();
+    // Prepared statements are known by their text, and this is another one.
+    let kinds: String = parameters.iter().map(kind_letter).collect();
+    connection.prepare(&format!("{text}\n/* {kinds} */"), &declared, time).await
+}
+
+fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
+    match statement.parameters() {
+        Some(Either::Left(types)) => types,
+        _ => &[],
+    }
+}
+
+/// The type of a value that stands for itself.
+fn own_type(value: &Value) -> u32 {
+    match value {
+        Value::Null => 0,
+        Value::Boolean(_) => oid::BOOL,
+        Value::Integer(_) => oid::INT8,
+        Value::Real(_) => oid::FLOAT8,
+        Value::Text(_) => oid::TEXT,
+        Value::Bytes(_) => oid::BYTEA,
+        Value::Uuid(_) => oid::UUID,
+        Value::Timestamp(_) => oid::TIMESTAMPTZ,
+        Value::Json(_) => oid::JSONB,
+    }
+}
+
+fn kind_letter(value: &Value) -> char {
+    match value {
+        Value::Null => 'n',
+        Value::Boolean(_) => 'b',
+        Value::Integer(_) => 'i',
+        Value::Real(_) => 'r',
+        Value::Text(_) => 't',
+        Value::Bytes(_) => 'y',
+        Value::Uuid(_) => 'u',
+        Value::Timestamp(_) => 'm',
+        Value::Json(_) => 'j',
+    }
+}
+
+fn kind_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Boolean(_) => "a boolean",
+        Value::Integer(_) => "an integer",
+        Value::Real(_) => "a real",
+        Value::Text(_) => "a text",
+        Value::Bytes(_) => "bytes",
+        Value::Uuid(_) => "a uuid",
+        Value::Timestamp(_) => "a timestamp",
+        Value::Json(_) => "a JSON document",
+    }
+}
+
+/// A value in the server's binary form of a type.
+struct Encoded(Option<Vec<u8>>);
+
+impl Type<Postgres> for Encoded {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(0))
+    }
+}
+
+impl Encode<'_, Postgres> for Encoded {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut PgArgumentBuffer,
+    ) -> Result<IsNull, Box<dyn StdError + Send + Sync>> {
+        Ok(match &self.0 {
+            Some(bytes) => {
+                buffer.extend_from_slice(bytes);
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    }
+}
+
+fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
+    let mut arguments = PgArguments::default();
+    for (index, (wanted, value)) in parameter_types(statement).iter().zip(parameters).enumerate() {
+        let encoded = match value {
+            Value::Null => None,
+            value => Some(encode(value, wanted).ok_or_else(|| {
+                Error::invalid(format!(
+                    "parameter ${} is {}, and the statement wants {}",
+                    index + 1,
+                    kind_name(value),
+                    wanted.name().to_ascii_lowercase()
+                ))
+            })?),
+        };
+        arguments
+            .add(Encoded(encoded))
+            .map_err(|error| Error::invalid("a parameter is too large").because(error))?;
+    }
+    Ok(arguments)
+}
+
+/// The bytes of a value as the type that the statement wants, where it can be that.
+fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
+    let wanted = base(wanted);
+    let is_text_like = matches!(wanted.kind(), PgTypeKind::Enum(_));
+    let number = match value {
+        Value::Boolean(value) => Some(i64::from(*value)),
+        Value::Integer(value) => Some(*value),
+        _ => None,
+    };
+    match (wanted.oid()?.0, value) {
+        (oid::BOOL, Value::Boolean(_) | Value::Integer(0 | 1)) => {
+            Some(vec![u8::try_from(number?).ok()?])
+        }
+        (oid::INT2, _) => Some(i16::try_from(number?).ok()?.to_be_bytes().to_vec()),
+        (oid::INT4, _) => Some(i32::try_from(number?).ok()?.to_be_bytes().to_vec()),
+        (oid::INT8, _) => Some(number?.to_be_bytes().to_vec()),
+        (oid::OID, _) => Some(u32::try_from(number?).ok()?.to_be_bytes().to_vec()),
+        #[expect(clippy::cast_possible_truncation, reason = "the column is that coarse")]
+        (oid::FLOAT4, Value::Real(value)) => Some((*value as f32).to_be_bytes().to_vec()),
+        #[expect(clippy::cast_precision_loss, reason = "as the server itself would cast it")]
+        (oid::FLOAT4, Value::Integer(value)) => Some((*value as f32).to_be_bytes().to_vec()),
+        (oid::FLOAT8, Value::Real(value)) => Some(value.to_be_bytes().to_vec()),
+        #[expect(clippy::cast_precision_loss, reason = "as the server itself would cast it")]
+        (oid::FLOAT8, Value::Integer(value)) => Some((*value as f64).to_be_bytes().to_vec()),
+        (oid::NUMERIC, Value::Integer(value)) => encode_numeric(BigDecimal::from(*value)),
+        (oid::NUMERIC, Value::Real(value)) => encode_numeric(BigDecimal::try_from(*value).ok()?),
+        (oid::NUMERIC, Value::Text(value)) => encode_numeric(value.parse().ok()?),
+        (
+            oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN,
+            Value::Text(value) | Value::Json(value),
+        ) => Some(value.as_bytes().to_vec()),
+        (_, Value::Text(value)) if is_text_like => Some(value.as_bytes().to_vec()),
+        (oid::JSON, Value::Json(value) | Value::Text(value)) => Some(value.as_bytes().to_vec()),
+        (oid::JSONB, Value::Json(value) | Value::Text(value)) => {
+            // The version of its binary form.
+            Some([&[1], value.as_bytes()].concat())
+        }
+        (oid::BYTEA, Value::Bytes(value)) => Some(value.clone()),
+        (oid::UUID, Value::Uuid((high, low))) => {
+            Some([high.to_be_bytes(), low.to_be_bytes()].concat())
+        }
+        (oid::UUID, Value::Bytes(value)) if value.len() == 16 => Some(value.clone()),
+        (oid::TIMESTAMP | oid::TIMESTAMPTZ, Value::Timestamp(micros) | Value::Integer(micros)) => {
+            Some(micros.checked_sub(EPOCH_MICROS)?.to_be_bytes().to_vec())
+        }
+        (oid::DATE, Value::Text(value)) => {
+            let date: jiff::civil::Date = value.parse().ok()?;
+            let days = EPOCH.until(date).ok()?.get_days();
+            Some(days.to_be_bytes().to_vec())
+        }
+        _ => None,
+    }
+}
+
+fn encode_numeric(value: BigDecimal) -> Option<Vec<u8>> {
+    let mut buffer = PgArgumentBuffer::default();
+    let encoded = Encode::<Postgres>::encode_by_ref(&value, &mut buffer).ok()?;
+    (!encoded.is_null()).then(|| buffer.to_vec())
+}
+
+/// What a domain stands on.
+fn base(of: &PgTypeInfo) -> &PgTypeInfo {
+    match of.kind() {
+        PgTypeKind::Domain(inner) => base(inner),
+        _ => of,
+    }
+}
+
+/// Puts a row into an answer.
+pub(super) fn push_row(encoder: &mut Encoder, row: &PgRow) -> Result<()> {
+    if encoder.is_empty() {
+        encoder.begin(row.columns().iter().map(sqlx::Column::name));
+    }
+    for index in 0..row.len() {
+        let value = row.try_get_raw(index)?;
+        if value.is_null() {
+            encoder.null();
+        } else {
+            push_value(encoder, value, row.column(index).name())?;
+        }
+    }
+    encoder.end_row()
+}
+
+fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Result<()> {
+    let own = value.type_info().into_owned();
+    let own = base(&own);
+    let bytes =
+        value.as_bytes().map_err(|error| Error::internal("a value has no bytes").because(error))?;
+    let id = own.oid().map_or(0, |oid| oid.0);
+    match id {
+        oid::BOOL => encoder.boolean(bytes == [1]),
+        oid::INT2 => encoder.integer(i16::from_be_bytes(fixed(bytes)?).into()),
+        oid::INT4 => encoder.integer(i32::from_be_bytes(fixed(bytes)?).into()),
+        oid::INT8 => encoder.integer(i64::from_be_bytes(fixed(bytes)?)),
+        oid::OID => encoder.integer(u32::from_be_bytes(fixed(bytes)?).into()),
+        oid::FLOAT4 => encoder.real(f32::from_be_bytes(fixed(bytes)?).into()),
+        oid::FLOAT8 => encoder.real(f64::from_be_bytes(fixed(bytes)?)),
+        oid::NUMERIC => {
+            let number = BigDecimal::decode(value)
+                .map_err(|error| not_readable(column, "numeric").because(error))?;
+            push_numeric(encoder, &number);
+        }
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::CHAR | oid::UNKNOWN => {
+            encoder.text(utf8(bytes)?);
+        }
+        oid::BYTEA => encoder.bytes(bytes),
+        oid::UUID => encoder.uuid(fixed(bytes)?),
+        oid::TIMESTAMP | oid::TIMESTAMPTZ => {
+            // Infinite ones stay the greatest and the least.
+            encoder.timestamp(i64::from_be_bytes(fixed(bytes)?).saturating_add(EPOCH_MICROS));
+        }
+        oid::DATE => {
+            let days = i64::from(i32::from_be_bytes(fixed(bytes)?));
+            let date = EPOCH.checked_add(
+                jiff::Span::new()
+                    .try_days(days)
+                    .map_err(|error| not_readable(column, "date").because(error))?,
+            );
+            encoder.text(
+                &date.map_err(|error| not_readable(column, "date").because(error))?.to_string(),
+            );
+        }
+        oid::JSON => encoder.json(utf8(bytes)?),
+        oid::JSONB => encoder.json(utf8(bytes.get(1..).unwrap_or_default())?),
+        _ if matches!(own.kind(), PgTypeKind::Enum(_)) => encoder.text(utf8(bytes)?),
+        _ => return Err(not_readable(column, &own.name().to_ascii_lowercase())),
+    }
+    Ok(())
+}
+
+/// Sums and averages of whole numbers are numeric.
+fn push_numeric(encoder: &mut Encoder, number: &BigDecimal) {
+    let text = number.normalized().to_plain_string();
+    match text.parse() {
+        Ok(whole) => encoder.integer(whole),
+        Err(_) => encoder.real(text.parse().unwrap_or(f64::NAN)),
+    }
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
+    bytes.try_into().map_err(|_| Error::internal("a value has another length than its type"))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| Error::invalid("a stored text is no UTF-8").because(error))
+}
+
+fn not_readable(column: &str, kind: &str) -> Error {
+    Error::invalid(format!(
+        "column `{column}` is of type {kind}, which modules cannot read: cast it, to text for example"
+    ))
+}
+
+/// Whether nothing of the statement happened, and it may succeed when it is sent again: others came
+/// in between, or changed the tables that it was prepared for.
+pub(super) fn may_be_repeated(failure: &Failure) -> bool {
+    let Failure::Database(sqlx::Error::Database(refusal)) = failure else { return false };
+    let code = refusal.code().unwrap_or_default();
+    code == "40001" || code == "0A000" && refusal.message().starts_with("cached plan")
+}
+
+/// What a guest is told of a statement that failed. The server's messages speak of the guest's own
+/// statement and tables.
+pub(super) fn explain(failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Refused(error) => return error,
+        Failure::Overdue => return super::statement_timeout(),
+        Failure::Database(error) => error,
+    };
+    let unavailable = |error: sqlx::Error| {
+        Error::new(ErrorKind::Unavailable, "database", "the database did not answer").because(error)
+    };
+    let refusal = match &error {
+        sqlx::Error::Database(refusal) => refusal,
+        sqlx::Error::Protocol(message) => return Error::invalid(message.clone()),
+        _ => return unavailable(error),
+    };
+    let message = refusal.message().to_owned();
+    let constraint = refusal.constraint().map(str::to_owned);
+    // Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+    let code = refusal.code().unwrap_or_default();
+    let known = match &*code {
+        "23505" | "23P01" => Error::new(ErrorKind::Conflict, "conflict", message),
+        "40001" | "40P01" => Error::new(
+            ErrorKind::Conflict,
+            "transaction-conflict",
+            "another transaction came first: begin this one again",
+        ),
+        "42501" => Error::new(
+            ErrorKind::Denied,
+            "statement-refused",
+            format!("{message}: this statement uses what modules may not"),
+        ),
+        "53400" => Error::new(
+            ErrorKind::Limit,
+            "statement-too-large",
+            "the statement needs too much space",
+        ),
+        "54000" | "54001" | "54011" | "54023" => {
+            Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
+        }
+        "57014" | "57P01" | "25P03" => return super::statement_timeout(),
+        "55P03" => {
+            Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
+        }
+        code if ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
+            return unavailable(error);
+        }
+        _ => Error::invalid(message),
+    };
+    match constraint {
+        Some(name) => known.about(name),
+        None => known,
+    }
+}

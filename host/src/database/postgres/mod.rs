@@ -1,0 +1,356 @@
+//! Units on PostgreSQL: a schema each, and connections that log in as its own role.
+//!
+//! `Server` bounds the connections of all units together, keeps those that were used lately, and ends
+//! what runs for too long. `roles.rs` makes units, `connection.rs` runs statements, `statements.rs`
+//! knows which of them guests may send, `prepare.rs` is the superuser's part.
+
+mod connection;
+mod prepare;
+mod roles;
+mod statements;
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::connection::Connection;
+pub use self::prepare::Preparation;
+use self::roles::{Names, Role, Roles};
+use super::{DatabaseConfig, PlatformDatabase, SqlConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::PlatformKey;
+use crate::metering::locked;
+use crate::names::TenantId;
+
+/// How long a connection that nobody uses is kept.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Statements that a connection remembers.
+const STATEMENTS_PREPARED_MAX: usize = 200;
+/// How long to wait before asking again a server that has no room: its own slots come free a moment
+/// after a connection was closed.
+const ROOM_INTERVAL: Duration = Duration::from_millis(20);
+
+/// All units of one server.
+pub(crate) struct Server {
+    options: PgConnectOptions,
+    roles: Roles,
+    wait: Duration,
+    connections_per_unit_max: usize,
+    /// One for each connection that there may be.
+    permits: Arc<Semaphore>,
+    /// Connections that nobody uses; those used last are at the end.
+    idle: Mutex<VecDeque<Idle>>,
+    /// How many wait for a permit.
+    waiting: AtomicUsize,
+    /// What ends connections.
+    tasks: TaskTracker,
+}
+
+struct Idle {
+    unit: u64,
+    since: Instant,
+    connection: Connection,
+}
+
+/// One unit.
+pub(crate) struct Unit {
+    server: Arc<Server>,
+    names: Names,
+    /// Tells its connections from those of others.
+    number: u64,
+    /// Connections to this unit that may be in use at once.
+    turns: Arc<Semaphore>,
+    /// Grows when its tables change: connections of before would trust plans of before.
+    generation: AtomicU64,
+}
+
+/// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed, and
+/// what runs on it is ended.
+pub(crate) struct Lease {
+    /// None only while it is dropped.
+    connection: Option<Connection>,
+    unit: Arc<Unit>,
+    is_owner: bool,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Server {
+    /// The units of the server that the configuration names.
+    ///
+    /// # Errors
+    /// When the address makes no sense.
+    pub(crate) fn open(
+        url: &str,
+        database: &DatabaseConfig,
+        sql: &SqlConfig,
+        platform: PlatformDatabase,
+        key: &PlatformKey,
+    ) -> Result<Arc<Self>> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| {
+                Error::invalid("`database.url` is no address of a PostgreSQL database")
+                    .hint("it looks like postgres://user:password@host/name")
+            })?
+            .application_name("hostel")
+            .statement_cache_capacity(STATEMENTS_PREPARED_MAX)
+            .disable_statement_logging();
+        let server = Arc::new(Self {
+            options,
+            roles: Roles::new(platform, key.clone(), sql),
+            wait: sql.wait_timeout_ms.as_millis(),
+            connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
+            permits: Arc::new(Semaphore::new(database.connections_max.as_usize())),
+            idle: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+        });
+        server.tasks.spawn(close_idle(Arc::downgrade(&server)));
+        Ok(server)
+    }
+
+    /// The unit of a tenant's system and operator modules, made when it is not there.
+    ///
+    /// # Errors
+    /// When the server does not answer or does not allow it.
+    pub(crate) async fn of_tenant(self: &Arc<Self>, tenant: TenantId) -> Result<Arc<Unit>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let names = Names::of_tenant(tenant);
+        self.roles.ensure(&names).await?;
+        Ok(Arc::new(Unit {
+            server: Arc::clone(self),
+            names,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            turns: Arc::new(Semaphore::new(self.connections_per_unit_max)),
+            generation: AtomicU64::new(0),
+        }))
+    }
+
+    /// A connection of this unit that nobody uses.
+    fn take_idle(&self, unit: u64, generation: u64) -> Option<Connection> {
+        let mut stale = Vec::new();
+        let mut idle = locked(&self.idle);
+        let found = loop {
+            let Some(at) = idle.iter().rposition(|one| one.unit == unit) else { break None };
+            let connection = idle.remove(at)?.connection;
+            if connection.generation == generation {
+                break Some(connection);
+            }
+            stale.push(connection);
+        };
+        drop(idle);
+        stale.into_iter().for_each(|connection| self.end(connection, String::new()));
+        found
+    }
+
+    /// The right to one more connection: a free one, or that of the connection which nobody has used
+    /// for the longest time, which is closed.
+    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let oldest = locked(&self.idle).pop_front();
+        if let Some(oldest) = oldest {
+            let (inner, permit) = oldest.connection.into_parts();
+            close(inner).await;
+            return Ok(permit);
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let waited = within(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        waited.and_then(Result::ok).ok_or_else(busy)
+    }
+
+    async fn connect(
+        &self,
+        names: &Names,
+        role: Role,
+        generation: u64,
+        deadline: Instant,
+    ) -> Result<Connection> {
+        let permit = self.permit(deadline).await?;
+        let role = names.role(role);
+        let options = self.options.clone().username(&role).password(&self.roles.password(&role));
+        let mut was_reset = false;
+        let inner = loop {
+            let connecting = within(deadline, options.connect()).await.ok_or_else(busy)?;
+            let error = match connecting {
+                Ok(connection) => break connection,
+                Err(error) => error,
+            };
+            let refusal = error.as_database_error().and_then(|refusal| refusal.code());
+            match refusal.as_deref() {
+                // Somebody gave the role another password.
+                Some("28P01") if !was_reset => {
+                    was_reset = true;
+                    self.roles.reset_password(&role).await?;
+                }
+                // No room: neither for this role nor for anybody.
+                Some("53300") if Instant::now() + ROOM_INTERVAL < deadline => {
+                    tokio::time::sleep(ROOM_INTERVAL).await;
+                }
+                _ => return Err(connection::unreachable(error)),
+            }
+        };
+        Connection::new(inner, names.schema(), generation, permit)
+            .await
+            .map_err(connection::unreachable)
+    }
+
+    fn give_back(&self, unit: u64, connection: Connection) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return self.end(connection, String::new());
+        }
+        locked(&self.idle).push_back(Idle { unit, since: Instant::now(), connection });
+    }
+
+    /// Closes a connection, and ends the process that serves it where something still runs there:
+    /// the server would notice only when that has ended by itself.
+    fn end(&self, connection: Connection, role: String) {
+        let process = connection.is_busy().then(|| connection.process());
+        let (inner, permit) = connection.into_parts();
+        let platform = self.roles.platform.clone();
+        self.tasks.spawn(async move {
+            match process {
+                Some(process) => {
+                    drop(inner);
+                    // Processes' numbers come again: only one of this role is meant.
+                    let ended = sqlx::query(
+                        "SELECT pg_catalog.pg_terminate_backend(pid) AS ended
+                         FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND usename = $2",
+                    )
+                    .bind(process)
+                    .bind(role)
+                    .execute(&platform)
+                    .await;
+                    if let Err(error) = ended {
+                        tracing::warn!(%error, "a statement that is overdue cannot be ended");
+                    }
+                }
+                None => close(inner).await,
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Says good-bye, so that the server's slot is free at once.
+async fn close(connection: PgConnection) {
+    use sqlx::Connection as _;
+
+    // One that is gone already needs no good-bye.
+    let _ = connection.close().await;
+}
+
+/// Closes connections that nobody has used for a while, until the server is dropped.
+async fn close_idle(server: Weak<Server>) {
+    loop {
+        tokio::time::sleep(IDLE_MAX / 3).await;
+        let Some(server) = server.upgrade() else { return };
+        let now = Instant::now();
+        loop {
+            let mut idle = locked(&server.idle);
+            let is_old = |one: &Idle| now.duration_since(one.since) >= IDLE_MAX;
+            if !idle.front().is_some_and(is_old) {
+                break;
+            }
+            let Some(old) = idle.pop_front() else { break };
+            drop(idle);
+            server.end(old.connection, String::new());
+        }
+    }
+}
+
+impl Unit {
+    /// A connection to work with rows, after a wait that is bounded by the configuration and by
+    /// `deadline`.
+    ///
+    /// # Errors
+    /// `unavailable` when none became free, or none could be opened.
+    pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(turn) => turn,
+            Err(_) => within(deadline, Arc::clone(&self.turns).acquire_owned())
+                .await
+                .and_then(Result::ok)
+                .ok_or_else(busy)?,
+        };
+        let generation = self.generation.load(Ordering::SeqCst);
+        let connection = match self.server.take_idle(self.number, generation) {
+            Some(connection) => connection,
+            None => {
+                let connecting =
+                    self.server.connect(&self.names, Role::Runtime, generation, deadline);
+                Box::pin(connecting).await?
+            }
+        };
+        let unit = Arc::clone(self);
+        Ok(Lease { connection: Some(connection), unit, is_owner: false, _turn: turn })
+    }
+
+    /// A connection to change tables.
+    ///
+    /// # Errors
+    /// As for [`lease`](Self::lease).
+    pub(crate) async fn lease_as_owner(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        let turn = within(deadline, Arc::clone(&self.turns).acquire_owned())
+            .await
+            .and_then(Result::ok)
+            .ok_or_else(busy)?;
+        let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
+        connection
+            .share_new_tables(&self.names.role(Role::Runtime))
+            .await
+            .map_err(connection::unreachable)?;
+        let unit = Arc::clone(self);
+        Ok(Lease { connection: Some(connection), unit, is_owner: true, _turn: turn })
+    }
+
+    /// Lets go of what connections know of the tables, after these were changed.
+    pub(crate) fn tables_changed(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if connection.is_as_new() && !self.is_owner {
+            self.unit.server.give_back(self.unit.number, connection);
+        } else {
+            let role = if self.is_owner { Role::Owner } else { Role::Runtime };
+            self.unit.server.end(connection, self.unit.names.role(role));
+        }
+    }
+}
+
+async fn within<T>(deadline: Instant, waiting: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout_at(deadline.into(), waiting).await.ok()
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Unavailable, "database-busy", "no connection became free in time")
+}

@@ -1,0 +1,207 @@
+//! The superuser's part: what a server must allow the platform, and must not allow its guests.
+//!
+//! Done once per database, by `hostel db prepare`. PostgreSQL lets everybody connect, make temporary
+//! tables, run code in `plpgsql` and take locks that others wait for; guests get none of that.
+
+use std::str::FromStr as _;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+/// Functions that reach beyond the rows of a role: settings of the session, locks and messages that
+/// others see, time that is slept away, files, large objects, statements in text, and what tells of
+/// other sessions. As patterns of `LIKE`.
+const FUNCTIONS: &[&str] = &[
+    "set\\_config",
+    "pg\\_advisory%",
+    "pg\\_try\\_advisory%",
+    "pg\\_sleep%",
+    "pg\\_notify",
+    "pg\\_logical\\_emit\\_message",
+    "pg\\_export\\_snapshot",
+    "pg\\_cancel\\_backend",
+    "pg\\_terminate\\_backend",
+    "pg\\_stat\\_get\\_activity",
+    "pg\\_stat\\_get\\_backend%",
+    "pg\\_lock\\_status",
+    "pg\\_blocking\\_pids",
+    "pg\\_safe\\_snapshot\\_blocking\\_pids",
+    "pg\\_prepared%",
+    "pg\\_listening\\_channels",
+    "pg\\_notification\\_queue\\_usage",
+    "pg\\_database\\_size",
+    "pg\\_tablespace\\_size",
+    "lo\\_%",
+    "loread",
+    "lowrite",
+    "query\\_to\\_xml%",
+    "cursor\\_to\\_xml%",
+    "table\\_to\\_xml%",
+    "schema\\_to\\_xml%",
+    "database\\_to\\_xml%",
+    "ts\\_stat",
+    "ts\\_rewrite",
+];
+
+/// Views of the catalogue that tell of other roles' sessions and settings.
+const VIEWS: &[&str] = &[
+    "pg_stat_activity",
+    "pg_stat_replication",
+    "pg_stat_ssl",
+    "pg_stat_gssapi",
+    "pg_stat_database",
+    "pg_stat_all_tables",
+    "pg_stat_sys_tables",
+    "pg_stat_user_tables",
+    "pg_stat_all_indexes",
+    "pg_stat_user_indexes",
+    "pg_statio_all_tables",
+    "pg_locks",
+    "pg_prepared_xacts",
+    "pg_settings",
+    "pg_roles",
+    "pg_user",
+    "pg_group",
+    "pg_seclabels",
+];
+
+/// What a superuser would do, so that it can be read first.
+pub struct Preparation {
+    server: Vec<String>,
+    within: Vec<String>,
+    as_superuser: PgConnectOptions,
+    name: String,
+}
+
+impl Preparation {
+    /// Finds out what a server needs for the platform's `url`.
+    ///
+    /// # Errors
+    /// When an address makes no sense, the server does not let the superuser in, or it is none.
+    pub async fn plan(superuser: &Secret, url: &Secret) -> Result<Self> {
+        let platform = address(url, "`database.url`")?;
+        let as_superuser = address(superuser, "the superuser's address")?;
+        let name = platform.get_database().unwrap_or(platform.get_username()).to_owned();
+        let mut connection = connect(&as_superuser).await?;
+        let known = sqlx::query(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1),
+                    EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $2),
+                    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)",
+        )
+        .bind(platform.get_username())
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await?;
+        if !known.try_get::<bool, _>(2)? {
+            return Err(Error::invalid("a database is prepared by a superuser, and this is none"));
+        }
+        let (role, database) = (quoted(platform.get_username()), quoted(&name));
+        let mut server = Vec::new();
+        if !known.try_get::<bool, _>(0)? {
+            server.push(format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", verifier(url)?));
+        }
+        server.push(format!("ALTER ROLE {role} CREATEROLE"));
+        server.push(format!("GRANT pg_signal_backend TO {role}"));
+        server.push(format!("GRANT SET ON PARAMETER temp_file_limit TO {role}"));
+        if !known.try_get::<bool, _>(1)? {
+            server.push(format!("CREATE DATABASE {database} OWNER {role}"));
+        }
+        let functions = functions(&mut connection).await?;
+        connection.close().await?;
+        let within = within_database(&role, &database, &functions);
+        Ok(Self { server, within, as_superuser, name })
+    }
+
+    /// The statements, in their order. Passwords are in none of them, only what checks one.
+    pub fn statements(&self) -> impl Iterator<Item = &str> {
+        self.server.iter().chain(&self.within).map(String::as_str)
+    }
+
+    /// Does it. What was done before may be done again.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn apply(&self) -> Result<()> {
+        let target = self.as_superuser.clone().database(&self.name);
+        for (options, statements) in [(&self.as_superuser, &self.server), (&target, &self.within)] {
+            let mut connection = connect(options).await?;
+            for statement in statements {
+                let saying = connection.execute(sqlx::raw_sql(AssertSqlSafe(statement.clone())));
+                saying.await.map_err(refused)?;
+            }
+            connection.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The functions of this server that match the patterns, with the types of their arguments.
+async fn functions(connection: &mut PgConnection) -> Result<Vec<String>> {
+    let rows = sqlx::query(
+        "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
+         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
+         WHERE p.proname LIKE ANY ($1) ORDER BY 1",
+    )
+    .bind(FUNCTIONS)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+fn within_database(role: &str, database: &str, functions: &[String]) -> Vec<String> {
+    let functions = functions.join(", ");
+    let views =
+        VIEWS.iter().map(|view| format!("pg_catalog.{view}")).collect::<Vec<_>>().join(", ");
+    vec![
+        format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+        // It passes the right to connect on to its guests.
+        format!(
+            "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {role} WITH GRANT OPTION"
+        ),
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned(),
+        "REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC".to_owned(),
+        format!("REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC"),
+        format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"),
+        format!("REVOKE ALL ON {views} FROM PUBLIC"),
+        format!("GRANT SELECT ON {views} TO {role}"),
+    ]
+}
+
+fn address(url: &Secret, what: &str) -> Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url.expose()).map_err(|_| {
+        Error::invalid(format!("{what} is no address of a PostgreSQL database"))
+            .hint("it looks like postgres://user:password@host/name")
+    })
+}
+
+/// What the server keeps to check the password in an address.
+fn verifier(url: &Secret) -> Result<String> {
+    let parsed = url::Url::parse(url.expose());
+    let password = parsed.ok().and_then(|url| {
+        let password = url.password()?;
+        percent_encoding::percent_decode_str(password).decode_utf8().ok().map(String::from)
+    });
+    let password = password.ok_or_else(|| {
+        Error::invalid("`database.url` names a role that does not exist, and no password for it")
+    })?;
+    Ok(postgres_protocol::password::scram_sha_256(password.as_bytes()))
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    options.clone().disable_statement_logging().connect().await.map_err(refused)
+}
+
+fn refused(error: sqlx::Error) -> Error {
+    match error.as_database_error() {
+        Some(refusal) => Error::invalid(format!("PostgreSQL refuses: {}", refusal.message())),
+        None => Error::invalid(format!("PostgreSQL does not answer: {error}")),
+    }
+}
+
+/// An identifier, as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,196 @@
+//! What a unit is in a PostgreSQL cluster: a schema of the platform's, a role that changes its tables
+//! when a module is migrated, and a role that works with its rows.
+//!
+//! Roles log in with passwords derived from the platform key, so that nothing has to be kept. Names
+//! are made of ids alone: whoever reads the catalogue learns nothing of a tenant.
+
+use data_encoding::HEXLOWER;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::prepare::quoted;
+use crate::database::{PlatformDatabase, SqlConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::PlatformKey;
+use crate::names::TenantId;
+
+/// Connections of a role beyond those that are in use: of those that were ended, the server may see
+/// some for a moment longer.
+const CONNECTIONS_SPARE: u64 = 4;
+
+/// What may be done with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Reads and writes rows.
+    Runtime,
+    /// Changes tables, while a module is migrated.
+    Owner,
+}
+
+/// The names of one unit.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    id: String,
+}
+
+impl Names {
+    /// The unit of a tenant's system and operator modules.
+    pub(super) fn of_tenant(tenant: TenantId) -> Self {
+        Self { id: tenant.to_string().replace('-', "") }
+    }
+
+    /// The schema; no quoting is needed.
+    pub(super) fn schema(&self) -> String {
+        format!("t_{}", self.id)
+    }
+
+    pub(super) fn role(&self, role: Role) -> String {
+        match role {
+            Role::Runtime => format!("t_{}", self.id),
+            Role::Owner => format!("o_{}", self.id),
+        }
+    }
+}
+
+/// Makes units, and the passwords of their roles.
+pub(super) struct Roles {
+    pub(super) platform: PlatformDatabase,
+    pub(super) key: PlatformKey,
+    connections_max: u64,
+    temp_file_limit_kib: u64,
+}
+
+impl Roles {
+    pub(super) fn new(platform: PlatformDatabase, key: PlatformKey, config: &SqlConfig) -> Self {
+        Self {
+            platform,
+            key,
+            connections_max: config.connections_per_unit_max.get() + CONNECTIONS_SPARE,
+            temp_file_limit_kib: config.temp_file_max_bytes.get() / 1024,
+        }
+    }
+
+    /// The password of a role. It never travels: the server keeps what SCRAM needs to check it
+    /// (RFC 5802), and only that is sent there.
+    pub(super) fn password(&self, role: &str) -> String {
+        HEXLOWER.encode(&self.key.derive(&format!("postgres-role:{role}")))
+    }
+
+    fn verifier(&self, role: &str) -> String {
+        postgres_protocol::password::scram_sha_256(self.password(role).as_bytes())
+    }
+
+    /// Makes sure that the unit is there.
+    ///
+    /// # Errors
+    /// When the server does not allow it.
+    pub(super) async fn ensure(&self, names: &Names) -> Result<()> {
+        if self.exists(names).await? {
+            return Ok(());
+        }
+        match self.create(names).await {
+            Ok(()) => Ok(()),
+            // Another process may have been quicker.
+            Err(_) if self.exists(names).await? => Ok(()),
+            Err(error) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "database",
+                "the tenant's database cannot be made",
+            )
+            .hint("`hostel db prepare` says what the server must allow")
+            .because(error)),
+        }
+    }
+
+    async fn exists(&self, names: &Names) -> Result<bool> {
+        let found = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1")
+            .bind(names.schema())
+            .fetch_optional(&self.platform)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// One message, and so one transaction: a unit is there whole or not at all.
+    async fn create(&self, names: &Names) -> Result<(), sqlx::Error> {
+        let (schema, runtime, owner) =
+            (names.schema(), names.role(Role::Runtime), names.role(Role::Owner));
+        let guests = ensure_guests(&self.platform).await?;
+        let (runtime_secret, owner_secret) = (self.verifier(&runtime), self.verifier(&owner));
+        let limit = self.connections_max;
+        let attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
+        let mut script = format!(
+            "CREATE ROLE {runtime} {attributes} CONNECTION LIMIT {limit} PASSWORD '{runtime_secret}' IN ROLE {guests};
+             CREATE ROLE {owner} {attributes} CONNECTION LIMIT {limit} PASSWORD '{owner_secret}' IN ROLE {guests};
+             CREATE SCHEMA {schema};
+             GRANT USAGE ON SCHEMA {schema} TO {runtime};
+             GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner};
+             CREATE TABLE {schema}.hostel_migrations (
+                 module     text COLLATE \"C\" NOT NULL,
+                 id         text COLLATE \"C\" NOT NULL,
+                 checksum   bytea NOT NULL,
+                 applied_at timestamptz NOT NULL DEFAULT now(),
+                 PRIMARY KEY (module, id)
+             );
+             GRANT SELECT, INSERT ON {schema}.hostel_migrations TO {owner};"
+        );
+        let may_limit: bool = sqlx::query(
+            "SELECT pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') AS allowed",
+        )
+        .fetch_one(&self.platform)
+        .await?
+        .try_get(0)?;
+        for role in [&runtime, &owner] {
+            script.push_str(&format!(
+                "ALTER ROLE {role} SET search_path = {schema};
+                 ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
+                 ALTER ROLE {role} SET client_connection_check_interval = '2s';
+                 ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min';
+                 ALTER ROLE {role} SET statement_timeout = '10min';"
+            ));
+            if may_limit {
+                let limit = self.temp_file_limit_kib;
+                script.push_str(&format!("ALTER ROLE {role} SET temp_file_limit = {limit};"));
+            }
+        }
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
+        Ok(())
+    }
+
+    /// Gives a role its own password again, after somebody changed it.
+    pub(super) async fn reset_password(&self, role: &str) -> Result<()> {
+        let statement = format!("ALTER ROLE {role} PASSWORD '{}'", self.verifier(role));
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.platform).await?;
+        Ok(())
+    }
+}
+
+/// The role that all units' roles are members of, made when it is not there: it may connect to this
+/// database, and that is all.
+pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT current_database()::text AS name,
+                (SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = current_database() || '_guests') AS known",
+    )
+    .fetch_one(platform)
+    .await?;
+    let database: String = row.try_get(0)?;
+    let guests = quoted(&format!("{database}_guests"));
+    if row.try_get::<i64, _>(1)? == 0 {
+        let script = format!(
+            "CREATE ROLE {guests} NOLOGIN; GRANT CONNECT ON DATABASE {} TO {guests}",
+            quoted(&database)
+        );
+        let made = sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await;
+        // Another process may have been quicker.
+        if !made.as_ref().is_err_and(is_duplicate) {
+            made?;
+        }
+    }
+    Ok(guests)
+}
+
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html: it exists, or comes into being
+    // at this moment.
+    code.is_some_and(|code| ["42710", "23505"].contains(&&*code))
+}

@@ -1,0 +1,206 @@
+//! Which statements guests may send, by their first words.
+//!
+//! The wall is what a unit's role may do, and that one message of the extended protocol holds one
+//! statement. This keeps out what a role cannot be denied: the end of the host's transaction,
+//! settings of the session, a password of one's own. The text that is sent begins with the word that
+//! was checked, so that nobody can read it in two ways.
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// First words of what works with rows.
+const ROWS: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE"];
+
+/// What migrations may make, change and remove.
+const OBJECTS: &[&str] = &["TABLE", "INDEX", "VIEW", "MATERIALIZED", "SEQUENCE", "TYPE", "DOMAIN"];
+
+/// A guest's statement on rows, from its first word on.
+///
+/// # Errors
+/// `denied` when it is something else.
+pub(super) fn on_rows(text: &str) -> Result<&str> {
+    let statement = text.trim_ascii_start();
+    let word = first_word(statement);
+    if is_one_of(word, ROWS) {
+        return Ok(statement);
+    }
+    // Comments come first, or it is none of these.
+    let tokens = tokens(text)?;
+    let Some(first) = tokens.iter().find(|token| !is_space(&token.token)) else {
+        return Err(Error::invalid("the statement is empty"));
+    };
+    let statement = &text[offset(text, first.span.start)..];
+    if is_one_of(first_word(statement), ROWS) {
+        return Ok(statement);
+    }
+    Err(refused(first_word(statement)))
+}
+
+/// The statements of a migration's script, each from its first word on.
+///
+/// # Errors
+/// `denied` for one that migrations may not use.
+pub(super) fn of_migration(script: &str) -> Result<Vec<&str>> {
+    let tokens = tokens(script)?;
+    let mut statements = Vec::new();
+    for part in tokens.split(|token| token.token == Token::SemiColon) {
+        let mut words = part.iter().filter(|token| !is_space(&token.token));
+        let Some(first) = words.next() else { continue };
+        let start = offset(script, first.span.start);
+        let end = part.last().map_or(script.len(), |last| offset(script, last.span.end));
+        let statement = script[start..end].trim_ascii_end();
+        let words: Vec<String> = std::iter::once(first)
+            .chain(words.take(5))
+            .map(|token| match &token.token {
+                Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+                _ => String::new(),
+            })
+            .collect();
+        if !is_migration(&words) {
+            return Err(refused(&words.join(" ")));
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+fn is_migration(words: &[String]) -> bool {
+    let mut words = words.iter().map(String::as_str);
+    let first = words.next().unwrap_or_default();
+    match first {
+        "CREATE" => {
+            let object = words.find(|word| !["OR", "REPLACE", "UNIQUE", "UNLOGGED"].contains(word));
+            OBJECTS.contains(&object.unwrap_or_default())
+        }
+        "ALTER" | "DROP" => OBJECTS.contains(&words.next().unwrap_or_default()),
+        "COMMENT" => words.next() == Some("ON"),
+        "REFRESH" | "TRUNCATE" => true,
+        _ => ROWS.contains(&first),
+    }
+}
+
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+    Tokenizer::new(&PostgreSqlDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| Error::invalid(error.to_string()))
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::Whitespace(
+            Whitespace::Space
+                | Whitespace::Newline
+                | Whitespace::Tab
+                | Whitespace::SingleLineComment { .. }
+                | Whitespace::MultiLineComment(_)
+        )
+    )
+}
+
+/// Where in the text a line and a column are; both count from 1, columns in characters.
+fn offset(text: &str, at: Location) -> usize {
+    let line = usize::try_from(at.line).unwrap_or(usize::MAX);
+    let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let column = usize::try_from(at.column).unwrap_or(usize::MAX);
+    text[before..].char_indices().nth(column - 1).map_or(text.len(), |(within, _)| before + within)
+}
+
+fn first_word(statement: &str) -> &str {
+    let end = statement
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c.is_ascii())
+        .unwrap_or(statement.len());
+    &statement[..end]
+}
+
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|one| word.eq_ignore_ascii_case(one))
+}
+
+fn refused(words: &str) -> Error {
+    let words: String = words.trim().chars().take(60).collect();
+    Error::new(
+        ErrorKind::Denied,
+        "statement-refused",
+        format!(
+            "a statement that begins with `{words}` uses what modules may not (transactions, settings, roles, COPY, LISTEN and the like)"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_begins_with_the_word_that_was_checked() {
+        assert_eq!(on_rows(" \n select 1").unwrap(), "select 1");
+        assert_eq!(
+            on_rows("-- why\n/* a /* b */ c */ WITH x AS (SELECT 1) TABLE x").unwrap(),
+            "WITH x AS (SELECT 1) TABLE x"
+        );
+        for refused in [
+            "COMMIT",
+            "commit;",
+            "/**/ROLLBACK",
+            "-- \nSET ROLE x",
+            "begin",
+            "\u{feff}SELECT 1",
+            "(SELECT 1)",
+            "selection",
+            "SELECTé 1",
+            "EXPLAIN SELECT 1",
+            "COPY t TO PROGRAM 'x'",
+            "DO $$ $$",
+            "",
+            "--",
+            "LISTEN x",
+            "\"select\" 1",
+            "U&\"select\" 1",
+            "\u{b}COMMIT",
+        ] {
+            assert!(on_rows(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_cut_where_its_statements_end() {
+        let script = "-- first; not yet\nCREATE TABLE é (a text DEFAULT ';', b text DEFAULT $x$;$x$);\n\nCREATE UNIQUE INDEX i ON é (a) -- by; a\n; insert into é values ('é;', E'\\';') ;";
+        let statements = of_migration(script).unwrap();
+        assert_eq!(statements.len(), 3, "{statements:?}");
+        assert_eq!(statements[0], "CREATE TABLE é (a text DEFAULT ';', b text DEFAULT $x$;$x$)");
+        assert!(statements[2].starts_with("insert into é"), "{statements:?}");
+    }
+
+    #[test]
+    fn migrations_change_tables_and_nothing_else() {
+        for refused in [
+            "COMMIT",
+            "CREATE TABLE a (b int); COMMIT; DROP TABLE a",
+            "ALTER ROLE x PASSWORD 'y'",
+            "ALTER USER CURRENT_USER PASSWORD 'y'",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "DO $$ BEGIN END $$",
+            "SET search_path = x",
+            "GRANT ALL ON t TO PUBLIC",
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+            "CREATE EXTENSION x",
+            "CREATE RULE r AS ON SELECT TO t DO INSTEAD NOTHING",
+            "CREATE TEMP TABLE t (a int)",
+            "CREATE \"TABLE\" x",
+            "VACUUM",
+            "CREATE EVENT TRIGGER x",
+            "DROP OWNED BY CURRENT_USER",
+            "CREATE SCHEMA x",
+            "CREATE UNIQUE RULE x",
+            "LOCK TABLE x",
+            "CREATE SERVER x",
+            "CREATE POLICY p ON t",
+        ] {
+            assert!(of_migration(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A unit on whichever database the platform uses: SQLite files, or schemas of a PostgreSQL server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::ledger::AppliedMigration;
+use super::units::{self as sqlite, Failure};
+use super::{SqlConfig, postgres};
+use crate::error::{Error, Result};
+use crate::names::TenantId;
+
+/// All units of this platform.
+pub(crate) enum Units {
+    /// One file per tenant.
+    Sqlite(sqlite::Units),
+    /// One schema per tenant.
+    Postgres(PostgresUnits),
+}
+
+/// The units of a server that are known.
+pub(crate) struct PostgresUnits {
+    server: Arc<postgres::Server>,
+    known: moka::future::Cache<TenantId, Arc<postgres::Unit>>,
+}
+
+/// One unit. Clones are the same unit.
+#[derive(Clone)]
+pub(crate) enum Unit {
+    /// A file.
+    Sqlite(Arc<sqlite::Unit>),
+    /// A schema.
+    Postgres(Arc<postgres::Unit>),
+}
+
+impl Units {
+    /// Units that are files below `folder`.
+    pub(crate) fn in_files(folder: PathBuf, config: SqlConfig) -> Self {
+        Self::Sqlite(sqlite::Units::new(folder, config))
+    }
+
+    /// Units that are schemas.
+    pub(crate) fn on_server(server: Arc<postgres::Server>, config: &SqlConfig) -> Self {
+        let known = moka::future::Cache::new(config.units_open_max.get());
+        Self::Postgres(PostgresUnits { server, known })
+    }
+
+    /// The unit of a tenant's system and operator modules.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Unit> {
+        match self {
+            Self::Sqlite(units) => units.of_tenant(tenant, size_max).await.map(Unit::Sqlite),
+            Self::Postgres(units) => units.of_tenant(tenant).await.map(Unit::Postgres),
+        }
+    }
+
+    /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
+    pub(crate) async fn forget(&self, tenant: TenantId) {
+        match self {
+            Self::Sqlite(units) => units.forget(tenant).await,
+            Self::Postgres(units) => units.known.invalidate(&tenant).await,
+        }
+    }
+}
+
+impl PostgresUnits {
+    async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<postgres::Unit>> {
+        if let Some(unit) = self.known.get(&tenant).await {
+            return Ok(unit);
+        }
+        let opening = Box::pin(self.server.of_tenant(tenant));
+        self.known.try_get_with(tenant, opening).await.map_err(|shared: Arc<Error>| {
+            Error::new(shared.kind(), shared.code(), shared.message().to_owned()).because(shared)
+        })
+    }
+}
+
+impl Unit {
+    /// A connection that changes tables; on SQLite, nobody else writes meanwhile.
+    ///
+    /// # Errors
+    /// `unavailable` when none became free in time.
+    pub(crate) async fn migrator(&self, deadline: Instant) -> Result<Migrator> {
+        match self {
+            Self::Sqlite(unit) => {
+                let writer = unit.writer(deadline).await?;
+                let connection = unit.lease(deadline).await?;
+                Ok(Migrator::Sqlite { connection, unit: Arc::clone(unit), _writer: writer })
+            }
+            Self::Postgres(unit) => {
+                let connection = unit.lease_as_owner(deadline).await?;
+                Ok(Migrator::Postgres { connection, unit: Arc::clone(unit) })
+            }
+        }
+    }
+}
+
+/// What brings a unit's tables up to date.
+pub(crate) enum Migrator {
+    /// On a file.
+    Sqlite {
+        /// Whose statements are those of a migration.
+        connection: sqlite::Lease,
+        /// Whose columns' types are read again afterwards.
+        unit: Arc<sqlite::Unit>,
+        /// Nobody else writes.
+        _writer: OwnedSemaphorePermit,
+    },
+    /// In a schema.
+    Postgres {
+        /// Logged in as the schema's owner.
+        connection: postgres::Lease,
+        /// Whose connections forget what they knew of the tables.
+        unit: Arc<postgres::Unit>,
+    },
+}
+
+impl Migrator {
+    /// The migrations of `module` that the unit has seen, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn applied(&mut self, module: &str) -> Result<Vec<AppliedMigration>> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.applied(module).await,
+            Self::Postgres { connection, .. } => connection.applied(module).await,
+        }
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.begin().await,
+            // What others have committed while this waited for them must be seen.
+            Self::Postgres { connection, .. } => {
+                connection.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
+            }
+        }
+    }
+
+    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new: a
+    /// process that was quicker is waited for.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn record(
+        &mut self,
+        module: &str,
+        migration: &AppliedMigration,
+    ) -> Result<bool> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.record(module, migration).await,
+            Self::Postgres { connection, .. } => connection.record(module, migration).await,
+        }
+    }
+
+    /// Runs a module's migration script.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn run(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.migrate(script, time).await,
+            Self::Postgres { connection, .. } => connection.migrate(script, time).await,
+        }
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// When it cannot be committed; it is rolled back then.
+    pub(crate) async fn end(&mut self, commit: bool) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                connection.end(commit).await.map_err(Failure::Refused)
+            }
+            Self::Postgres { connection, .. } => connection.end(commit).await,
+        }
+    }
+
+    /// Tells the unit that its tables are others now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn tables_changed(&mut self) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, unit, .. } => unit.learn_kinds(connection).await,
+            Self::Postgres { unit, .. } => {
+                unit.tables_changed();
+                Ok(())
+            }
+        }
+    }
+}
