@@ -54,7 +54,7 @@ impl Units {
     pub(crate) async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Unit> {
         match self {
             Self::Sqlite(units) => units.of_tenant(tenant, size_max).await.map(Unit::Sqlite),
-            Self::Postgres(units) => units.of_tenant(tenant).await.map(Unit::Postgres),
+            Self::Postgres(units) => units.of_tenant(tenant, size_max).await.map(Unit::Postgres),
         }
     }
 
@@ -68,11 +68,11 @@ impl Units {
 }
 
 impl PostgresUnits {
-    async fn of_tenant(&self, tenant: TenantId) -> Result<Arc<postgres::Unit>> {
+    async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Arc<postgres::Unit>> {
         if let Some(unit) = self.known.get(&tenant).await {
             return Ok(unit);
         }
-        let opening = Box::pin(self.server.of_tenant(tenant));
+        let opening = Box::pin(self.server.of_tenant(tenant, size_max));
         self.known.try_get_with(tenant, opening).await.map_err(|shared: Arc<Error>| {
             Error::new(shared.kind(), shared.code(), shared.message().to_owned()).because(shared)
         })

@@ -34,6 +34,8 @@ use crate::names::TenantId;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Statements that a connection remembers.
 const STATEMENTS_PREPARED_MAX: usize = 200;
+/// How often a unit that is written to is measured.
+const SIZE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait before asking again a server that has no room: its own slots come free a moment
 /// after a connection was closed.
 const ROOM_INTERVAL: Duration = Duration::from_millis(20);
@@ -70,6 +72,15 @@ pub(crate) struct Unit {
     turns: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
     generation: AtomicU64,
+    /// How many bytes it may take.
+    size_max: u64,
+    size: tokio::sync::Mutex<Option<Measured>>,
+}
+
+/// How large a unit was.
+struct Measured {
+    at: Instant,
+    bytes: u64,
 }
 
 /// A connection on loan from a unit. It goes back when dropped, if it is clean; else it is closed, and
@@ -120,7 +131,11 @@ impl Server {
     ///
     /// # Errors
     /// When the server does not answer or does not allow it.
-    pub(crate) async fn of_tenant(self: &Arc<Self>, tenant: TenantId) -> Result<Arc<Unit>> {
+    pub(crate) async fn of_tenant(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        size_max: u64,
+    ) -> Result<Arc<Unit>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let names = Names::of_tenant(tenant);
         self.roles.ensure(&names).await?;
@@ -130,6 +145,8 @@ impl Server {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             turns: Arc::new(Semaphore::new(self.connections_per_unit_max)),
             generation: AtomicU64::new(0),
+            size_max,
+            size: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -313,6 +330,31 @@ impl Unit {
             .map_err(connection::unreachable)?;
         let unit = Arc::clone(self);
         Ok(Lease { connection: Some(connection), unit, is_owner: true, _turn: turn })
+    }
+
+    /// Refuses to make a unit larger that is as large as it may be. It is measured from time to time,
+    /// so that it may outgrow its limit by what is written meanwhile.
+    ///
+    /// # Errors
+    /// `limit` when it is full.
+    pub(crate) async fn check_space(&self) -> Result<()> {
+        let mut size = self.size.lock().await;
+        let bytes = match &*size {
+            Some(measured) if measured.at.elapsed() < SIZE_INTERVAL => measured.bytes,
+            _ => {
+                let bytes = self.server.roles.size(&self.names).await?;
+                *size = Some(Measured { at: Instant::now(), bytes });
+                bytes
+            }
+        };
+        if bytes <= self.size_max {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Limit,
+            "database-full",
+            "the tenant's database has reached its size limit",
+        ))
     }
 
     /// Lets go of what connections know of the tables, after these were changed.

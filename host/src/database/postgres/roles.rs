@@ -57,6 +57,7 @@ pub(super) struct Roles {
     pub(super) key: PlatformKey,
     connections_max: u64,
     temp_file_limit_kib: u64,
+    lock_timeout_ms: u64,
 }
 
 impl Roles {
@@ -66,6 +67,7 @@ impl Roles {
             key,
             connections_max: config.connections_per_unit_max.get() + CONNECTIONS_SPARE,
             temp_file_limit_kib: config.temp_file_max_bytes.get() / 1024,
+            lock_timeout_ms: config.wait_timeout_ms.get(),
         }
     }
 
@@ -115,7 +117,7 @@ impl Roles {
             (names.schema(), names.role(Role::Runtime), names.role(Role::Owner));
         let guests = ensure_guests(&self.platform).await?;
         let (runtime_secret, owner_secret) = (self.verifier(&runtime), self.verifier(&owner));
-        let limit = self.connections_max;
+        let (limit, lock_timeout_ms) = (self.connections_max, self.lock_timeout_ms);
         let attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
         let mut script = format!(
             "CREATE ROLE {runtime} {attributes} CONNECTION LIMIT {limit} PASSWORD '{runtime_secret}' IN ROLE {guests};
@@ -142,6 +144,7 @@ impl Roles {
             script.push_str(&format!(
                 "ALTER ROLE {role} SET search_path = {schema};
                  ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
+                 ALTER ROLE {role} SET lock_timeout = '{lock_timeout_ms}ms';
                  ALTER ROLE {role} SET client_connection_check_interval = '2s';
                  ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min';
                  ALTER ROLE {role} SET statement_timeout = '10min';"
@@ -153,6 +156,20 @@ impl Roles {
         }
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
         Ok(())
+    }
+
+    /// Bytes that the unit's tables take on the server's disk, with their indexes.
+    pub(super) async fn size(&self, names: &Names) -> Result<u64> {
+        let size: i64 = sqlx::query(
+            "SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')",
+        )
+        .bind(names.schema())
+        .fetch_one(&self.platform)
+        .await?
+        .try_get(0)?;
+        Ok(size.unsigned_abs())
     }
 
     /// Gives a role its own password again, after somebody changed it.
