@@ -16,7 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
-pub(crate) use self::units::{ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
+pub(crate) use self::units::{Access, ColumnKind, Failure, GuestConnection, Lease, Unit, Units};
 use crate::bounded::Bounded;
 use crate::error::{Error, Result};
 
@@ -33,6 +33,8 @@ pub struct SqlConfig {
     pub units_open_max: Bounded<1, 100_000>,
     /// How long a statement waits for a connection, or for another's write to end.
     pub wait_timeout_ms: Bounded<1, 600_000>,
+    /// A statement that ran for longer gets a line in the log.
+    pub slow_statement_ms: Bounded<1, 600_000>,
     /// What survives a power failure.
     pub durability: Durability,
 }
@@ -43,6 +45,7 @@ impl Default for SqlConfig {
             connections_per_unit_max: Bounded::of::<4>(),
             units_open_max: Bounded::of::<500>(),
             wait_timeout_ms: Bounded::of::<5_000>(),
+            slow_statement_ms: Bounded::of::<200>(),
             durability: Durability::Normal,
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Migration, ModuleVersion};
 use crate::capabilities::sql;
-use crate::database::{AppliedMigration, GuestConnection, Unit, checksum};
+use crate::database::{Access, AppliedMigration, GuestConnection, Unit, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long one step may take.
@@ -46,7 +46,7 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
     if pending.is_empty() {
         return Ok(());
     }
-    connection.begin().await?;
+    connection.begin(Access::Write).await?;
     let mut outcome = Ok(());
     for step in pending {
         outcome = run(step, &mut connection).await;
@@ -83,7 +83,7 @@ fn pending<'m>(
 }
 
 async fn apply(module: &str, step: &Migration, connection: &mut GuestConnection) -> Result<()> {
-    connection.begin().await?;
+    connection.begin(Access::Write).await?;
     let recorded = AppliedMigration { id: step.id.clone(), checksum: checksum(&step.up.sqlite) };
     // Another process may have been quicker; the write lock is ours now.
     if connection.applied(module).await?.contains(&recorded) {

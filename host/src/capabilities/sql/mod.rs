@@ -1,38 +1,35 @@
 //! Sql: statements of a module on its tenant's unit.
 //!
-//! `SqlView` finds the unit, holds the budgets and owns the transactions; `values.rs` translates
-//! between the contract and the database. The wall itself is `database/guard.rs`.
+//! `SqlView` finds the unit, pays from the budgets and hands out turns; `transaction.rs` and
+//! `cursor.rs` are what a guest holds, `statement.rs` is what runs, and `values.rs` translates between
+//! the contract and the database. The wall itself is `database/guard.rs`.
 
+mod cursor;
+mod statement;
+mod transaction;
 mod values;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use sqlx::AssertSqlSafe;
-use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
+pub use self::cursor::Cursor;
+use self::statement::{Statement, Terms};
+pub use self::transaction::Transaction;
+use self::transaction::{Batch, run_all};
 pub use self::values::explain;
-use self::values::{RowBuffer, bind};
-use crate::bindings::hostel::sql::sql::{self, Dialect, Host, HostTransaction, Value};
+use crate::bindings::hostel::sql::sql::{
+    self, Dialect, Host, HostCursor, HostTransaction, TransactionOptions, Value,
+};
 use crate::call::CallContext;
-use crate::database::{Allowance, GuestConnection, Lease, Speaker, Unit, Units};
+use crate::database::{Access, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::LimitsConfig;
 
 /// What one call may do with its tenant's unit.
 pub struct SqlView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) units: &'a Units,
-}
-
-/// `transaction`: dropped in any way but by `commit`, its connection is closed and SQLite rolls back.
-pub struct Transaction {
-    connection: Lease,
-    unit: Arc<Unit>,
-    /// The turn to write ends with the transaction.
-    _writer: OwnedSemaphorePermit,
 }
 
 struct SqlData;
@@ -55,88 +52,69 @@ impl SqlView<'_> {
         self.units.of_tenant(self.call.tenant.id, size_max).await
     }
 
-    /// What a statement may use: its own limit, and what is left of the call.
-    fn allowance(&self) -> Result<Allowance> {
-        let left = self.call.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(overdue());
-        }
-        Ok(Allowance {
-            time: left.min(self.call.limits.sql_statement_timeout_ms.as_millis()),
-            cpu_max: self.call.limits.cpu_ms.as_millis(),
-            cpu: Arc::clone(&self.call.cpu),
-        })
-    }
-
     /// A statement that has been paid for.
-    fn statement(&mut self, text: String, parameters: Vec<Value>) -> Result<Statement> {
+    fn statement(&mut self, text: String, parameters: &[Value]) -> Result<Statement> {
         let bytes = text.len() + parameters.iter().map(values::size).sum::<usize>();
         self.call.budget.pay_for_bytes(bytes)?;
-        Ok(Statement { text, parameters, allowance: self.allowance()? })
+        Ok(Statement::new(text, Terms::of(self.call, self.units.slow_statement())))
+    }
+
+    /// Statements that have been paid for.
+    fn statements(&mut self, statements: Vec<sql::Statement>) -> Result<Batch> {
+        let paid = statements.into_iter().map(|statement| {
+            let runs = statement.parameters;
+            // An empty list is not free: it makes the statement run.
+            let lists = runs.len() * size_of::<Vec<Value>>();
+            self.call.budget.pay_for_bytes(lists)?;
+            let all = runs.iter().flatten().map(values::size).sum();
+            self.call.budget.pay_for_bytes(all)?;
+            Ok((self.statement(statement.text, &[])?, runs))
+        });
+        paid.collect()
     }
 
     /// A second write of one call would wait for the first until the call ends.
     fn writes_once(&self) -> Result<()> {
         if self.call.budget.writing {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "transaction-open",
-                "this call has a transaction open: write in it, or end it first",
+            return Err(in_use("this call has a transaction open: write in it, or end it first"));
+        }
+        Ok(())
+    }
+
+    /// Calls that hold some connections and wait for others could wait for each other.
+    fn reads_once(&self) -> Result<()> {
+        if self.call.budget.reading {
+            return Err(in_use(
+                "this call has a cursor or a read-only transaction open: end it first",
             ));
         }
         Ok(())
     }
 
-    /// Takes a transaction out of the guest's hands.
-    fn take(&mut self, transaction: Resource<Transaction>) -> Result<Transaction> {
-        let transaction = self.table.delete(transaction).map_err(closed)?;
+    /// Gives a handle to the guest.
+    fn give<T: Send + 'static>(&mut self, held: T) -> Result<Resource<T>> {
+        let handle = self.table.push(held).map_err(|error| {
+            Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
+        })?;
+        self.call.budget.handles_open += 1;
+        Ok(handle)
+    }
+
+    /// Takes a handle out of the guest's hands.
+    fn take<T: 'static>(&mut self, handle: Resource<T>) -> Result<T> {
+        let held = self.table.delete(handle).map_err(closed)?;
         self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
-        self.call.budget.writing = false;
-        Ok(transaction)
+        Ok(held)
     }
-}
 
-/// One statement of a guest.
-struct Statement {
-    text: String,
-    parameters: Vec<Value>,
-    allowance: Allowance,
-}
-
-impl Statement {
-    async fn check_parameters(&self, connection: &mut GuestConnection) -> Result<()> {
-        let wanted = connection.parameters_of(&self.text, &self.allowance).await;
-        let wanted = wanted.map_err(explain)?;
-        let given = self.parameters.len();
-        if wanted == given {
-            return Ok(());
+    async fn end(&mut self, transaction: Resource<Transaction>, commit: bool) -> Result<()> {
+        let transaction = self.take(transaction)?;
+        match transaction.access {
+            Some(Access::Write) => self.call.budget.writing = false,
+            Some(Access::Read) => self.call.budget.reading = false,
+            None => {}
         }
-        Err(Error::invalid(format!(
-            "the statement has {wanted} parameters, and {given} were given"
-        )))
-    }
-
-    async fn rows(
-        self,
-        connection: &mut GuestConnection,
-        unit: &Unit,
-        limits: &LimitsConfig,
-    ) -> Result<Vec<u8>> {
-        self.check_parameters(connection).await?;
-        let mut buffer = RowBuffer::new(unit, limits);
-        let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
-        connection
-            .run(Speaker::Guest, self.allowance, query, |row| buffer.push(row))
-            .await
-            .map_err(explain)?;
-        Ok(buffer.finish())
-    }
-
-    async fn changes(self, connection: &mut GuestConnection) -> Result<u64> {
-        self.check_parameters(connection).await?;
-        let query = bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
-        let changed = connection.run(Speaker::Guest, self.allowance, query, |_| Ok(())).await;
-        changed.map_err(explain)
+        transaction.end(commit).await
     }
 }
 
@@ -156,8 +134,8 @@ impl Host for SqlView<'_> {
             Some(unit.writer(self.call.deadline).await?)
         };
         let mut connection = unit.lease(self.call.deadline).await?;
-        let statement = self.statement(text, parameters)?;
-        let rows = statement.rows(&mut connection, &unit, &self.call.limits).await?;
+        let statement = self.statement(text, &parameters)?;
+        let rows = statement.rows(parameters, &mut connection, &unit).await?;
         self.call.budget.pay_for_bytes(rows.len())?;
         Ok(rows)
     }
@@ -167,24 +145,57 @@ impl Host for SqlView<'_> {
         let unit = self.unit().await?;
         let _writer = unit.writer(self.call.deadline).await?;
         let mut connection = unit.lease(self.call.deadline).await?;
-        let statement = self.statement(text, parameters)?;
-        statement.changes(&mut connection).await
+        let statement = self.statement(text, &parameters)?;
+        statement.changes(parameters, &mut connection).await
+    }
+
+    async fn batch(&mut self, statements: Vec<sql::Statement>) -> Result<Vec<u64>> {
+        self.writes_once()?;
+        let batch = self.statements(statements)?;
+        let unit = self.unit().await?;
+        let _writer = unit.writer(self.call.deadline).await?;
+        let mut connection = unit.lease(self.call.deadline).await?;
+        connection.begin(Access::Write).await?;
+        let changed = run_all(batch, &mut connection).await;
+        let ended = connection.end(changed.is_ok()).await;
+        // Where a statement failed, its error says more than that of the end.
+        let changed = changed?;
+        ended.map(|()| changed)
+    }
+
+    async fn explain(&mut self, text: String, parameters: Vec<Value>) -> Result<String> {
+        let unit = self.unit().await?;
+        let mut connection = unit.lease(self.call.deadline).await?;
+        let statement = self.statement(text, &parameters)?;
+        // What stands behind a `;` would be run: it writes nothing here.
+        connection.begin(Access::Read).await?;
+        let plan = statement.plan(parameters, &mut connection).await;
+        connection.end(false).await?;
+        let plan = plan?;
+        self.call.budget.pay_for_bytes(plan.len())?;
+        Ok(plan)
     }
 }
 
 impl HostTransaction for SqlView<'_> {
-    async fn begin(&mut self) -> Result<Resource<Transaction>> {
-        self.writes_once()?;
+    /// SQLite's transactions are serializable, whatever was asked for.
+    async fn begin(&mut self, options: TransactionOptions) -> Result<Resource<Transaction>> {
+        let deadline = self.call.deadline;
         let unit = self.unit().await?;
-        let writer = unit.writer(self.call.deadline).await?;
-        let mut connection = unit.lease(self.call.deadline).await?;
-        connection.begin().await?;
-        let transaction = Transaction { connection, unit, _writer: writer };
-        let handle = self.table.push(transaction).map_err(|error| {
-            Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
-        })?;
-        self.call.budget.handles_open += 1;
-        self.call.budget.writing = true;
+        let (access, turn) = if options.read_only {
+            self.reads_once()?;
+            (Access::Read, unit.reader(deadline).await?)
+        } else {
+            self.writes_once()?;
+            (Access::Write, unit.writer(deadline).await?)
+        };
+        let connection = unit.lease(deadline).await?;
+        let transaction = Transaction::begin(access, connection, unit, turn).await?;
+        let handle = self.give(transaction)?;
+        match access {
+            Access::Write => self.call.budget.writing = true,
+            Access::Read => self.call.budget.reading = true,
+        }
         Ok(handle)
     }
 
@@ -194,9 +205,9 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<Vec<u8>> {
-        let statement = self.statement(text, parameters)?;
-        let open = self.table.get_mut(&transaction).map_err(closed)?;
-        let rows = statement.rows(&mut open.connection, &open.unit, &self.call.limits).await?;
+        let statement = self.statement(text, &parameters)?;
+        let open = self.table.get(&transaction).map_err(closed)?;
+        let rows = open.rows(statement, parameters).await?;
         self.call.budget.pay_for_bytes(rows.len())?;
         Ok(rows)
     }
@@ -207,23 +218,75 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<u64> {
-        let statement = self.statement(text, parameters)?;
-        let open = self.table.get_mut(&transaction).map_err(closed)?;
-        statement.changes(&mut open.connection).await
+        let statement = self.statement(text, &parameters)?;
+        let open = self.table.get(&transaction).map_err(closed)?;
+        open.changes(statement, parameters).await
+    }
+
+    async fn batch(
+        &mut self,
+        transaction: Resource<Transaction>,
+        statements: Vec<sql::Statement>,
+    ) -> Result<Vec<u64>> {
+        let batch = self.statements(statements)?;
+        self.table.get(&transaction).map_err(closed)?.batch(batch).await
+    }
+
+    async fn begin_nested(
+        &mut self,
+        transaction: Resource<Transaction>,
+    ) -> Result<Resource<Transaction>> {
+        let nested = self.table.get(&transaction).map_err(closed)?.begin_nested().await?;
+        self.give(nested)
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Result<()> {
-        self.take(transaction)?.connection.end(true).await
+        self.end(transaction, true).await
     }
 
     async fn rollback(&mut self, transaction: Resource<Transaction>) -> Result<()> {
-        self.take(transaction)?.connection.end(false).await
+        self.end(transaction, false).await
     }
 
     async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
-        let mut transaction = self.take(transaction)?;
         // Rolled back in good order, the connection is kept; where that fails, it is closed.
-        let _ = transaction.connection.end(false).await;
+        let _ = self.end(transaction, false).await;
+        Ok(())
+    }
+}
+
+impl HostCursor for SqlView<'_> {
+    async fn open(&mut self, text: String, parameters: Vec<Value>) -> Result<Resource<Cursor>> {
+        self.reads_once()?;
+        let statement = self.statement(text, &parameters)?;
+        let unit = self.unit().await?;
+        let turn = unit.reader(self.call.deadline).await?;
+        let connection = unit.lease(self.call.deadline).await?;
+        let cursor = Cursor::open(statement, parameters, connection, unit, turn);
+        let handle = self.give(cursor)?;
+        self.call.budget.reading = true;
+        Ok(handle)
+    }
+
+    async fn next(&mut self, cursor: Resource<Cursor>) -> Result<Option<Vec<u8>>> {
+        let cursor = self.table.get_mut(&cursor).map_err(closed)?;
+        let chunk = cursor.next().await;
+        if !matches!(chunk, Ok(Some(_))) && std::mem::take(&mut cursor.is_open) {
+            self.call.budget.reading = false;
+        }
+        if let Ok(Some(rows)) = &chunk {
+            self.call.budget.pay_for_bytes(rows.len())?;
+        }
+        chunk
+    }
+
+    async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
+        if let Ok(cursor) = self.take(cursor) {
+            if cursor.is_open {
+                self.call.budget.reading = false;
+            }
+            cursor.close().await;
+        }
         Ok(())
     }
 }
@@ -236,10 +299,10 @@ fn reads_only(statement: &str) -> bool {
     })
 }
 
-fn closed(error: wasmtime::component::ResourceTableError) -> Error {
-    Error::invalid("the transaction has ended").because(error)
+fn in_use(message: &'static str) -> Error {
+    Error::new(ErrorKind::Conflict, "transaction-open", message)
 }
 
-fn overdue() -> Error {
-    Error::new(ErrorKind::Timeout, "timeout", "the call has no time left for another statement")
+fn closed(error: ResourceTableError) -> Error {
+    Error::invalid("the handle was given away").because(error)
 }

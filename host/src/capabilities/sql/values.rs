@@ -23,6 +23,7 @@ mod kind {
     pub(super) const UUID: u8 = 7;
     pub(super) const TIMESTAMP: u8 = 8;
     pub(super) const JSON: u8 = 9;
+    pub(super) const DECIMAL: u8 = 10;
 }
 
 /// Binds a guest's parameters in the form in which SQLite stores them.
@@ -35,7 +36,7 @@ pub(super) fn bind(
         Value::Boolean(value) => query.bind(i64::from(value)),
         Value::Integer(value) | Value::Timestamp(value) => query.bind(value),
         Value::Real(value) => query.bind(value),
-        Value::Text(value) | Value::Json(value) => query.bind(value),
+        Value::Text(value) | Value::Json(value) | Value::Decimal(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),
         Value::Uuid((high, low)) => {
             query.bind(uuid::Uuid::from_u64_pair(high, low).into_bytes().to_vec())
@@ -46,15 +47,33 @@ pub(super) fn bind(
 /// The bytes of a parameter.
 pub(super) fn size(value: &Value) -> usize {
     match value {
-        Value::Text(text) | Value::Json(text) => text.len(),
+        Value::Text(text) | Value::Json(text) | Value::Decimal(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         _ => std::mem::size_of::<i64>(),
     }
 }
 
+/// Refuses parameters that are not what they say.
+pub(super) fn check(value: &Value) -> Result<()> {
+    match value {
+        Value::Decimal(text) if !is_decimal(text) => {
+            Err(Error::invalid("a decimal parameter is no number such as `-12.50`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    match unsigned.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(unsigned),
+    }
+}
+
 /// An answer in the making, in the encoding that `wit/deps/sql.wit` describes.
-pub(super) struct RowBuffer<'a> {
-    unit: &'a Unit,
+pub(super) struct RowBuffer {
     rows_left: u64,
     bytes_max: usize,
     /// What each column's declaration says; filled by the first row.
@@ -62,10 +81,9 @@ pub(super) struct RowBuffer<'a> {
     bytes: Vec<u8>,
 }
 
-impl<'a> RowBuffer<'a> {
-    pub(super) fn new(unit: &'a Unit, limits: &LimitsConfig) -> Self {
+impl RowBuffer {
+    pub(super) fn new(limits: &LimitsConfig) -> Self {
         Self {
-            unit,
             rows_left: limits.sql_rows_max.get(),
             bytes_max: limits.sql_result_max_bytes.as_usize(),
             columns: Vec::new(),
@@ -73,9 +91,14 @@ impl<'a> RowBuffer<'a> {
         }
     }
 
-    pub(super) fn push(&mut self, row: &SqliteRow) -> Result<()> {
+    /// For an answer that is taken chunk by chunk: as many rows as there are.
+    pub(super) fn of_chunks(limits: &LimitsConfig) -> Self {
+        Self { rows_left: u64::MAX, ..Self::new(limits) }
+    }
+
+    pub(super) fn push(&mut self, row: &SqliteRow, unit: &Unit) -> Result<()> {
         if self.bytes.is_empty() {
-            self.begin(row);
+            self.begin(row, unit);
         }
         self.rows_left =
             self.rows_left.checked_sub(1).ok_or_else(|| too_large("rows", "a LIMIT"))?;
@@ -88,12 +111,22 @@ impl<'a> RowBuffer<'a> {
         Ok(())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The rows until now; those that follow begin another buffer.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.columns.clear();
+        std::mem::take(&mut self.bytes)
+    }
+
     /// The rows; no columns at all where no row came.
     pub(super) fn finish(self) -> Vec<u8> {
         if self.bytes.is_empty() { vec![0, 0] } else { self.bytes }
     }
 
-    fn begin(&mut self, row: &SqliteRow) {
+    fn begin(&mut self, row: &SqliteRow, unit: &Unit) {
         let columns = row.columns();
         self.bytes.reserve(64 + 32 * columns.len());
         self.bytes.extend_from_slice(&length_u16(columns.len()).to_le_bytes());
@@ -102,7 +135,7 @@ impl<'a> RowBuffer<'a> {
             self.bytes.extend_from_slice(&length_u16(name.len()).to_le_bytes());
             self.bytes.extend_from_slice(name);
             self.columns.push(match column.origin() {
-                ColumnOrigin::Table(origin) => self.unit.kind_of(&origin.table, &origin.name),
+                ColumnOrigin::Table(origin) => unit.kind_of(&origin.table, &origin.name),
                 _ => None,
             });
         }
@@ -128,6 +161,11 @@ impl<'a> RowBuffer<'a> {
                 let value: f64 = decode(value)?;
                 self.push_bytes(kind::JSON, value.to_string().as_bytes());
             }
+            ("INTEGER", Some(ColumnKind::Decimal)) => {
+                let value: i64 = decode(value)?;
+                self.push_bytes(kind::DECIMAL, value.to_string().as_bytes());
+            }
+            ("REAL", Some(ColumnKind::Decimal)) => self.push_decimal(decode(value)?),
             ("INTEGER", declared) => {
                 let value: i64 = decode(value)?;
                 let is_time = declared == Some(ColumnKind::Timestamp);
@@ -140,8 +178,13 @@ impl<'a> RowBuffer<'a> {
                 self.bytes.extend_from_slice(&value.to_le_bytes());
             }
             ("TEXT", declared) => {
-                let text = if declared == Some(ColumnKind::Json) { kind::JSON } else { kind::TEXT };
-                self.push_bytes(text, decode::<&str>(value)?.as_bytes());
+                let text: &str = decode(value)?;
+                let kind = match declared {
+                    Some(ColumnKind::Json) => kind::JSON,
+                    Some(ColumnKind::Decimal) if is_decimal(text) => kind::DECIMAL,
+                    _ => kind::TEXT,
+                };
+                self.push_bytes(kind, text.as_bytes());
             }
             (_, declared) => {
                 let bytes: &[u8] = decode(value)?;
@@ -156,12 +199,61 @@ impl<'a> RowBuffer<'a> {
         Ok(())
     }
 
+    /// A decimal that SQLite keeps as a real: the shortest text that means the same real.
+    fn push_decimal(&mut self, value: f64) {
+        if value.is_finite() {
+            self.push_bytes(kind::DECIMAL, value.to_string().as_bytes());
+        } else {
+            self.bytes.push(kind::REAL);
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
     fn push_bytes(&mut self, kind: u8, bytes: &[u8]) {
         // SQLite's own limit on a value keeps lengths far below 32 bits.
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.bytes.push(kind);
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// SQLite's plan of a statement, each step below the one that it is a part of.
+pub(super) struct PlanText {
+    /// The numbers of the steps above the next one.
+    above: Vec<i64>,
+    bytes_max: usize,
+    text: String,
+}
+
+impl PlanText {
+    pub(super) fn new(limits: &LimitsConfig) -> Self {
+        let bytes_max = limits.sql_result_max_bytes.as_usize();
+        Self { above: Vec::new(), bytes_max, text: String::new() }
+    }
+
+    /// The statement that asks for the plan of another one.
+    pub(super) fn ask(statement: &str) -> String {
+        format!("EXPLAIN QUERY PLAN {statement}")
+    }
+
+    pub(super) fn push(&mut self, row: &SqliteRow) -> Result<()> {
+        let (step, parent): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        while self.above.last().is_some_and(|last| *last != parent) {
+            self.above.pop();
+        }
+        self.text.extend(std::iter::repeat_n("  ", self.above.len()));
+        self.text.push_str(row.try_get(3)?);
+        self.text.push('\n');
+        self.above.push(step);
+        if self.text.len() > self.bytes_max {
+            return Err(too_large("bytes", "a simpler statement"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.text
     }
 }
 
@@ -209,6 +301,7 @@ pub fn explain(failure: Failure) -> Error {
     // Primary codes of https://www.sqlite.org/rescode.html; the extended ones keep them in the low byte.
     let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(1);
     let known = match code & 0xff {
+        8 => Error::invalid("nothing can be written here: the transaction is read-only"),
         5 | 6 => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
         }
