@@ -13,7 +13,8 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult, SqliteRow,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
+    SqliteRow,
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _, SqlSafeStr as _, Sqlite,
@@ -292,7 +293,13 @@ impl Manager for Connector {
                 .because(error)
             })?;
         let guard = harden(&mut connection).await?;
-        Ok(GuestConnection { connection, guard, busy: false, read_only: false, parameters: HashMap::new() })
+        Ok(GuestConnection {
+            connection,
+            guard,
+            busy: false,
+            read_only: false,
+            parameters: HashMap::new(),
+        })
     }
 
     /// [`Lease`] gives back only what is as new.

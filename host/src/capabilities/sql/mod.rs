@@ -237,7 +237,14 @@ impl HostTransaction for SqlView<'_> {
         transaction: Resource<Transaction>,
     ) -> Result<Resource<Transaction>> {
         let nested = self.table.get(&transaction).map_err(closed)?.begin_nested().await?;
-        self.give(nested)
+        match self.give(nested) {
+            Ok(handle) => Ok(handle),
+            Err(error) => {
+                // Nobody has it who could end it.
+                self.table.get(&transaction).map_err(closed)?.undo_nested().await?;
+                Err(error)
+            }
+        }
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Result<()> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::AssertSqlSafe;
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
+use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
 
 use super::values::{self, PlanText, RowBuffer, bind, explain};
@@ -99,9 +99,11 @@ impl Statement {
         self.change(parameters, connection).await
     }
 
-    /// How many rows it changes with all of these parameters together.
+    /// How many rows it changes with all of these parameters together, as the statement of this
+    /// number in its batch.
     pub(super) async fn changes_of_all(
         &self,
+        number: usize,
         runs: Vec<Vec<Value>>,
         connection: &mut GuestConnection,
     ) -> Result<u64> {
@@ -110,7 +112,9 @@ impl Statement {
         let mut changed = 0;
         for (index, parameters) in runs.into_iter().enumerate() {
             changed += self.change(parameters, connection).await.map_err(|error| {
-                if are_several { prefixed(error, &format!(", run {}", index + 1)) } else { error }
+                let run = if are_several { format!(", run {}", index + 1) } else { String::new() };
+                let message = format!("statement {number}{run}: {}", error.message());
+                error.saying(message)
             })?;
         }
         Ok(changed)
@@ -199,13 +203,6 @@ impl Statement {
     }
 }
 
-/// Puts a place before an error's message.
-pub(super) fn prefixed(error: Error, place: &str) -> Error {
-    let separator = if place.starts_with(',') && error.message().starts_with(", run") { "" } else { ": " };
-    let message = format!("{place}{separator}{}", error.message());
-    error.saying(message)
-}
-
 fn overdue() -> Error {
     Error::new(ErrorKind::Timeout, "timeout", "the call has no time left for another statement")
 }
@@ -275,8 +272,14 @@ mod tests {
         let told = [
             ("SELECT 1", "SELECT ?"),
             ("  SELECT\n  name -- who\n FROM t", "SELECT name FROM t"),
-            ("INSERT INTO t VALUES ('it''s', -1.5e3, x'ab', $1)", "INSERT INTO t VALUES (?, -?, ?, $1)"),
-            ("SELECT \"a b\" FROM t WHERE c = 'd' /* e */ LIMIT 5", "SELECT \"a b\" FROM t WHERE c = ? LIMIT ?"),
+            (
+                "INSERT INTO t VALUES ('it''s', -1.5e3, x'ab', $1)",
+                "INSERT INTO t VALUES (?, -?, ?, $1)",
+            ),
+            (
+                "SELECT \"a b\" FROM t WHERE c = 'd' /* e */ LIMIT 5",
+                "SELECT \"a b\" FROM t WHERE c = ? LIMIT ?",
+            ),
             ("SELECT 'open", "(not readable)"),
         ];
         for (text, expected) in told {

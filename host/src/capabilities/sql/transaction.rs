@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 
-use super::statement::{Statement, prefixed};
+use super::statement::Statement;
 use crate::bindings::hostel::sql::sql::Value;
 use crate::database::{Access, GuestConnection, Lease, Unit};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,8 +42,13 @@ impl Transaction {
         turn: OwnedSemaphorePermit,
     ) -> Result<Self> {
         connection.begin(access).await?;
-        let work =
-            Work { connection: Some(connection), unit, open: vec![0], next_id: 1, turn: Some(turn) };
+        let work = Work {
+            connection: Some(connection),
+            unit,
+            open: vec![0],
+            next_id: 1,
+            turn: Some(turn),
+        };
         Ok(Self { work: Arc::new(Mutex::new(work)), id: 0, access: Some(access) })
     }
 
@@ -88,6 +93,17 @@ impl Transaction {
             connection.end_nested(changed.is_ok()).await?;
         }
         changed
+    }
+
+    /// Undoes what is nested in it.
+    pub(super) async fn undo_nested(&self) -> Result<()> {
+        let mut work = self.work.lock().await;
+        let Some(depth) = work.open.iter().position(|open| *open == self.id) else {
+            return Ok(());
+        };
+        let nested = work.open.len() - depth - 1;
+        work.open.truncate(depth + 1);
+        work.end_from(depth + 1, nested, false).await
     }
 
     /// Ends it. Where something nested in it is open, it is undone, whatever was asked for.
@@ -158,12 +174,11 @@ impl Work {
     }
 }
 
-/// Runs a batch's statements, and names the one that fails.
+/// Runs a batch's statements, in their order.
 pub(super) async fn run_all(batch: Batch, connection: &mut GuestConnection) -> Result<Vec<u64>> {
     let mut all = Vec::with_capacity(batch.len());
     for (index, (statement, runs)) in batch.into_iter().enumerate() {
-        let changed = statement.changes_of_all(runs, connection).await;
-        all.push(changed.map_err(|error| prefixed(error, &format!("statement {}", index + 1)))?);
+        all.push(statement.changes_of_all(index + 1, runs, connection).await?);
     }
     Ok(all)
 }

@@ -75,7 +75,9 @@ fn is_decimal(text: &str) -> bool {
 /// An answer in the making, in the encoding that `wit/deps/sql.wit` describes.
 pub(super) struct RowBuffer {
     rows_left: u64,
+    /// Of all rows together, or of each row where they are taken in chunks.
     bytes_max: usize,
+    is_chunk: bool,
     /// What each column's declaration says; filled by the first row.
     columns: Vec<Option<ColumnKind>>,
     bytes: Vec<u8>,
@@ -86,6 +88,7 @@ impl RowBuffer {
         Self {
             rows_left: limits.sql_rows_max.get(),
             bytes_max: limits.sql_result_max_bytes.as_usize(),
+            is_chunk: false,
             columns: Vec::new(),
             bytes: Vec::new(),
         }
@@ -93,19 +96,20 @@ impl RowBuffer {
 
     /// For an answer that is taken chunk by chunk: as many rows as there are.
     pub(super) fn of_chunks(limits: &LimitsConfig) -> Self {
-        Self { rows_left: u64::MAX, ..Self::new(limits) }
+        Self { rows_left: u64::MAX, is_chunk: true, ..Self::new(limits) }
     }
 
     pub(super) fn push(&mut self, row: &SqliteRow, unit: &Unit) -> Result<()> {
         if self.bytes.is_empty() {
             self.begin(row, unit);
         }
+        let before = if self.is_chunk { self.bytes.len() } else { 0 };
         self.rows_left =
             self.rows_left.checked_sub(1).ok_or_else(|| too_large("rows", "a LIMIT"))?;
         for index in 0..self.columns.len() {
             self.push_value(row, index)?;
         }
-        if self.bytes.len() > self.bytes_max {
+        if self.bytes.len() - before > self.bytes_max {
             return Err(too_large("bytes", "fewer columns or a LIMIT"));
         }
         Ok(())
