@@ -10,6 +10,8 @@
 //! ```
 
 mod row;
+mod statement;
+mod stream;
 mod value;
 
 use crate::bindings::hostel::sql::sql;
@@ -18,10 +20,13 @@ use crate::problem::Problem;
 use crate::request::Request;
 use crate::{Error, ErrorKind};
 
-pub use crate::bindings::hostel::sql::sql::{Dialect, Value};
+pub use crate::bindings::hostel::sql::sql::{Dialect, Isolation, Statement, Value};
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub(crate) use row::decode;
 pub use row::{FromRow, Row};
+pub use rust_decimal::{self, Decimal};
+pub use statement::ToParameters;
+pub use stream::Stream;
 pub use uuid::{self, Uuid};
 pub use value::{Cell, FromValue, Mismatch, ToValue};
 
@@ -51,7 +56,8 @@ macro_rules! params {
 ///     Ok(taken.is_none())
 /// }
 ///
-/// fn move_in(db: &Db, room: i64) -> Result<(), Problem> {
+/// fn move_in(db: &impl Connection, room: i64) -> Result<(), Problem> {
+///     // Alone, or nested in the caller's transaction.
 ///     db.transaction(|tx| {
 ///         if !is_free(tx, room)? {
 ///             return Err(Problem::conflict("room-taken", "somebody was quicker"));
@@ -67,6 +73,117 @@ pub trait Connection {
     /// # Errors
     /// `conflict` and `invalid` for broken constraints, and the other kinds as they are documented.
     fn execute(&self, statement: &str, parameters: &[Value]) -> Result<u64, Error>;
+
+    /// Runs statements in one transaction and in one call of the host: all take effect or none.
+    /// Returns how many rows each changed. The message of an error begins with the number of its
+    /// statement.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::sql::Statement;
+    /// fn replace_tags(db: &impl Connection, note: i64, tags: &[String]) -> Result<(), Error> {
+    ///     let add = "INSERT INTO tags (note, name) VALUES ($1, $2)";
+    ///     db.batch(&[
+    ///         Statement::new("DELETE FROM tags WHERE note = $1", params![note]),
+    ///         Statement::many(add, tags.iter().map(|tag| (note, tag))),
+    ///     ])?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`execute`](Self::execute).
+    fn batch(&self, statements: &[Statement]) -> Result<Vec<u64>, Error>;
+
+    /// Begins a transaction that ends with [`Transaction::commit`]; dropped, it rolls back. Begun on a
+    /// transaction, it is nested: a part that can be undone by itself.
+    ///
+    /// # Errors
+    /// When the database has no room for another transaction, or does not answer.
+    fn begin(&self) -> Result<Transaction, Error>;
+
+    /// Runs `work` so that its statements take effect together: all of them when it returns `Ok`,
+    /// none when it returns `Err`.
+    ///
+    /// A tenant's transactions take effect as if one ran after the other. What was looked up in one
+    /// is still so when it ends, so that looking whether a slot is free and then taking it needs no
+    /// lock and no constraint: of two who want it at once, one waits for the other and finds it
+    /// taken. Who waits too long is answered with 503. A transaction waits for nobody outside of the
+    /// database: keep it short.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn transfer(db: &impl Connection, from: i64, to: i64, amount: i64) -> Result<(), Problem> {
+    ///     db.transaction(|tx| {
+    ///         tx.execute("UPDATE accounts SET sum = sum - $2 WHERE id = $1", params![from, amount])?;
+    ///         tx.execute("UPDATE accounts SET sum = sum + $2 WHERE id = $1", params![to, amount])?;
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// Inside another transaction it is nested: what it did is undone where it fails, and the outer
+    /// one goes on.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # fn transfer(db: &impl Connection, from: i64, to: i64, amount: i64) -> Result<(), Problem> {
+    /// #     Ok(())
+    /// # }
+    /// fn pay(db: &Db, from: i64, to: &[i64]) -> Result<usize, Problem> {
+    ///     db.transaction(|tx| {
+    ///         let paid = to.iter().filter(|to| transfer(tx, from, **to, 10).is_ok()).count();
+    ///         tx.execute("INSERT INTO runs (paid) VALUES ($1)", params![paid as i64])?;
+    ///         Ok(paid)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns, and what goes wrong at the beginning or at the end.
+    fn transaction<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin()?.around(work)
+    }
+
+    /// Runs one statement for each of `rows`, all or none, and returns how many rows it changed. Ten
+    /// thousand rows cross to the host together.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// struct Tea {
+    ///     name: String,
+    ///     stars: Option<i64>,
+    /// }
+    ///
+    /// fn import(db: &impl Connection, teas: &[Tea]) -> Result<u64, Error> {
+    ///     let insert = "INSERT INTO teas (name, stars) VALUES ($1, $2)";
+    ///     db.execute_many(insert, teas.iter().map(|tea| (&tea.name, tea.stars)))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`batch`](Self::batch).
+    fn execute_many<P: ToParameters>(
+        &self,
+        statement: &str,
+        rows: impl IntoIterator<Item = P>,
+    ) -> Result<u64, Error> {
+        let mut rows = rows.into_iter().peekable();
+        let first = Statement::some(statement, &mut rows);
+        if rows.peek().is_none() {
+            return Ok(self.batch(&[first])?.iter().sum());
+        }
+        self.transaction(|tx| {
+            let mut changed = tx.batch(&[first])?.iter().sum::<u64>();
+            while rows.peek().is_some() {
+                changed += tx.batch(&[Statement::some(statement, &mut rows)])?.iter().sum::<u64>();
+            }
+            Ok(changed)
+        })
+    }
 
     /// Runs one statement and returns its rows as the host encodes them.
     ///
@@ -111,7 +228,7 @@ pub trait Connection {
 }
 
 /// The database. Each statement stands for itself; what belongs together goes into a
-/// [`transaction`](Self::transaction). Handlers take it as an argument:
+/// [`transaction`](Connection::transaction). Handlers take it as an argument:
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
@@ -136,51 +253,115 @@ impl Db {
         sql::current_dialect()
     }
 
-    /// Runs `work` so that its statements take effect together: all of them when it returns `Ok`,
-    /// none when it returns `Err`.
-    ///
-    /// A tenant's transactions take effect as if one ran after the other. What was looked up in one
-    /// is still so when it ends, so that looking whether a slot is free and then taking it needs no
-    /// lock and no constraint: of two who want it at once, one waits for the other and finds it
-    /// taken. Who waits too long is answered with 503. A transaction waits for nobody outside of the
-    /// database: keep it short.
+    /// Runs `work` as [`transaction`](Connection::transaction) does, where less isolation is enough.
+    /// A database may give more than it is asked for: SQLite's transactions are all serializable.
     ///
     /// ```
     /// # use hostel_sdk::prelude::*;
-    /// fn transfer(db: &Db, from: i64, to: i64, amount: i64) -> Result<(), Problem> {
-    ///     db.transaction(|tx| {
-    ///         tx.execute("UPDATE accounts SET sum = sum - $2 WHERE id = $1", params![from, amount])?;
-    ///         tx.execute("UPDATE accounts SET sum = sum + $2 WHERE id = $1", params![to, amount])?;
+    /// # use hostel_sdk::sql::Isolation;
+    /// fn count_visit(db: &Db, page: &str) -> Result<(), Error> {
+    ///     db.transaction_with(Isolation::ReadCommitted, |tx| {
+    ///         tx.execute("UPDATE pages SET visits = visits + 1 WHERE name = $1", params![page])?;
+    ///         tx.execute("INSERT INTO visits (page) VALUES ($1)", params![page])?;
     ///         Ok(())
     ///     })
     /// }
     /// ```
     ///
     /// # Errors
-    /// What `work` returns, and what goes wrong at the beginning or at the end.
-    pub fn transaction<T, E: From<Error>>(
+    /// As for [`transaction`](Connection::transaction).
+    pub fn transaction_with<T, E: From<Error>>(
+        &self,
+        isolation: Isolation,
+        work: impl FnOnce(&Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        begin(isolation, false)?.around(work)
+    }
+
+    /// Runs `work`, whose statements read the tables as they were at one moment. It waits for nobody
+    /// who writes, and keeps nobody from writing; statements of its own that write are refused.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn shares(db: &Db) -> Result<Vec<f64>, Error> {
+    ///     db.read_transaction(|tx| {
+    ///         let all: Row = tx.query_one("SELECT sum(amount) AS sum FROM accounts", params![])?;
+    ///         let all: f64 = all.get("sum")?;
+    ///         let each: Vec<Row> = tx.query("SELECT amount FROM accounts", params![])?;
+    ///         each.iter().map(|row| Ok(row.get::<f64>("amount")? / all)).collect()
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`transaction`](Connection::transaction); `conflict` where this call has another one,
+    /// or a [`stream`](Self::stream), open.
+    pub fn read_transaction<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let transaction = self.begin()?;
-        // On the way out of an error the transaction is dropped, and so rolled back.
-        let value = work(&transaction)?;
-        transaction.commit()?;
-        Ok(value)
+        begin(Isolation::RepeatableRead, true)?.around(work)
     }
 
-    /// Begins a transaction that ends with [`Transaction::commit`]; dropped, it rolls back.
+    /// Runs one statement whose rows come as they are taken: for answers of any size. They are those
+    /// of the moment at which it began. Dropped, it is stopped.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn total_length(db: &Db) -> Result<usize, Error> {
+    ///     let mut bytes = 0;
+    ///     for row in db.stream::<Row>("SELECT text FROM pages", params![])? {
+    ///         bytes += row?.get::<String>("text")?.len();
+    ///     }
+    ///     Ok(bytes)
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// When the database has no room for another transaction, or does not answer.
-    pub fn begin(&self) -> Result<Transaction, Error> {
-        sql::Transaction::begin().map(Transaction)
+    /// `conflict` where this call has another one, or a read-only transaction, open.
+    pub fn stream<T: FromRow>(
+        &self,
+        statement: &str,
+        parameters: &[Value],
+    ) -> Result<Stream<T>, Error> {
+        sql::Cursor::open(statement, parameters).map(Stream::new)
     }
+
+    /// How the database would run a statement, in its own words: which index it uses, and where it
+    /// reads a whole table. Nothing is run.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::log;
+    /// fn tell(db: &Db) -> Result<(), Error> {
+    ///     let plan = db.explain("SELECT name FROM teas WHERE stars > $1", params![3])?;
+    ///     log::debug("the plan of the search", &[("plan", &plan)]);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`execute`](Connection::execute).
+    pub fn explain(&self, statement: &str, parameters: &[Value]) -> Result<String, Error> {
+        sql::explain(statement, parameters)
+    }
+}
+
+fn begin(isolation: Isolation, read_only: bool) -> Result<Transaction, Error> {
+    sql::Transaction::begin(sql::TransactionOptions { isolation, read_only }).map(Transaction)
 }
 
 impl Connection for Db {
     fn execute(&self, statement: &str, parameters: &[Value]) -> Result<u64, Error> {
         sql::execute(statement, parameters)
+    }
+
+    fn batch(&self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
+        sql::batch(statements)
+    }
+
+    fn begin(&self) -> Result<Transaction, Error> {
+        begin(Isolation::Serializable, false)
     }
 
     fn query_encoded(&self, statement: &str, parameters: &[Value]) -> Result<Vec<u8>, Error> {
@@ -194,8 +375,8 @@ impl FromRequest for Db {
     }
 }
 
-/// Statements that take effect together or not at all. [`Db::transaction`] is shorter; this is for
-/// what does not end where it began:
+/// Statements that take effect together or not at all. [`Connection::transaction`] is shorter; this is
+/// for what does not end where it began:
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
@@ -210,7 +391,15 @@ impl FromRequest for Db {
 pub struct Transaction(sql::Transaction);
 
 impl Transaction {
-    /// Makes the statements take effect.
+    fn around<T, E: From<Error>>(self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        // On the way out of an error the transaction is dropped, and so rolled back.
+        let value = work(&self)?;
+        self.commit()?;
+        Ok(value)
+    }
+
+    /// Makes the statements take effect. Those of a nested transaction are then a part of the outer
+    /// one.
     ///
     /// # Errors
     /// `conflict` where another transaction came first; none of the statements took effect then.
@@ -230,6 +419,14 @@ impl Transaction {
 impl Connection for Transaction {
     fn execute(&self, statement: &str, parameters: &[Value]) -> Result<u64, Error> {
         self.0.execute(statement, parameters)
+    }
+
+    fn batch(&self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
+        self.0.batch(statements)
+    }
+
+    fn begin(&self) -> Result<Transaction, Error> {
+        self.0.begin_nested().map(Transaction)
     }
 
     fn query_encoded(&self, statement: &str, parameters: &[Value]) -> Result<Vec<u8>, Error> {

@@ -18,6 +18,7 @@ wasmtime::component::bindgen!({
         "hostel:http/types.multipart": crate::capabilities::http::Multipart,
         "hostel:http/types.blob": crate::capabilities::http::Blob,
         "hostel:http/types.outgoing-stream": crate::capabilities::http::OutgoingStream,
+        "hostel:sql/sql.cursor": crate::capabilities::sql::Cursor,
         "hostel:sql/sql.transaction": crate::capabilities::sql::Transaction,
     },
     trappable_error_type: {

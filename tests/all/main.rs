@@ -28,4 +28,6 @@ mod runtime;
 mod runtime_limits;
 mod sql;
 mod sql_refused;
+mod sql_streams;
+mod sql_transactions;
 mod testing;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hostel_tests::{Client, TestPlatform};
+use hostel_tests::{Client, Folder, TestPlatform, probe};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -288,4 +288,88 @@ async fn what_was_written_is_there_after_a_restart() {
     insert(&platform.tenant("acme").await, "kept").await.ok();
     let platform = platform.stop().await.start().await;
     assert_eq!(names(&platform.client("acme")).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_decimal_keeps_what_its_column_can() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let insert = "INSERT INTO prices (name, amount, exact) VALUES ($1, $2, $3)";
+    let precise = "-12345678901234567890.000000000123456789";
+    for (name, amount, exact) in
+        [("a", "12.50", precise), ("b", "7", "7.00"), ("c", "0.1", "0.1"), ("d", "-3", "100")]
+    {
+        let row = json!([name, { "decimal": amount }, { "decimal": exact }]);
+        acme.execute(insert, row).await.ok();
+    }
+    let rows = acme.query("SELECT amount, exact FROM prices ORDER BY name", json!([])).await.ok();
+    let expected = json!([
+        { "amount": { "decimal": "12.5" }, "exact": { "decimal": precise } },
+        { "amount": { "decimal": "7" }, "exact": { "decimal": "7.00" } },
+        { "amount": { "decimal": "0.1" }, "exact": { "decimal": "0.1" } },
+        { "amount": { "decimal": "-3" }, "exact": { "decimal": "100" } },
+    ]);
+    assert_eq!(rows, expected);
+    let above = "SELECT name FROM prices WHERE amount > $1 ORDER BY name";
+    let rows = acme.query(above, json!([{ "decimal": "0.10" }])).await.ok();
+    assert_eq!(rows, json!([{ "name": "a" }, { "name": "b" }]));
+    for wrong in ["", "1e5", "1.", ".5", "NaN", "1,5", "+1", "0x1"] {
+        let refused = acme.query("SELECT $1 AS n", json!([{ "decimal": wrong }])).await;
+        assert_eq!(refused.code(), "422 invalid", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_decimal_is_read_as_the_number_that_it_is() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let insert = "INSERT INTO prices (name, amount) VALUES ('a', $1)";
+    for (amount, expected) in [
+        ("12.50", json!({ "decimal": "12.5", "whole": null, "real": 12.5 })),
+        ("12.00", json!({ "decimal": "12", "whole": 12, "real": 12.0 })),
+    ] {
+        acme.execute("DELETE FROM prices", json!([])).await.ok();
+        acme.execute(insert, json!([{ "decimal": amount }])).await.ok();
+        let statement = json!({ "statement": "SELECT amount AS n FROM prices" });
+        assert_eq!(acme.post("/api/probe/sql/numbers", statement).await.ok(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_tells_of_indexes_and_runs_nothing() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    insert(&acme, "kept").await.ok();
+    let explain = async |statement: &str, parameters: serde_json::Value| {
+        let body = json!({ "statement": statement, "parameters": parameters });
+        acme.post("/api/probe/sql/explain", body).await
+    };
+    let indexed = "SELECT amount FROM things WHERE name = $1
+        AND id IN (SELECT id FROM things WHERE amount > $2 ORDER BY made_at)";
+    assert_snapshot!("plan", explain(indexed, json!(["a", 1])).await.text());
+    assert_eq!(explain("DELETE FROM things", json!([])).await.status(), 200);
+    for refused in ["SELECT * FROM hostel_migrations", "SELECT 1; DELETE FROM things", "COMMIT"] {
+        let answer = explain(refused, json!([])).await;
+        assert!([403, 422].contains(&answer.status()), "{refused}: {}", answer.text());
+    }
+    assert_eq!(names(&acme).await, ["kept"]);
+    insert(&acme, "after").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_statement_is_logged_without_its_values() {
+    let folder = Folder::new();
+    folder.module("probe.wasm", &probe());
+    let config = "[sql]\nslow_statement_ms = 1\n[limits]\nsql_statement_timeout_ms = 100";
+    folder.write("platform.toml", config);
+    let hostel = folder.start(&["serve"]);
+    let client = hostel.client("default");
+    let slow = format!("SELECT 'secret', 5, $1 FROM ({ENDLESS})");
+    let answer = client.query(&slow, json!(["bound"])).await;
+    assert_eq!(answer.code(), "504 timeout");
+    let parts =
+        ["a statement was slow", "SELECT ?, ?, $1 FROM (WITH RECURSIVE", "probe", "default"];
+    let line = hostel.line(&parts);
+    assert!(line.contains("milliseconds") && line.contains("request_id"), "{line}");
+    assert!(!line.contains("secret") && !line.contains("bound"), "{line}");
 }

@@ -121,7 +121,8 @@ impl Row {
             6 => Cell::Bytes(bytes),
             7 => Cell::Uuid(Uuid::from_bytes(array(bytes)?)),
             8 => Cell::Timestamp(Timestamp::from_micros(i64::from_le_bytes(array(bytes)?))),
-            _ => Cell::Json(utf8(bytes)?),
+            9 => Cell::Json(utf8(bytes)?),
+            _ => Cell::Decimal(utf8(bytes)?),
         })
     }
 }
@@ -167,7 +168,7 @@ impl<'a> Reader<'a> {
         let length = match kind {
             0..=2 => 0,
             3 | 4 | 8 => 8,
-            5 | 6 | 9 => u32::from_le_bytes(array(self.bytes(4)?)?) as usize,
+            5 | 6 | 9 | 10 => u32::from_le_bytes(array(self.bytes(4)?)?) as usize,
             7 => 16,
             _ => return Err(broken(format!("the host sent a value of unknown kind {kind}"))),
         };
@@ -219,6 +220,7 @@ mod tests {
         Uuid([u8; 16]),
         Timestamp(i64),
         Json(String),
+        Decimal(String),
     }
 
     impl Sent {
@@ -233,6 +235,7 @@ mod tests {
                 Self::Uuid(it) => (7, it),
                 Self::Timestamp(it) => (8, &it.to_le_bytes()),
                 Self::Json(it) => return long(out, 9, it.as_bytes()),
+                Self::Decimal(it) => return long(out, 10, it.as_bytes()),
             };
             out.push(kind);
             out.extend_from_slice(fixed);
@@ -249,6 +252,7 @@ mod tests {
                 Self::Uuid(it) => Cell::Uuid(Uuid::from_bytes(*it)),
                 Self::Timestamp(it) => Cell::Timestamp(Timestamp::from_micros(*it)),
                 Self::Json(it) => Cell::Json(it),
+                Self::Decimal(it) => Cell::Decimal(it),
             }
         }
     }
@@ -279,6 +283,7 @@ mod tests {
             any::<[u8; 16]>().prop_map(Sent::Uuid),
             any::<i64>().prop_map(Sent::Timestamp),
             ".{0,12}".prop_map(Sent::Json),
+            "-?[0-9]{1,20}(\\.[0-9]{1,9})?".prop_map(Sent::Decimal),
         ]
     }
 

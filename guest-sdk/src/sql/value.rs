@@ -1,5 +1,6 @@
 //! Rust values as parameters, and as the cells of a row.
 
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::Value;
@@ -54,6 +55,7 @@ to_value! {
     Uuid: |it| Value::Uuid(it.as_u64_pair());
     Timestamp: |it| Value::Timestamp(it.as_micros());
     serde_json::Value: |it| Value::Json(crate::handler::json_text(it));
+    Decimal: |it| Value::Decimal(it.to_string());
     Value: |it| it.clone();
 }
 
@@ -102,6 +104,8 @@ pub enum Cell<'a> {
     Timestamp(Timestamp),
     /// A JSON document as text.
     Json(&'a str),
+    /// A decimal number as text.
+    Decimal(&'a str),
 }
 
 impl Cell<'_> {
@@ -116,6 +120,7 @@ impl Cell<'_> {
             Self::Uuid(_) => "a uuid",
             Self::Timestamp(_) => "a timestamp",
             Self::Json(_) => "a JSON document",
+            Self::Decimal(_) => "a decimal",
         }
     }
 }
@@ -152,6 +157,18 @@ pub struct Mismatch;
 /// # assert_eq!(Size::from_value(Cell::Text("small")), Ok(Size::Small));
 /// ```
 ///
+/// Money and the like are [`Decimal`]s, of up to 28 digits, from columns that are declared `decimal` or
+/// `numeric`. On SQLite such a column keeps 15 digits for certain; declared `decimal text`, it keeps
+/// all of them, and orders and compares them as texts. A decimal can be read as an `i64`, an `f64` or a
+/// [`String`] too, where nothing is lost.
+///
+/// ```
+/// # use hostel_sdk::sql::{Cell, Decimal, FromValue, Mismatch};
+/// assert_eq!(Decimal::from_value(Cell::Decimal("12.50")), Ok(Decimal::new(1250, 2)));
+/// assert_eq!(f64::from_value(Cell::Decimal("12.50")), Ok(12.5));
+/// assert_eq!(i64::from_value(Cell::Decimal("12.50")), Err(Mismatch));
+/// ```
+///
 /// Where SQLite gives the value of an expression without its column's type (the `max` of a
 /// timestamp is an integer there), the types here accept what it is made of.
 pub trait FromValue: Sized {
@@ -180,14 +197,29 @@ from_value! {
         Cell::Boolean(it) => Ok(it),
         Cell::Integer(it @ 0..=1) => Ok(it == 1),
     }
-    i32: { Cell::Integer(it) => it.try_into().map_err(|_| Mismatch), }
-    u32: { Cell::Integer(it) => it.try_into().map_err(|_| Mismatch), }
-    i64: { Cell::Integer(it) => Ok(it), }
+    i32: {
+        Cell::Integer(it) => it.try_into().map_err(|_| Mismatch),
+        Cell::Decimal(it) => whole(it)?.try_into().map_err(|_| Mismatch),
+    }
+    u32: {
+        Cell::Integer(it) => it.try_into().map_err(|_| Mismatch),
+        Cell::Decimal(it) => whole(it)?.try_into().map_err(|_| Mismatch),
+    }
+    i64: {
+        Cell::Integer(it) => Ok(it),
+        Cell::Decimal(it) => whole(it),
+    }
     f64: {
         Cell::Real(it) => Ok(it),
         Cell::Integer(it) => Ok(it as f64),
+        Cell::Decimal(it) => real(it),
     }
-    String: { Cell::Text(it) | Cell::Json(it) => Ok(it.to_owned()), }
+    Decimal: {
+        Cell::Decimal(it) | Cell::Text(it) => Decimal::from_str_exact(it).map_err(|_| Mismatch),
+        Cell::Integer(it) => Ok(Decimal::from(it)),
+        Cell::Real(it) => Decimal::from_str_exact(&it.to_string()).map_err(|_| Mismatch),
+    }
+    String: { Cell::Text(it) | Cell::Json(it) | Cell::Decimal(it) => Ok(it.to_owned()), }
     Vec<u8>: { Cell::Bytes(it) => Ok(it.to_vec()), }
     Uuid: {
         Cell::Uuid(it) => Ok(it),
@@ -202,6 +234,26 @@ from_value! {
     }
 }
 
+/// A decimal without the zeros at the end of its fraction.
+fn trimmed(decimal: &str) -> &str {
+    match decimal.contains('.') {
+        true => decimal.trim_end_matches('0').trim_end_matches('.'),
+        false => decimal,
+    }
+}
+
+fn whole(decimal: &str) -> Result<i64, Mismatch> {
+    trimmed(decimal).parse().map_err(|_| Mismatch)
+}
+
+/// The real whose shortest text is this decimal: `0.1` is one, and what needs more digits than a real
+/// can keep is none.
+fn real(decimal: &str) -> Result<f64, Mismatch> {
+    let decimal = trimmed(decimal);
+    let real: f64 = decimal.parse().map_err(|_| Mismatch)?;
+    if real.to_string() == decimal { Ok(real) } else { Err(Mismatch) }
+}
+
 impl<T> FromValue for Id<T> {
     fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
         Uuid::from_value(cell).map(Self::from_uuid)
@@ -214,5 +266,34 @@ impl<T: FromValue> FromValue for Option<T> {
             Cell::Null => Ok(None),
             cell => T::from_value(cell).map(Some),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_is_read_as_another_number_where_nothing_is_lost() {
+        for (text, whole, real) in [
+            ("12", Some(12), Some(12.0)),
+            ("-12.00", Some(-12), Some(-12.0)),
+            ("0.1", None, Some(0.1)),
+            ("100", Some(100), Some(100.0)),
+            ("0.12345678901234567890", None, None),
+            ("9223372036854775808", None, None),
+            ("9300000000000000000", None, Some(9.3e18)),
+            ("9007199254740993", Some(9_007_199_254_740_993), None),
+        ] {
+            assert_eq!(i64::from_value(Cell::Decimal(text)).ok(), whole, "{text}");
+            assert_eq!(f64::from_value(Cell::Decimal(text)).ok(), real, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_sent_as_it_is_written() {
+        let Value::Decimal(text) = Decimal::new(-1250, 2).to_value() else { panic!("no decimal") };
+        assert_eq!(text, "-12.50");
+        assert_eq!(Decimal::from_value(Cell::Real(0.1)), Ok(Decimal::new(1, 1)));
     }
 }

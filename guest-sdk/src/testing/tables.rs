@@ -52,8 +52,8 @@ impl RunningApp {
         }
     }
 
-    /// The rows of a statement, each an object by column. UUIDs and times are texts as in the
-    /// module's JSON, and bytes a list of numbers.
+    /// The rows of a statement, each an object by column. UUIDs, times and decimals are texts as
+    /// in the module's JSON, and bytes a list of numbers.
     ///
     /// ```no_run
     /// # use hostel_sdk::testing::{App, json};
@@ -100,7 +100,7 @@ fn value(cell: Cell<'_>) -> Value {
         Cell::Boolean(it) => it.into(),
         Cell::Integer(it) => it.into(),
         Cell::Real(it) => it.into(),
-        Cell::Text(it) => it.into(),
+        Cell::Text(it) | Cell::Decimal(it) => it.into(),
         Cell::Bytes(it) => it.into(),
         Cell::Uuid(it) => it.to_string().into(),
         Cell::Timestamp(it) => json!(it),

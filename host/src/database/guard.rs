@@ -220,6 +220,14 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     Ok(guard)
 }
 
+/// Whether a transaction is open: some errors make SQLite undo all of it.
+pub(super) async fn is_in_transaction(connection: &mut SqliteConnection) -> Result<bool> {
+    let mut handle = connection.lock_handle().await?;
+    let database = handle.as_raw_handle().as_ptr();
+    // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock.
+    Ok(unsafe { ffi::sqlite3_get_autocommit(database) } == 0)
+}
+
 /// Called by SQLite when a statement begins and when it has ended.
 unsafe extern "C" fn trace(
     event: c_uint,

@@ -22,12 +22,10 @@ pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Connection as PostgresConnection, Lease as PostgresLease, Server as PostgresServer,
-    Unit as PostgresUnit,
 };
-pub(crate) use self::unit::{Migrator, Unit, Units};
+pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{
-    ColumnKind, Failure, GuestConnection as SqliteConnection, Lease as SqliteLease,
-    Unit as SqliteUnit,
+    Access, ColumnKind, Failure, GuestConnection as SqliteConnection, Unit as SqliteUnit,
 };
 use crate::bounded::Bounded;
 use crate::secret::Secret;
@@ -61,6 +59,8 @@ pub struct SqlConfig {
     pub units_open_max: Bounded<1, 100_000>,
     /// How long a statement waits for a connection, or for another's write to end.
     pub wait_timeout_ms: Bounded<1, 600_000>,
+    /// A statement that ran for longer gets a line in the log.
+    pub slow_statement_ms: Bounded<1, 600_000>,
     /// What survives a power failure, on SQLite.
     pub durability: Durability,
     /// What one statement on PostgreSQL may keep in temporary files, for sorting and the like.
@@ -73,6 +73,7 @@ impl Default for SqlConfig {
             connections_per_unit_max: Bounded::of::<4>(),
             units_open_max: Bounded::of::<500>(),
             wait_timeout_ms: Bounded::of::<5_000>(),
+            slow_statement_ms: Bounded::of::<200>(),
             durability: Durability::Normal,
             temp_file_max_bytes: Bounded::of::<268_435_456>(),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ledger::AppliedMigration;
-use super::units::{self as sqlite, Failure};
+use super::units::{self as sqlite, Access, Failure};
 use super::{SqlConfig, postgres};
 use crate::error::{Error, Result};
 use crate::names::TenantId;
@@ -23,6 +23,7 @@ pub(crate) enum Units {
 /// The units of a server that are known.
 pub(crate) struct PostgresUnits {
     server: Arc<postgres::Server>,
+    slow_statement: Duration,
     known: moka::future::Cache<TenantId, Arc<postgres::Unit>>,
 }
 
@@ -44,7 +45,16 @@ impl Units {
     /// Units that are schemas.
     pub(crate) fn on_server(server: Arc<postgres::Server>, config: &SqlConfig) -> Self {
         let known = moka::future::Cache::new(config.units_open_max.get());
-        Self::Postgres(PostgresUnits { server, known })
+        let slow_statement = config.slow_statement_ms.as_millis();
+        Self::Postgres(PostgresUnits { server, slow_statement, known })
+    }
+
+    /// How long a statement may run before it is told of in the log.
+    pub(crate) fn slow_statement(&self) -> Duration {
+        match self {
+            Self::Sqlite(units) => units.slow_statement(),
+            Self::Postgres(units) => units.slow_statement,
+        }
     }
 
     /// The unit of a tenant's system and operator modules.
@@ -79,7 +89,48 @@ impl PostgresUnits {
     }
 }
 
+/// The right to work with a unit in some way, where its database shares that out.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+
 impl Unit {
+    /// The right to write, after a wait that is bounded by the configuration and by `deadline`:
+    /// SQLite has one writer.
+    ///
+    /// # Errors
+    /// `unavailable` when another write did not end in time, `limit` when nothing may be added.
+    pub(crate) async fn writer(&self, deadline: Instant) -> Result<Turn> {
+        match self {
+            Self::Sqlite(unit) => Ok(Turn(Some(unit.writer(deadline).await?))),
+            Self::Postgres(_) => Ok(Turn(None)),
+        }
+    }
+
+    /// The right to read for longer than one statement, after a wait that is bounded like
+    /// [`writer`](Self::writer)'s.
+    ///
+    /// # Errors
+    /// `unavailable` when others did not end in time.
+    pub(crate) async fn reader(&self, deadline: Instant) -> Result<Turn> {
+        match self {
+            Self::Sqlite(unit) => Ok(Turn(Some(unit.reader(deadline).await?))),
+            Self::Postgres(unit) => Ok(Turn(Some(unit.reader(deadline).await?))),
+        }
+    }
+
+    /// A connection, after a wait that is bounded like [`writer`](Self::writer)'s.
+    ///
+    /// # Errors
+    /// `unavailable` when none became free, or none could be opened.
+    pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease> {
+        match self {
+            Self::Sqlite(unit) => {
+                let connection = unit.lease(deadline).await?;
+                Ok(Lease::Sqlite { connection, unit: Arc::clone(unit) })
+            }
+            Self::Postgres(unit) => Ok(Lease::Postgres(unit.lease(deadline).await?)),
+        }
+    }
+
     /// A connection that changes tables; on SQLite, nobody else writes meanwhile.
     ///
     /// # Errors
@@ -95,6 +146,85 @@ impl Unit {
                 let connection = unit.lease_as_owner(deadline).await?;
                 Ok(Migrator::Postgres { connection, unit: Arc::clone(unit) })
             }
+        }
+    }
+}
+
+/// A connection on loan. It goes back when dropped, if it is clean; else it is closed, at once.
+pub(crate) enum Lease {
+    /// Of a file.
+    Sqlite {
+        /// The connection.
+        connection: sqlite::Lease,
+        /// Knows what columns were declared as.
+        unit: Arc<sqlite::Unit>,
+    },
+    /// Of a schema.
+    Postgres(postgres::Lease),
+}
+
+impl Lease {
+    /// Begins a transaction; PostgreSQL is asked in the words of `on_postgres`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn begin(&mut self, access: Access, on_postgres: &'static str) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.begin(access).await,
+            Self::Postgres(connection) => connection.begin(on_postgres).await,
+        }
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// When it cannot be committed; it is rolled back then.
+    pub(crate) async fn end(&mut self, commit: bool) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                connection.end(commit).await.map_err(Failure::Refused)
+            }
+            Self::Postgres(connection) => connection.end(commit).await,
+        }
+    }
+
+    /// Begins a part of the transaction.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn begin_nested(&mut self) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.begin_nested().await,
+            Self::Postgres(connection) => connection.as_host("SAVEPOINT nested").await,
+        }
+    }
+
+    /// Ends the innermost part.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn end_nested(&mut self, commit: bool) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.end_nested(commit).await,
+            // One name for all: the server finds the innermost.
+            Self::Postgres(connection) if commit => {
+                connection.as_host("RELEASE SAVEPOINT nested").await
+            }
+            Self::Postgres(connection) => {
+                connection.as_host("ROLLBACK TO SAVEPOINT nested; RELEASE SAVEPOINT nested").await
+            }
+        }
+    }
+
+    /// Whether the transaction that was begun is still there: an error may have ended it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn is_in_transaction(&mut self) -> Result<bool> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.is_in_transaction().await,
+            // It waits for its end, whatever happens within.
+            Self::Postgres(_) => Ok(true),
         }
     }
 }
@@ -137,7 +267,7 @@ impl Migrator {
     /// When the database does not answer.
     pub(crate) async fn begin(&mut self) -> Result<()> {
         match self {
-            Self::Sqlite { connection, .. } => connection.begin().await,
+            Self::Sqlite { connection, .. } => connection.begin(Access::Write).await,
             // What others have committed while this waited for them must be seen.
             Self::Postgres { connection, .. } => {
                 connection.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await

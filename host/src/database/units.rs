@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleResult, Timeouts};
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
+    SqliteRow,
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _, SqlSafeStr as _, Sqlite,
@@ -20,7 +23,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::SqlConfig;
-use super::guard::{Allowance, Guard, Speaker, harden};
+use super::guard::{self, Allowance, Guard, Speaker, harden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -38,11 +41,18 @@ pub(crate) enum ColumnKind {
     Timestamp,
     /// JSON text.
     Json,
+    /// A decimal number.
+    Decimal,
 }
 
 impl ColumnKind {
     fn of_declared(declared: &str) -> Option<Self> {
-        match declared.to_ascii_lowercase().as_str() {
+        let declared = declared.to_ascii_lowercase();
+        // With or without precision and scale: `numeric(12, 2)`.
+        if declared.starts_with("decimal") || declared.starts_with("numeric") {
+            return Some(Self::Decimal);
+        }
+        match declared.as_str() {
             "boolean" | "bool" => Some(Self::Boolean),
             "uuid" => Some(Self::Uuid),
             "timestamp" | "timestamptz" | "timestamp with time zone" => Some(Self::Timestamp),
@@ -116,6 +126,11 @@ impl Units {
         self.units.invalidate(&tenant).await;
     }
 
+    /// How long a statement may run before it is told of in the log.
+    pub(crate) fn slow_statement(&self) -> Duration {
+        self.config.slow_statement_ms.as_millis()
+    }
+
     async fn open(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
         let opening = async {
             let folder = self.folder.join(tenant.to_string());
@@ -135,6 +150,9 @@ pub(crate) struct Unit {
     kinds: ArcSwap<Kinds>,
     /// SQLite has one writer; waiting here costs no thread and is fair.
     writer: Arc<Semaphore>,
+    /// Reading that lasts beyond one statement. What is left of the connections is for the writer
+    /// and for single statements, which end by themselves: so nobody waits for ever.
+    readers: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -147,8 +165,14 @@ impl Unit {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| Error::internal("a pool cannot be made").because(error))?;
-        let unit =
-            Self { pool, kinds: ArcSwap::default(), writer: Arc::new(Semaphore::new(1)), wait };
+        let readers = config.connections_per_unit_max.as_usize().saturating_sub(2).max(1);
+        let unit = Self {
+            pool,
+            kinds: ArcSwap::default(),
+            writer: Arc::new(Semaphore::new(1)),
+            readers: Arc::new(Semaphore::new(readers)),
+            wait,
+        };
         let mut connection = unit.lease(Instant::now() + wait).await?;
         unit.learn_kinds(&mut connection).await?;
         drop(connection);
@@ -174,14 +198,28 @@ impl Unit {
     /// # Errors
     /// `unavailable` when another write did not end in time.
     pub(crate) async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.writer).try_acquire_owned() {
-            return Ok(permit);
+        self.turn(&self.writer, deadline).await.ok_or_else(|| busy("turn to write"))
+    }
+
+    /// The right to read for longer than one statement, after a wait that is bounded like
+    /// [`lease`](Self::lease)'s.
+    ///
+    /// # Errors
+    /// `unavailable` when others did not end in time.
+    pub(crate) async fn reader(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        self.turn(&self.readers, deadline).await.ok_or_else(|| busy("turn to read"))
+    }
+
+    async fn turn(
+        &self,
+        turns: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
+            return Some(permit);
         }
-        tokio::time::timeout(self.wait_until(deadline), Arc::clone(&self.writer).acquire_owned())
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or_else(|| busy("turn to write"))
+        let waiting = Arc::clone(turns).acquire_owned();
+        tokio::time::timeout(self.wait_until(deadline), waiting).await.ok().and_then(Result::ok)
     }
 
     fn wait_until(&self, deadline: Instant) -> Duration {
@@ -255,7 +293,13 @@ impl Manager for Connector {
                 .because(error)
             })?;
         let guard = harden(&mut connection).await?;
-        Ok(GuestConnection { connection, guard, busy: false, parameters: HashMap::new() })
+        Ok(GuestConnection {
+            connection,
+            guard,
+            busy: false,
+            read_only: false,
+            parameters: HashMap::new(),
+        })
     }
 
     /// [`Lease`] gives back only what is as new.
@@ -271,6 +315,8 @@ pub(crate) struct GuestConnection {
     /// Set while a statement runs or a transaction is open; a connection that is given back like
     /// this is closed.
     busy: bool,
+    /// Whether SQLite refuses to write until the transaction ends.
+    read_only: bool,
     /// How many parameters a statement has, for those that ran lately.
     parameters: HashMap<String, usize>,
 }
@@ -294,39 +340,34 @@ impl GuestConnection {
         statement: Query<'q, Sqlite, SqliteArguments>,
         mut each: impl FnMut(&SqliteRow) -> Result<()>,
     ) -> Result<u64, Failure> {
-        use futures_util::TryStreamExt as _;
+        let mut running = self.start(speaker, allowance, statement);
+        let mut changed = 0;
+        while let Some(result) = running.next().await? {
+            match result {
+                sqlx::Either::Left(done) => changed += done.rows_affected(),
+                sqlx::Either::Right(row) => each(&row).map_err(Failure::Refused)?,
+            }
+        }
+        Ok(changed)
+    }
 
+    /// Starts `statement` as `speaker`, within `allowance`.
+    pub(crate) fn start<'c, 'q: 'c>(
+        &'c mut self,
+        speaker: Speaker,
+        allowance: Allowance,
+        statement: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Running<'c> {
         let was_busy = std::mem::replace(&mut self.busy, true);
         self.guard.speak(speaker);
         self.guard.allow(allowance);
-        let mut changed = 0;
-        let outcome = {
-            let interrupt = InterruptOnDrop(&self.guard);
-            let mut results = self.connection.fetch_many(statement);
-            let outcome = loop {
-                match results.try_next().await {
-                    Ok(Some(sqlx::Either::Left(done))) => changed += done.rows_affected(),
-                    Ok(Some(sqlx::Either::Right(row))) => {
-                        if let Err(error) = each(&row) {
-                            break Err(Failure::Refused(error));
-                        }
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(_) if self.guard.is_overdue() => break Err(Failure::Overdue),
-                    Err(error) => break Err(Failure::Database(error)),
-                }
-            };
-            if matches!(outcome, Ok(()) | Err(Failure::Database(_) | Failure::Overdue)) {
-                // The statement has ended by itself: nothing is left to be stopped.
-                std::mem::forget(interrupt);
-            }
-            outcome
-        };
-        // A statement that was cut short may still hold locks: such a connection stays marked.
-        if !matches!(outcome, Err(Failure::Refused(_))) {
-            self.busy = was_busy;
+        Running {
+            results: self.connection.fetch_many(statement),
+            guard: &self.guard,
+            busy: &mut self.busy,
+            was_busy,
+            has_ended: false,
         }
-        outcome.map(|()| changed)
     }
 
     /// How many parameters a guest's statement has. SQLite takes a missing one for null and never
@@ -363,12 +404,21 @@ impl GuestConnection {
         Ok(count)
     }
 
-    /// Begins a transaction that writes. Until [`end`](Self::end), the connection counts as in use.
+    /// Begins a transaction. Until [`end`](Self::end), the connection counts as in use.
     ///
     /// # Errors
     /// When another write does not end in time.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
-        self.as_host("BEGIN IMMEDIATE").await?;
+    pub(crate) async fn begin(&mut self, access: Access) -> Result<()> {
+        match access {
+            Access::Write => self.as_host("BEGIN IMMEDIATE").await?,
+            Access::Read => {
+                self.as_host("BEGIN").await?;
+                self.busy = true;
+                // Asked at each statement, also at one that was prepared before.
+                self.as_host("PRAGMA query_only = 1").await?;
+                self.read_only = true;
+            }
+        }
         self.busy = true;
         Ok(())
     }
@@ -378,10 +428,41 @@ impl GuestConnection {
     /// # Errors
     /// When it cannot be committed; it is rolled back then.
     pub(crate) async fn end(&mut self, commit: bool) -> Result<()> {
-        let ended = self.as_host(if commit { "COMMIT" } else { "ROLLBACK" }).await;
+        let mut ended = self.as_host(if commit { "COMMIT" } else { "ROLLBACK" }).await;
+        if ended.is_ok() && std::mem::take(&mut self.read_only) {
+            ended = self.as_host("PRAGMA query_only = 0").await;
+        }
         // A failed end leaves the connection marked, and it is closed, which rolls back.
         self.busy = ended.is_err();
         ended
+    }
+
+    /// Begins a part of the transaction that can be undone by itself.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn begin_nested(&mut self) -> Result<()> {
+        // One name for all: SQLite finds the innermost.
+        self.as_host("SAVEPOINT nested").await
+    }
+
+    /// Ends the innermost part.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn end_nested(&mut self, commit: bool) -> Result<()> {
+        if !commit {
+            self.as_host("ROLLBACK TO nested").await?;
+        }
+        self.as_host("RELEASE nested").await
+    }
+
+    /// Whether the transaction is still open: some errors make SQLite undo all of it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn is_in_transaction(&mut self) -> Result<bool> {
+        guard::is_in_transaction(&mut self.connection).await
     }
 
     /// Runs a module's migration script, which may hold many statements.
@@ -424,12 +505,50 @@ pub enum Failure {
     Refused(Error),
 }
 
-/// A future that is dropped leaves its statement running in the connection's thread: stop it.
-struct InterruptOnDrop<'a>(&'a Guard);
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read and write, as the only one.
+    Write,
+    /// Read what is there when it first reads.
+    Read,
+}
 
-impl Drop for InterruptOnDrop<'_> {
+/// A statement that runs. Dropped before its end, it is stopped, and its connection stays marked: it
+/// may still hold locks.
+pub(crate) struct Running<'c> {
+    results: BoxStream<'c, sqlx::Result<sqlx::Either<SqliteQueryResult, SqliteRow>>>,
+    guard: &'c Guard,
+    busy: &'c mut bool,
+    was_busy: bool,
+    has_ended: bool,
+}
+
+impl Running<'_> {
+    /// The next row, or what the statement did; none at the end.
+    ///
+    /// # Errors
+    /// SQLite's, or that it ran for too long.
+    pub(crate) async fn next(
+        &mut self,
+    ) -> Result<Option<sqlx::Either<SqliteQueryResult, SqliteRow>>, Failure> {
+        let failure = match self.results.try_next().await {
+            Ok(Some(result)) => return Ok(Some(result)),
+            Ok(None) => None,
+            Err(_) if self.guard.is_overdue() => Some(Failure::Overdue),
+            Err(error) => Some(Failure::Database(error)),
+        };
+        self.has_ended = true;
+        *self.busy = self.was_busy;
+        failure.map_or(Ok(None), Err)
+    }
+}
+
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.interrupt();
+        if !self.has_ended {
+            self.guard.interrupt();
+        }
     }
 }
 
@@ -444,16 +563,16 @@ mod tests {
         let unit = Unit::open(&folder.path().join("unit.db"), 1 << 20, &config).await.unwrap();
         let later = Instant::now() + Duration::from_secs(60);
         let mut first = unit.lease(later).await.unwrap();
-        first.begin().await.unwrap();
+        first.begin(Access::Write).await.unwrap();
         let mut second = unit.lease(later).await.unwrap();
         tokio::select! {
-            _ = second.begin() => panic!("there is one writer"),
+            _ = second.begin(Access::Write) => panic!("there is one writer"),
             () = tokio::task::yield_now() => {}
         }
         drop(second);
         first.end(true).await.unwrap();
         // Whatever became of the second, it ends by itself.
-        first.begin().await.unwrap();
+        first.begin(Access::Write).await.unwrap();
         first.end(true).await.unwrap();
         drop(first);
         assert_eq!(unit.pool.status().size, 1, "the second is gone");

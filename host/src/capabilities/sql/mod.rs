@@ -1,31 +1,31 @@
 //! Sql: statements of a module on its tenant's unit.
 //!
-//! `SqlView` finds the unit, holds the budgets and owns the transactions; `sqlite.rs` and
-//! `postgres.rs` translate between the contract and a database, `rows.rs` writes rows down. The walls
-//! themselves are in `database/`.
+//! `SqlView` finds the unit, pays from the budgets and hands out turns; `transaction.rs` and
+//! `cursor.rs` are what a guest holds, `statement.rs` is what runs. `sqlite.rs` and `postgres.rs`
+//! translate between the contract and a database, `rows.rs` writes rows down. The walls themselves are
+//! in `database/`.
 
+mod cursor;
 mod postgres;
 mod rows;
 mod sqlite;
+mod statement;
+mod transaction;
 
-use std::sync::Arc;
-use std::time::Instant;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
-use sqlx::AssertSqlSafe;
-use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
-
-use self::rows::Encoder;
-use crate::bindings::hostel::sql::sql::{self, Dialect, Host, HostTransaction, Value};
-use crate::call::CallContext;
-use crate::database::{
-    Allowance, Failure, PostgresConnection, PostgresLease, PostgresUnit, Speaker, SqliteConnection,
-    SqliteLease, SqliteUnit, Unit, Units,
+pub use self::cursor::Cursor;
+use self::statement::{Statement, Terms};
+pub use self::transaction::Transaction;
+use self::transaction::{Batch, run_all};
+use crate::bindings::hostel::sql::sql::{
+    self, Dialect, Host, HostCursor, HostTransaction, Isolation, TransactionOptions, Value,
 };
+use crate::call::CallContext;
+use crate::database::{Access, Failure, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::LimitsConfig;
 
-/// How often a statement that stands for itself is tried where others come in between.
+/// How often what stands for itself is tried, where others come in between.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// What one call may do with its tenant's unit.
@@ -33,25 +33,6 @@ pub struct SqlView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) units: &'a Units,
-}
-
-/// `transaction`: dropped in any way but by `commit`, it is rolled back.
-pub struct Transaction {
-    connection: Open,
-    /// Set once a statement has failed: PostgreSQL then takes no other, so that nobody may rely on
-    /// a database that would.
-    has_failed: bool,
-}
-
-/// The connection of a transaction.
-enum Open {
-    Sqlite {
-        connection: SqliteLease,
-        unit: Arc<SqliteUnit>,
-        /// The turn to write ends with the transaction.
-        _writer: OwnedSemaphorePermit,
-    },
-    Postgres(PostgresLease),
 }
 
 struct SqlData;
@@ -86,158 +67,69 @@ impl SqlView<'_> {
         self.units.of_tenant(self.call.tenant.id, size_max).await
     }
 
-    /// What a statement may use: its own limit, and what is left of the call.
-    fn allowance(&self) -> Result<Allowance> {
-        let left = self.call.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(overdue());
-        }
-        Ok(Allowance {
-            time: left.min(self.call.limits.sql_statement_timeout_ms.as_millis()),
-            cpu_max: self.call.limits.cpu_ms.as_millis(),
-            cpu: Arc::clone(&self.call.cpu),
-        })
+    /// A statement that has been paid for.
+    fn statement(&mut self, text: String, parameters: &[Value]) -> Result<Statement> {
+        let bytes = text.len() + parameters.iter().map(statement::size).sum::<usize>();
+        self.call.budget.pay_for_bytes(bytes)?;
+        Ok(Statement::new(text, Terms::of(self.call, self.units.slow_statement())))
     }
 
-    /// A statement that has been paid for.
-    fn statement(&mut self, text: String, parameters: Vec<Value>) -> Result<Statement> {
-        let bytes = text.len() + parameters.iter().map(size).sum::<usize>();
-        self.call.budget.pay_for_bytes(bytes)?;
-        Ok(Statement { text, parameters, allowance: self.allowance()? })
+    /// Statements that have been paid for.
+    fn statements(&mut self, statements: Vec<sql::Statement>) -> Result<Batch> {
+        let paid = statements.into_iter().map(|statement| {
+            let runs = statement.parameters;
+            // An empty list is not free: it makes the statement run.
+            let lists = runs.len() * size_of::<Vec<Value>>();
+            self.call.budget.pay_for_bytes(lists)?;
+            let all = runs.iter().flatten().map(statement::size).sum();
+            self.call.budget.pay_for_bytes(all)?;
+            Ok((self.statement(statement.text, &[])?, runs))
+        });
+        paid.collect()
     }
 
     /// A second write of one call would wait for the first until the call ends.
     fn writes_once(&self) -> Result<()> {
         if self.call.budget.writing {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "transaction-open",
-                "this call has a transaction open: write in it, or end it first",
+            return Err(in_use("this call has a transaction open: write in it, or end it first"));
+        }
+        Ok(())
+    }
+
+    /// Calls that hold some connections and wait for others could wait for each other.
+    fn reads_once(&self) -> Result<()> {
+        if self.call.budget.reading {
+            return Err(in_use(
+                "this call has a cursor or a read-only transaction open: end it first",
             ));
         }
         Ok(())
     }
 
-    /// Runs a statement that stands for itself on PostgreSQL, and puts its rows into an answer within
-    /// `limits`, where they are wanted. Where others come in between, nothing of it has happened, and
-    /// it is tried again.
-    async fn alone(
-        &mut self,
-        unit: &Arc<PostgresUnit>,
-        mut statement: Statement,
-        limits: Option<&LimitsConfig>,
-    ) -> Result<(u64, Vec<u8>)> {
-        let mut attempts = 0..ATTEMPTS_MAX;
-        loop {
-            attempts.next();
-            let mut connection = unit.lease(self.call.deadline).await?;
-            let mut encoder = limits.map(Encoder::new);
-            match statement.run_on_postgres(&mut connection, encoder.as_mut()).await {
-                Ok(changed) => {
-                    return Ok((changed, encoder.map_or_else(Vec::new, Encoder::finish)));
-                }
-                Err(failure) if !attempts.is_empty() && postgres::may_be_repeated(&failure) => {}
-                Err(failure) => return Err(explain(failure)),
-            }
-            statement.allowance = self.allowance()?;
-        }
+    /// Gives a handle to the guest.
+    fn give<T: Send + 'static>(&mut self, held: T) -> Result<Resource<T>> {
+        let handle = self.table.push(held).map_err(|error| {
+            Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
+        })?;
+        self.call.budget.handles_open += 1;
+        Ok(handle)
     }
 
-    /// A transaction that the guest uses.
-    fn open(&mut self, transaction: &Resource<Transaction>) -> Result<&mut Transaction> {
-        let open = self.table.get_mut(transaction).map_err(closed)?;
-        if open.has_failed {
-            return Err(failed_before());
-        }
-        Ok(open)
-    }
-
-    /// Takes a transaction out of the guest's hands.
-    fn take(&mut self, transaction: Resource<Transaction>) -> Result<Transaction> {
-        let transaction = self.table.delete(transaction).map_err(closed)?;
+    /// Takes a handle out of the guest's hands.
+    fn take<T: 'static>(&mut self, handle: Resource<T>) -> Result<T> {
+        let held = self.table.delete(handle).map_err(closed)?;
         self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
-        self.call.budget.writing = false;
-        Ok(transaction)
-    }
-}
-
-/// One statement of a guest.
-struct Statement {
-    text: String,
-    parameters: Vec<Value>,
-    allowance: Allowance,
-}
-
-impl Statement {
-    async fn check_parameters(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
-        let wanted = connection.parameters_of(&self.text, &self.allowance).await?;
-        let given = self.parameters.len();
-        if wanted == given { Ok(()) } else { Err(Failure::Refused(miscounted(wanted, given))) }
+        Ok(held)
     }
 
-    async fn rows_on_sqlite(
-        self,
-        connection: &mut SqliteConnection,
-        unit: &SqliteUnit,
-        limits: &LimitsConfig,
-    ) -> Result<Vec<u8>, Failure> {
-        self.check_parameters(connection).await?;
-        let mut rows = sqlite::Rows::new(unit, limits);
-        let query = sqlite::bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
-        connection.run(Speaker::Guest, self.allowance, query, |row| rows.push(row)).await?;
-        Ok(rows.finish())
-    }
-
-    async fn changes_on_sqlite(self, connection: &mut SqliteConnection) -> Result<u64, Failure> {
-        self.check_parameters(connection).await?;
-        let query = sqlite::bind(sqlx::query(AssertSqlSafe(self.text)), self.parameters);
-        connection.run(Speaker::Guest, self.allowance, query, |_| Ok(())).await
-    }
-
-    async fn run_on_postgres(
-        &self,
-        connection: &mut PostgresConnection,
-        encoder: Option<&mut Encoder>,
-    ) -> Result<u64, Failure> {
-        postgres::run(connection, &self.text, &self.parameters, self.allowance.time, encoder).await
-    }
-}
-
-impl Transaction {
-    async fn rows(&mut self, statement: Statement, limits: &LimitsConfig) -> Result<Vec<u8>> {
-        let outcome = match &mut self.connection {
-            Open::Sqlite { connection, unit, .. } => {
-                statement.rows_on_sqlite(connection, unit, limits).await
-            }
-            Open::Postgres(connection) => {
-                let mut encoder = Encoder::new(limits);
-                let ran = statement.run_on_postgres(connection, Some(&mut encoder)).await;
-                ran.map(|_| encoder.finish())
-            }
-        };
-        self.learn(outcome)
-    }
-
-    async fn changes(&mut self, statement: Statement) -> Result<u64> {
-        let outcome = match &mut self.connection {
-            Open::Sqlite { connection, .. } => statement.changes_on_sqlite(connection).await,
-            Open::Postgres(connection) => statement.run_on_postgres(connection, None).await,
-        };
-        self.learn(outcome)
-    }
-
-    fn learn<T>(&mut self, outcome: Result<T, Failure>) -> Result<T> {
-        self.has_failed |= outcome.is_err();
-        outcome.map_err(explain)
-    }
-
-    async fn end(mut self, commit: bool) -> Result<()> {
-        let commit = commit && !self.has_failed;
-        let ended = match &mut self.connection {
-            Open::Sqlite { connection, .. } => connection.end(commit).await,
-            Open::Postgres(connection) => connection.end(commit).await.map_err(explain),
-        };
-        if self.has_failed { ended.and(Err(failed_before())) } else { ended }
+    async fn end(&mut self, transaction: Resource<Transaction>, commit: bool) -> Result<()> {
+        let transaction = self.take(transaction)?;
+        match transaction.access {
+            Some(Access::Write) => self.call.budget.writing = false,
+            Some(Access::Read) => self.call.budget.reading = false,
+            None => {}
+        }
+        transaction.end(commit).await
     }
 }
 
@@ -250,29 +142,22 @@ impl Host for SqlView<'_> {
     }
 
     async fn query(&mut self, text: String, parameters: Vec<Value>) -> Result<Vec<u8>> {
-        let limits = Arc::clone(&self.call.limits);
-        let rows = match self.unit().await? {
-            Unit::Sqlite(unit) => {
-                // Waiting for the turn to write here spares SQLite's own waiting, which holds a
-                // thread. The guess may be wrong (a `WITH` that inserts): then SQLite waits, as long
-                // as it is allowed.
-                let _writer = if reads_only(&text) {
-                    None
-                } else {
-                    self.writes_once()?;
-                    Some(unit.writer(self.call.deadline).await?)
-                };
-                let mut connection = unit.lease(self.call.deadline).await?;
-                let statement = self.statement(text, parameters)?;
-                let rows = statement.rows_on_sqlite(&mut connection, &unit, &limits).await;
-                rows.map_err(explain)?
-            }
-            Unit::Postgres(unit) => {
-                if !reads_only(&text) {
-                    self.writes_once()?;
-                }
-                let statement = self.statement(text, parameters)?;
-                self.alone(&unit, statement, Some(&limits)).await?.1
+        let unit = self.unit().await?;
+        // Waiting for the turn to write here spares SQLite's own waiting, which holds a thread. The
+        // guess may be wrong (a `WITH` that inserts): then SQLite waits, as long as it is allowed.
+        let _writer = if reads_only(&text) {
+            None
+        } else {
+            self.writes_once()?;
+            Some(unit.writer(self.call.deadline).await?)
+        };
+        let statement = self.statement(text, &parameters)?;
+        let mut attempts = Attempts::new();
+        let rows = loop {
+            let mut connection = unit.lease(self.call.deadline).await?;
+            let rows = statement.rows(&parameters, &mut connection).await;
+            if attempts.are_over(&rows) {
+                break rows?;
             }
         };
         self.call.budget.pay_for_bytes(rows.len())?;
@@ -281,43 +166,72 @@ impl Host for SqlView<'_> {
 
     async fn execute(&mut self, text: String, parameters: Vec<Value>) -> Result<u64> {
         self.writes_once()?;
-        match self.unit().await? {
-            Unit::Sqlite(unit) => {
-                let _writer = unit.writer(self.call.deadline).await?;
-                let mut connection = unit.lease(self.call.deadline).await?;
-                let statement = self.statement(text, parameters)?;
-                statement.changes_on_sqlite(&mut connection).await.map_err(explain)
-            }
-            Unit::Postgres(unit) => {
-                let statement = self.statement(text, parameters)?;
-                Ok(self.alone(&unit, statement, None).await?.0)
+        let unit = self.unit().await?;
+        let _writer = unit.writer(self.call.deadline).await?;
+        let statement = self.statement(text, &parameters)?;
+        let mut attempts = Attempts::new();
+        loop {
+            let mut connection = unit.lease(self.call.deadline).await?;
+            let changed = statement.changes(&parameters, &mut connection).await;
+            if attempts.are_over(&changed) {
+                return changed;
             }
         }
+    }
+
+    async fn batch(&mut self, statements: Vec<sql::Statement>) -> Result<Vec<u64>> {
+        self.writes_once()?;
+        let batch = self.statements(statements)?;
+        let unit = self.unit().await?;
+        let _writer = unit.writer(self.call.deadline).await?;
+        let mut attempts = Attempts::new();
+        loop {
+            let mut connection = unit.lease(self.call.deadline).await?;
+            connection.begin(Access::Write, postgres::begin(&SERIALIZABLE)).await?;
+            let changed = run_all(&batch, &mut connection).await;
+            let ended = connection.end(changed.is_ok()).await.map_err(explain);
+            // Where a statement failed, its error says more than that of the end.
+            let changed = changed.and_then(|changed| ended.map(|()| changed));
+            if attempts.are_over(&changed) {
+                return changed;
+            }
+        }
+    }
+
+    async fn explain(&mut self, text: String, parameters: Vec<Value>) -> Result<String> {
+        let unit = self.unit().await?;
+        let mut connection = unit.lease(self.call.deadline).await?;
+        let statement = self.statement(text, &parameters)?;
+        // What stands behind a `;` would be run: it writes nothing here.
+        let read_only = TransactionOptions { read_only: true, ..SERIALIZABLE };
+        connection.begin(Access::Read, postgres::begin(&read_only)).await?;
+        let plan = statement.plan(&parameters, &mut connection).await;
+        connection.end(false).await.map_err(explain)?;
+        let plan = plan?;
+        self.call.budget.pay_for_bytes(plan.len())?;
+        Ok(plan)
     }
 }
 
 impl HostTransaction for SqlView<'_> {
-    async fn begin(&mut self) -> Result<Resource<Transaction>> {
-        self.writes_once()?;
-        let connection = match self.unit().await? {
-            Unit::Sqlite(unit) => {
-                let writer = unit.writer(self.call.deadline).await?;
-                let mut connection = unit.lease(self.call.deadline).await?;
-                connection.begin().await?;
-                Open::Sqlite { connection, unit, _writer: writer }
-            }
-            Unit::Postgres(unit) => {
-                let mut connection = unit.lease(self.call.deadline).await?;
-                connection.begin("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
-                Open::Postgres(connection)
-            }
+    async fn begin(&mut self, options: TransactionOptions) -> Result<Resource<Transaction>> {
+        let deadline = self.call.deadline;
+        let unit = self.unit().await?;
+        let (access, turn) = if options.read_only {
+            self.reads_once()?;
+            (Access::Read, unit.reader(deadline).await?)
+        } else {
+            self.writes_once()?;
+            (Access::Write, unit.writer(deadline).await?)
         };
-        let transaction = Transaction { connection, has_failed: false };
-        let handle = self.table.push(transaction).map_err(|error| {
-            Error::new(ErrorKind::Limit, "handles", "too many handles are open").because(error)
-        })?;
-        self.call.budget.handles_open += 1;
-        self.call.budget.writing = true;
+        let connection = unit.lease(deadline).await?;
+        let on_postgres = postgres::begin(&options);
+        let transaction = Transaction::begin(access, on_postgres, connection, turn).await?;
+        let handle = self.give(transaction)?;
+        match access {
+            Access::Write => self.call.budget.writing = true,
+            Access::Read => self.call.budget.reading = true,
+        }
         Ok(handle)
     }
 
@@ -327,9 +241,9 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<Vec<u8>> {
-        let limits = Arc::clone(&self.call.limits);
-        let statement = self.statement(text, parameters)?;
-        let rows = self.open(&transaction)?.rows(statement, &limits).await?;
+        let statement = self.statement(text, &parameters)?;
+        let open = self.table.get(&transaction).map_err(closed)?;
+        let rows = open.rows(statement, &parameters).await?;
         self.call.budget.pay_for_bytes(rows.len())?;
         Ok(rows)
     }
@@ -340,33 +254,103 @@ impl HostTransaction for SqlView<'_> {
         text: String,
         parameters: Vec<Value>,
     ) -> Result<u64> {
-        let statement = self.statement(text, parameters)?;
-        self.open(&transaction)?.changes(statement).await
+        let statement = self.statement(text, &parameters)?;
+        let open = self.table.get(&transaction).map_err(closed)?;
+        open.changes(statement, &parameters).await
+    }
+
+    async fn batch(
+        &mut self,
+        transaction: Resource<Transaction>,
+        statements: Vec<sql::Statement>,
+    ) -> Result<Vec<u64>> {
+        let batch = self.statements(statements)?;
+        self.table.get(&transaction).map_err(closed)?.batch(batch).await
+    }
+
+    async fn begin_nested(
+        &mut self,
+        transaction: Resource<Transaction>,
+    ) -> Result<Resource<Transaction>> {
+        let nested = self.table.get(&transaction).map_err(closed)?.begin_nested().await?;
+        match self.give(nested) {
+            Ok(handle) => Ok(handle),
+            Err(error) => {
+                // Nobody has it who could end it.
+                self.table.get(&transaction).map_err(closed)?.undo_nested().await?;
+                Err(error)
+            }
+        }
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Result<()> {
-        self.take(transaction)?.end(true).await
+        self.end(transaction, true).await
     }
 
     async fn rollback(&mut self, transaction: Resource<Transaction>) -> Result<()> {
-        let mut transaction = self.take(transaction)?;
-        transaction.has_failed = false;
-        transaction.end(false).await
+        self.end(transaction, false).await
     }
 
     async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
         // Rolled back in good order, the connection is kept; where that fails, it is closed.
-        let _ = self.take(transaction)?.end(false).await;
+        let _ = self.end(transaction, false).await;
         Ok(())
     }
 }
 
-/// The bytes of a parameter.
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Text(text) | Value::Json(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => std::mem::size_of::<i64>(),
+impl HostCursor for SqlView<'_> {
+    async fn open(&mut self, text: String, parameters: Vec<Value>) -> Result<Resource<Cursor>> {
+        self.reads_once()?;
+        let statement = self.statement(text, &parameters)?;
+        let unit = self.unit().await?;
+        let turn = unit.reader(self.call.deadline).await?;
+        let connection = unit.lease(self.call.deadline).await?;
+        let cursor = Cursor::open(statement, parameters, connection, turn);
+        let handle = self.give(cursor)?;
+        self.call.budget.reading = true;
+        Ok(handle)
+    }
+
+    async fn next(&mut self, cursor: Resource<Cursor>) -> Result<Option<Vec<u8>>> {
+        let cursor = self.table.get_mut(&cursor).map_err(closed)?;
+        let chunk = cursor.next().await;
+        if !matches!(chunk, Ok(Some(_))) && std::mem::take(&mut cursor.is_open) {
+            self.call.budget.reading = false;
+        }
+        if let Ok(Some(rows)) = &chunk {
+            self.call.budget.pay_for_bytes(rows.len())?;
+        }
+        chunk
+    }
+
+    async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
+        if let Ok(cursor) = self.take(cursor) {
+            if cursor.is_open {
+                self.call.budget.reading = false;
+            }
+            cursor.close().await;
+        }
+        Ok(())
+    }
+}
+
+const SERIALIZABLE: TransactionOptions =
+    TransactionOptions { isolation: Isolation::Serializable, read_only: false };
+
+/// Counts how often something is tried that others' transactions may come in between of. Nothing of it
+/// has happened then.
+struct Attempts {
+    left: u32,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self { left: ATTEMPTS_MAX }
+    }
+
+    fn are_over<T>(&mut self, outcome: &Result<T>) -> bool {
+        self.left -= 1;
+        self.left == 0 || !outcome.as_ref().is_err_and(postgres::may_be_repeated)
     }
 }
 
@@ -378,26 +362,10 @@ fn reads_only(statement: &str) -> bool {
     })
 }
 
-fn closed(error: wasmtime::component::ResourceTableError) -> Error {
-    Error::invalid("the transaction has ended").because(error)
+fn in_use(message: &'static str) -> Error {
+    Error::new(ErrorKind::Conflict, "transaction-open", message)
 }
 
-fn failed_before() -> Error {
-    Error::new(
-        ErrorKind::Conflict,
-        "transaction-failed",
-        "a statement of this transaction failed: it takes no other, and nothing of it took effect",
-    )
-}
-
-fn miscounted(wanted: usize, given: usize) -> Error {
-    Error::invalid(format!("the statement has {wanted} parameters, and {given} were given"))
-}
-
-fn overdue() -> Error {
-    Error::new(ErrorKind::Timeout, "timeout", "the call has no time left for another statement")
-}
-
-fn statement_timeout() -> Error {
-    Error::new(ErrorKind::Timeout, "statement-timeout", "the statement ran for too long")
+fn closed(error: ResourceTableError) -> Error {
+    Error::invalid("the handle was given away").because(error)
 }

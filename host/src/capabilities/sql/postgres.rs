@@ -18,9 +18,10 @@ use sqlx::{
     Type, TypeInfo as _, ValueRef as _,
 };
 
-use super::rows::Encoder;
-use crate::bindings::hostel::sql::sql::Value;
-use crate::database::{Failure, PostgresConnection};
+use super::rows::{Encoder, too_large};
+use super::statement::miscounted;
+use crate::bindings::hostel::sql::sql::{Isolation, TransactionOptions, Value};
+use crate::database::{Failure, PostgresConnection, PostgresLease};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Object identifiers of built-in types, from
@@ -56,12 +57,13 @@ const EPOCH: jiff::civil::Date = jiff::civil::date(2000, 1, 1);
 /// Prepares a guest's statement for these parameters, and runs it. `encoder` gets the rows, where
 /// somebody wants them. Returns how many rows were changed.
 pub(super) async fn run(
-    connection: &mut PostgresConnection,
+    connection: &mut PostgresLease,
     text: &str,
     parameters: &[Value],
     time: Duration,
     mut encoder: Option<&mut Encoder>,
 ) -> Result<u64, Failure> {
+    connection.check_space(text).await.map_err(Failure::Refused)?;
     let statement = prepare(connection, text, parameters, time).await?;
     let arguments = arguments(&statement, parameters).map_err(Failure::Refused)?;
     let changed = connection
@@ -73,7 +75,7 @@ pub(super) async fn run(
     Ok(changed)
 }
 
-async fn prepare(
+pub(super) async fn prepare(
     connection: &mut PostgresConnection,
     text: &str,
     parameters: &[Value],
@@ -82,7 +84,7 @@ async fn prepare(
     let prepared = connection.prepare(text, &[], time).await?;
     let types = parameter_types(&prepared);
     if types.len() != parameters.len() {
-        return Err(Failure::Refused(super::miscounted(types.len(), parameters.len())));
+        return Err(Failure::Refused(miscounted(types.len(), parameters.len())));
     }
     // The server takes for text what nothing in the statement tells it.
     let is_open = |(known, value): (&PgTypeInfo, &Value)| {
@@ -123,6 +125,7 @@ fn own_type(value: &Value) -> u32 {
         Value::Uuid(_) => oid::UUID,
         Value::Timestamp(_) => oid::TIMESTAMPTZ,
         Value::Json(_) => oid::JSONB,
+        Value::Decimal(_) => oid::NUMERIC,
     }
 }
 
@@ -137,6 +140,7 @@ fn kind_letter(value: &Value) -> char {
         Value::Uuid(_) => 'u',
         Value::Timestamp(_) => 'm',
         Value::Json(_) => 'j',
+        Value::Decimal(_) => 'd',
     }
 }
 
@@ -151,6 +155,7 @@ fn kind_name(value: &Value) -> &'static str {
         Value::Uuid(_) => "a uuid",
         Value::Timestamp(_) => "a timestamp",
         Value::Json(_) => "a JSON document",
+        Value::Decimal(_) => "a decimal",
     }
 }
 
@@ -178,7 +183,7 @@ impl Encode<'_, Postgres> for Encoded {
     }
 }
 
-fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
+pub(super) fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
     let mut arguments = PgArguments::default();
     for (index, (wanted, value)) in parameter_types(statement).iter().zip(parameters).enumerate() {
         let encoded = match value {
@@ -216,16 +221,15 @@ fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
         (oid::INT4, _) => Some(i32::try_from(number?).ok()?.to_be_bytes().to_vec()),
         (oid::INT8, _) => Some(number?.to_be_bytes().to_vec()),
         (oid::OID, _) => Some(u32::try_from(number?).ok()?.to_be_bytes().to_vec()),
-        #[expect(clippy::cast_possible_truncation, reason = "the column is that coarse")]
         (oid::FLOAT4, Value::Real(value)) => Some((*value as f32).to_be_bytes().to_vec()),
-        #[expect(clippy::cast_precision_loss, reason = "as the server itself would cast it")]
         (oid::FLOAT4, Value::Integer(value)) => Some((*value as f32).to_be_bytes().to_vec()),
         (oid::FLOAT8, Value::Real(value)) => Some(value.to_be_bytes().to_vec()),
-        #[expect(clippy::cast_precision_loss, reason = "as the server itself would cast it")]
         (oid::FLOAT8, Value::Integer(value)) => Some((*value as f64).to_be_bytes().to_vec()),
         (oid::NUMERIC, Value::Integer(value)) => encode_numeric(BigDecimal::from(*value)),
         (oid::NUMERIC, Value::Real(value)) => encode_numeric(BigDecimal::try_from(*value).ok()?),
-        (oid::NUMERIC, Value::Text(value)) => encode_numeric(value.parse().ok()?),
+        (oid::NUMERIC, Value::Decimal(value) | Value::Text(value)) => {
+            encode_numeric(value.parse().ok()?)
+        }
         (
             oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN,
             Value::Text(value) | Value::Json(value),
@@ -300,7 +304,7 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
         oid::NUMERIC => {
             let number = BigDecimal::decode(value)
                 .map_err(|error| not_readable(column, "numeric").because(error))?;
-            push_numeric(encoder, &number);
+            encoder.decimal(&number.to_plain_string());
         }
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::CHAR | oid::UNKNOWN => {
             encoder.text(utf8(bytes)?);
@@ -330,15 +334,6 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
     Ok(())
 }
 
-/// Sums and averages of whole numbers are numeric.
-fn push_numeric(encoder: &mut Encoder, number: &BigDecimal) {
-    let text = number.normalized().to_plain_string();
-    match text.parse() {
-        Ok(whole) => encoder.integer(whole),
-        Err(_) => encoder.real(text.parse().unwrap_or(f64::NAN)),
-    }
-}
-
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
     bytes.try_into().map_err(|_| Error::internal("a value has another length than its type"))
 }
@@ -354,12 +349,46 @@ fn not_readable(column: &str, kind: &str) -> Error {
     ))
 }
 
+/// The statement that begins a transaction.
+pub(super) fn begin(options: &TransactionOptions) -> &'static str {
+    match (options.isolation, options.read_only) {
+        (Isolation::Serializable, false) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        (Isolation::Serializable, true) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY",
+        (Isolation::RepeatableRead, false) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        (Isolation::RepeatableRead, true) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        (Isolation::ReadCommitted, false) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        (Isolation::ReadCommitted, true) => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+    }
+}
+
+/// How the server would run a statement.
+pub(super) async fn plan(
+    connection: &mut PostgresConnection,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+    bytes_max: usize,
+) -> Result<String, Failure> {
+    // As it is, it must be one that guests may use.
+    let asked = prepare(connection, text, parameters, time).await?;
+    let arguments = arguments(&asked, parameters).map_err(Failure::Refused)?;
+    let mut plan = String::new();
+    let each = |row: &PgRow| {
+        plan.push_str(row.try_get(0)?);
+        plan.push('\n');
+        if plan.len() > bytes_max { Err(too_large("bytes", "a simpler statement")) } else { Ok(()) }
+    };
+    connection.explain(text, arguments, time, each).await?;
+    Ok(plan)
+}
+
+const CONFLICT: &str = "transaction-conflict";
+const TABLES_CHANGED: &str = "tables-changed";
+
 /// Whether nothing of the statement happened, and it may succeed when it is sent again: others came
 /// in between, or changed the tables that it was prepared for.
-pub(super) fn may_be_repeated(failure: &Failure) -> bool {
-    let Failure::Database(sqlx::Error::Database(refusal)) = failure else { return false };
-    let code = refusal.code().unwrap_or_default();
-    code == "40001" || code == "0A000" && refusal.message().starts_with("cached plan")
+pub(super) fn may_be_repeated(error: &Error) -> bool {
+    [CONFLICT, TABLES_CHANGED].contains(&error.code())
 }
 
 /// What a guest is told of a statement that failed. The server's messages speak of the guest's own
@@ -367,7 +396,7 @@ pub(super) fn may_be_repeated(failure: &Failure) -> bool {
 pub(super) fn explain(failure: Failure) -> Error {
     let error = match failure {
         Failure::Refused(error) => return error,
-        Failure::Overdue => return super::statement_timeout(),
+        Failure::Overdue => return super::statement::timed_out(),
         Failure::Database(error) => error,
     };
     let unavailable = |error: sqlx::Error| {
@@ -386,13 +415,19 @@ pub(super) fn explain(failure: Failure) -> Error {
         "23505" | "23P01" => Error::new(ErrorKind::Conflict, "conflict", message),
         "40001" | "40P01" => Error::new(
             ErrorKind::Conflict,
-            "transaction-conflict",
+            CONFLICT,
             "another transaction came first: begin this one again",
         ),
+        "25006" => Error::invalid("nothing can be written here: the transaction is read-only"),
         "42501" => Error::new(
             ErrorKind::Denied,
             "statement-refused",
             format!("{message}: this statement uses what modules may not"),
+        ),
+        "0A000" if message.starts_with("cached plan") => Error::new(
+            ErrorKind::Unavailable,
+            TABLES_CHANGED,
+            "the tables have changed meanwhile: begin again",
         ),
         "53400" => Error::new(
             ErrorKind::Limit,
@@ -402,7 +437,7 @@ pub(super) fn explain(failure: Failure) -> Error {
         "54000" | "54001" | "54011" | "54023" => {
             Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
         }
-        "57014" | "57P01" | "25P03" => return super::statement_timeout(),
+        "57014" | "57P01" | "25P03" => return super::statement::timed_out(),
         "55P03" => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
         }

@@ -15,12 +15,17 @@ mod kind {
     pub(super) const UUID: u8 = 7;
     pub(super) const TIMESTAMP: u8 = 8;
     pub(super) const JSON: u8 = 9;
+    pub(super) const DECIMAL: u8 = 10;
 }
 
 /// An answer in the making.
 pub(super) struct Encoder {
     rows_left: u64,
+    /// Of all rows together, or of each row where they are taken in chunks.
     bytes_max: usize,
+    is_chunk: bool,
+    /// Where the row that is being put in began.
+    row_start: usize,
     bytes: Vec<u8>,
 }
 
@@ -29,8 +34,25 @@ impl Encoder {
         Self {
             rows_left: limits.sql_rows_max.get(),
             bytes_max: limits.sql_result_max_bytes.as_usize(),
+            is_chunk: false,
+            row_start: 0,
             bytes: Vec::new(),
         }
+    }
+
+    /// For an answer that is taken chunk by chunk: as many rows as there are.
+    pub(super) fn of_chunks(limits: &LimitsConfig) -> Self {
+        Self { rows_left: u64::MAX, is_chunk: true, ..Self::new(limits) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The rows until now; those that follow begin another buffer.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.row_start = 0;
+        std::mem::take(&mut self.bytes)
     }
 
     /// Whether no row has come yet.
@@ -52,9 +74,11 @@ impl Encoder {
     pub(super) fn end_row(&mut self) -> Result<()> {
         self.rows_left =
             self.rows_left.checked_sub(1).ok_or_else(|| too_large("rows", "a LIMIT"))?;
-        if self.bytes.len() > self.bytes_max {
+        let start = if self.is_chunk { self.row_start } else { 0 };
+        if self.bytes.len() - start > self.bytes_max {
             return Err(too_large("bytes", "fewer columns or a LIMIT"));
         }
+        self.row_start = self.bytes.len();
         Ok(())
     }
 
@@ -96,6 +120,10 @@ impl Encoder {
         self.sized(kind::JSON, value.as_bytes());
     }
 
+    pub(super) fn decimal(&mut self, value: &str) {
+        self.sized(kind::DECIMAL, value.as_bytes());
+    }
+
     pub(super) fn bytes(&mut self, value: &[u8]) {
         self.sized(kind::BYTES, value);
     }
@@ -118,7 +146,7 @@ fn length_u16(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }
 
-fn too_large(what: &str, instead: &str) -> Error {
+pub(super) fn too_large(what: &str, instead: &str) -> Error {
     Error::new(
         ErrorKind::Limit,
         "result-too-large",

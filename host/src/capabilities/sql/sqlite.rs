@@ -6,26 +6,29 @@ use sqlx::{
     Column as _, ColumnOrigin, Decode, Row as _, Sqlite, Type, TypeInfo as _, ValueRef as _,
 };
 
-use super::rows::Encoder;
+use super::rows::{Encoder, too_large};
+use super::statement::is_decimal;
 use crate::bindings::hostel::sql::sql::Value;
 use crate::database::{ColumnKind, Failure, SqliteUnit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 
 /// Binds a guest's parameters in the form in which SQLite stores them.
-pub(super) fn bind(
-    query: Query<'_, Sqlite, SqliteArguments>,
-    parameters: Vec<Value>,
-) -> Query<'_, Sqlite, SqliteArguments> {
-    parameters.into_iter().fold(query, |query, value| match value {
+pub(super) fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    parameters: &[Value],
+) -> Query<'q, Sqlite, SqliteArguments> {
+    parameters.iter().fold(query, |query, value| match value {
         Value::Null => query.bind(None::<i64>),
-        Value::Boolean(value) => query.bind(i64::from(value)),
-        Value::Integer(value) | Value::Timestamp(value) => query.bind(value),
-        Value::Real(value) => query.bind(value),
-        Value::Text(value) | Value::Json(value) => query.bind(value),
-        Value::Bytes(value) => query.bind(value),
+        Value::Boolean(value) => query.bind(i64::from(*value)),
+        Value::Integer(value) | Value::Timestamp(value) => query.bind(*value),
+        Value::Real(value) => query.bind(*value),
+        Value::Text(value) | Value::Json(value) | Value::Decimal(value) => {
+            query.bind(value.clone())
+        }
+        Value::Bytes(value) => query.bind(value.clone()),
         Value::Uuid((high, low)) => {
-            query.bind(uuid::Uuid::from_u64_pair(high, low).into_bytes().to_vec())
+            query.bind(uuid::Uuid::from_u64_pair(*high, *low).into_bytes().to_vec())
         }
     })
 }
@@ -33,14 +36,14 @@ pub(super) fn bind(
 /// Rows on their way into an answer.
 pub(super) struct Rows<'a> {
     unit: &'a SqliteUnit,
-    encoder: Encoder,
+    pub(super) encoder: Encoder,
     /// What each column's declaration says; filled by the first row.
     columns: Vec<Option<ColumnKind>>,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(unit: &'a SqliteUnit, limits: &LimitsConfig) -> Self {
-        Self { unit, encoder: Encoder::new(limits), columns: Vec::new() }
+    pub(super) fn new(unit: &'a SqliteUnit, encoder: Encoder) -> Self {
+        Self { unit, encoder, columns: Vec::new() }
     }
 
     pub(super) fn push(&mut self, row: &SqliteRow) -> Result<()> {
@@ -53,18 +56,13 @@ impl<'a> Rows<'a> {
         self.encoder.end_row()
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
-        self.encoder.finish()
-    }
-
     fn begin(&mut self, row: &SqliteRow) {
         self.encoder.begin(row.columns().iter().map(sqlx::Column::name));
-        for column in row.columns() {
-            self.columns.push(match column.origin() {
-                ColumnOrigin::Table(origin) => self.unit.kind_of(&origin.table, &origin.name),
-                _ => None,
-            });
-        }
+        let kinds = row.columns().iter().map(|column| match column.origin() {
+            ColumnOrigin::Table(origin) => self.unit.kind_of(&origin.table, &origin.name),
+            _ => None,
+        });
+        self.columns = kinds.collect();
     }
 
     fn push_value(&mut self, row: &SqliteRow, index: usize) -> Result<()> {
@@ -78,12 +76,30 @@ impl<'a> Rows<'a> {
         match (stored.name(), self.columns[index]) {
             ("INTEGER", Some(ColumnKind::Boolean)) => to.boolean(decode::<i64>(value)? != 0),
             ("INTEGER", Some(ColumnKind::Json)) => to.json(&decode::<i64>(value)?.to_string()),
-            ("REAL", Some(ColumnKind::Json)) => to.json(&decode::<f64>(value)?.to_string()),
+            ("INTEGER", Some(ColumnKind::Decimal)) => {
+                to.decimal(&decode::<i64>(value)?.to_string());
+            }
             ("INTEGER", Some(ColumnKind::Timestamp)) => to.timestamp(decode(value)?),
             ("INTEGER", _) => to.integer(decode(value)?),
-            ("REAL", _) => to.real(decode(value)?),
-            ("TEXT", Some(ColumnKind::Json)) => to.json(decode(value)?),
-            ("TEXT", _) => to.text(decode(value)?),
+            ("REAL", Some(ColumnKind::Json)) => to.json(&decode::<f64>(value)?.to_string()),
+            ("REAL", declared) => {
+                let value: f64 = decode(value)?;
+                match declared {
+                    // The shortest text that means the same real.
+                    Some(ColumnKind::Decimal) if value.is_finite() => {
+                        to.decimal(&value.to_string())
+                    }
+                    _ => to.real(value),
+                }
+            }
+            ("TEXT", declared) => {
+                let text: &str = decode(value)?;
+                match declared {
+                    Some(ColumnKind::Json) => to.json(text),
+                    Some(ColumnKind::Decimal) if is_decimal(text) => to.decimal(text),
+                    _ => to.text(text),
+                }
+            }
             (_, declared) => {
                 let bytes: &[u8] = decode(value)?;
                 match (declared, bytes.try_into()) {
@@ -93,6 +109,45 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// SQLite's plan of a statement, each step below the one that it is a part of.
+pub(super) struct PlanText {
+    /// The numbers of the steps above the next one.
+    above: Vec<i64>,
+    bytes_max: usize,
+    text: String,
+}
+
+impl PlanText {
+    pub(super) fn new(limits: &LimitsConfig) -> Self {
+        let bytes_max = limits.sql_result_max_bytes.as_usize();
+        Self { above: Vec::new(), bytes_max, text: String::new() }
+    }
+
+    /// The statement that asks for the plan of another one.
+    pub(super) fn ask(statement: &str) -> String {
+        format!("EXPLAIN QUERY PLAN {statement}")
+    }
+
+    pub(super) fn push(&mut self, row: &SqliteRow) -> Result<()> {
+        let (step, parent): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        while self.above.last().is_some_and(|last| *last != parent) {
+            self.above.pop();
+        }
+        self.text.extend(std::iter::repeat_n("  ", self.above.len()));
+        self.text.push_str(row.try_get(3)?);
+        self.text.push('\n');
+        self.above.push(step);
+        if self.text.len() > self.bytes_max {
+            return Err(too_large("bytes", "a simpler statement"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.text
     }
 }
 
@@ -107,7 +162,7 @@ fn decode<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
 pub(super) fn explain(failure: Failure) -> Error {
     let error = match failure {
         Failure::Refused(error) => return error,
-        Failure::Overdue => return super::statement_timeout(),
+        Failure::Overdue => return super::statement::timed_out(),
         Failure::Database(error) => error,
     };
     let sqlx::Error::Database(database) = &error else {
@@ -122,6 +177,7 @@ pub(super) fn explain(failure: Failure) -> Error {
     // Primary codes of https://www.sqlite.org/rescode.html; the extended ones keep them in the low byte.
     let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(1);
     let known = match code & 0xff {
+        8 => Error::invalid("nothing can be written here: the transaction is read-only"),
         5 | 6 => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
         }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::ledger::AppliedMigration;
@@ -101,44 +102,57 @@ impl Connection {
         time: Duration,
         mut each: impl FnMut(&PgRow) -> Result<()>,
     ) -> Result<u64, Failure> {
-        use sqlx::Statement as _;
-
-        let was_busy = std::mem::replace(&mut self.busy, true);
-        let running = async {
-            let mut changed = 0;
-            let mut results = self.inner.fetch_many(statement.query_with(arguments));
-            while let Some(result) = results.try_next().await? {
-                match result {
-                    sqlx::Either::Left(done) => changed += done.rows_affected(),
-                    sqlx::Either::Right(row) => each(&row).map_err(Failure::Refused)?,
-                }
-            }
-            Ok(changed)
-        };
-        let outcome = tokio::time::timeout(time, running).await;
-        match outcome {
-            // Cut short, the statement still runs: such a connection stays marked.
-            Err(_) => Err(Failure::Overdue),
-            Ok(Err(Failure::Refused(error))) => Err(Failure::Refused(error)),
-            Ok(ended) => {
-                self.busy = was_busy;
-                match ended {
-                    Err(Failure::Database(error)) => self.learn(Err(error)),
-                    other => other,
-                }
+        let mut running = self.start(statement, arguments, time);
+        let mut changed = 0;
+        while let Some(result) = running.next().await? {
+            match result {
+                Either::Left(done) => changed += done.rows_affected(),
+                Either::Right(row) => each(&row).map_err(Failure::Refused)?,
             }
         }
+        Ok(changed)
+    }
+
+    /// Starts what was prepared: its rows are taken one by one, for at most `time` together. Given up
+    /// before the end, the connection is closed and what runs there is ended.
+    pub(crate) fn start<'c, 's: 'c>(
+        &'c mut self,
+        statement: &'s PgStatement,
+        arguments: PgArguments,
+        time: Duration,
+    ) -> Running<'c> {
+        let was_busy = std::mem::replace(&mut self.busy, true);
+        let results = self.inner.fetch_many(statement.query_with(arguments));
+        // What lasts for ever does so in a call that does not.
+        let deadline = Instant::now().checked_add(time);
+        Running { results, busy: &mut self.busy, was_busy, spoilt: &mut self.spoilt, deadline }
+    }
+
+    /// Asks how the server would run a statement that guests may use. `each` gets line by line.
+    ///
+    /// # Errors
+    /// The server's, or that of `each`.
+    pub(crate) async fn explain(
+        &mut self,
+        statement: &str,
+        arguments: PgArguments,
+        time: Duration,
+        each: impl FnMut(&PgRow) -> Result<()>,
+    ) -> Result<(), Failure> {
+        let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
+        let text = AssertSqlSafe(format!("EXPLAIN {statement}")).into_sql_str();
+        let was_busy = std::mem::replace(&mut self.busy, true);
+        let prepared = tokio::time::timeout(time, self.inner.prepare(text)).await;
+        let prepared = prepared.map_err(|_| Failure::Overdue)?;
+        self.busy = was_busy;
+        let prepared = self.learn(prepared)?;
+        self.run(&prepared, arguments, time, each).await.map(|_| ())
     }
 
     /// Some errors say that the connection is of no further use.
     fn learn<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Failure> {
         outcome.map_err(|error| {
-            // Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html: 0A000 comes
-            // when tables changed under a prepared statement.
-            let code = error.as_database_error().and_then(|refusal| refusal.code());
-            if code.is_none_or(|code| code == "0A000" || code.starts_with("57P")) {
-                self.spoilt = true;
-            }
+            self.spoilt |= spoils(&error);
             Failure::Database(error)
         })
     }
@@ -257,11 +271,47 @@ impl Connection {
     }
 }
 
-/// The server's errors, while a statement runs.
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+/// A statement that runs.
+pub(crate) struct Running<'c> {
+    results: BoxStream<'c, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+    busy: &'c mut bool,
+    was_busy: bool,
+    spoilt: &'c mut bool,
+    deadline: Option<Instant>,
+}
+
+impl Running<'_> {
+    /// The next row or count of changes; none at the end.
+    ///
+    /// # Errors
+    /// The server's, or that it took too long.
+    pub(crate) async fn next(&mut self) -> Result<Option<Either<PgQueryResult, PgRow>>, Failure> {
+        let next = match self.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), self.results.try_next())
+                .await
+                .map_err(|_| Failure::Overdue)?,
+            None => self.results.try_next().await,
+        };
+        match next {
+            Ok(Some(result)) => Ok(Some(result)),
+            ended => {
+                // It has ended by itself: nothing is left to be stopped.
+                *self.busy = self.was_busy;
+                ended.map(|_| None).map_err(|error| {
+                    *self.spoilt |= spoils(&error);
+                    Failure::Database(error)
+                })
+            }
+        }
     }
+}
+
+/// Whether an error says that its connection is of no further use: it came from elsewhere than from
+/// a server that goes on, or tables changed under a prepared statement (`0A000`). Codes are those of
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn spoils(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    code.is_none_or(|code| code == "0A000" || code.starts_with("57P"))
 }
 
 /// What the server does not say better.

@@ -70,6 +70,8 @@ pub(crate) struct Unit {
     number: u64,
     /// Connections to this unit that may be in use at once.
     turns: Arc<Semaphore>,
+    /// Those of them that may be kept for longer than one statement, to read.
+    readers: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
     generation: AtomicU64,
     /// How many bytes it may take.
@@ -144,6 +146,9 @@ impl Server {
             names,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             turns: Arc::new(Semaphore::new(self.connections_per_unit_max)),
+            readers: Arc::new(Semaphore::new(
+                self.connections_per_unit_max.saturating_sub(2).max(1),
+            )),
             generation: AtomicU64::new(0),
             size_max,
             size: tokio::sync::Mutex::default(),
@@ -293,13 +298,7 @@ impl Unit {
     /// `unavailable` when none became free, or none could be opened.
     pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
-        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(turn) => turn,
-            Err(_) => within(deadline, Arc::clone(&self.turns).acquire_owned())
-                .await
-                .and_then(Result::ok)
-                .ok_or_else(busy)?,
-        };
+        let turn = turn(&self.turns, deadline).await?;
         let generation = self.generation.load(Ordering::SeqCst);
         let connection = match self.server.take_idle(self.number, generation) {
             Some(connection) => connection,
@@ -313,16 +312,21 @@ impl Unit {
         Ok(Lease { connection: Some(connection), unit, is_owner: false, _turn: turn })
     }
 
+    /// The right to keep a connection for longer than one statement, to read.
+    ///
+    /// # Errors
+    /// `unavailable` when others did not end in time.
+    pub(crate) async fn reader(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        turn(&self.readers, deadline.min(Instant::now() + self.server.wait)).await
+    }
+
     /// A connection to change tables.
     ///
     /// # Errors
     /// As for [`lease`](Self::lease).
     pub(crate) async fn lease_as_owner(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
-        let turn = within(deadline, Arc::clone(&self.turns).acquire_owned())
-            .await
-            .and_then(Result::ok)
-            .ok_or_else(busy)?;
+        let turn = turn(&self.turns, deadline).await?;
         let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
         connection
             .share_new_tables(&self.names.role(Role::Runtime))
@@ -337,7 +341,7 @@ impl Unit {
     ///
     /// # Errors
     /// `limit` when it is full.
-    pub(crate) async fn check_space(&self) -> Result<()> {
+    async fn check_space(&self) -> Result<()> {
         let mut size = self.size.lock().await;
         let bytes = match &*size {
             Some(measured) if measured.at.elapsed() < SIZE_INTERVAL => measured.bytes,
@@ -360,6 +364,16 @@ impl Unit {
     /// Lets go of what connections know of the tables, after these were changed.
     pub(crate) fn tables_changed(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Lease {
+    /// Refuses a statement that adds to a unit which is full.
+    ///
+    /// # Errors
+    /// `limit`, and when it cannot be measured.
+    pub(crate) async fn check_space(&self, statement: &str) -> Result<()> {
+        if statements::may_grow(statement) { self.unit.check_space().await } else { Ok(()) }
     }
 }
 
@@ -387,6 +401,14 @@ impl Drop for Lease {
             self.unit.server.end(connection, self.unit.names.role(role));
         }
     }
+}
+
+async fn turn(turns: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+    if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
+        return Ok(turn);
+    }
+    let waited = within(deadline, Arc::clone(turns).acquire_owned()).await;
+    waited.and_then(Result::ok).ok_or_else(busy)
 }
 
 async fn within<T>(deadline: Instant, waiting: impl Future<Output = T>) -> Option<T> {

@@ -38,6 +38,13 @@ pub(super) fn on_rows(text: &str) -> Result<&str> {
     Err(refused(first_word(statement)))
 }
 
+/// Whether a statement on rows may make a unit larger: what deletes and what reads may not.
+pub(super) fn may_grow(text: &str) -> bool {
+    on_rows(text).is_ok_and(|statement| {
+        !is_one_of(first_word(statement), &["SELECT", "DELETE", "VALUES", "TABLE"])
+    })
+}
+
 /// The statements of a migration's script, each from its first word on.
 ///
 /// # Errors

@@ -29,6 +29,55 @@ pub(crate) fn transactions(
     Ok(Json(count))
 }
 
+/// Begins transactions in one another and ends none.
+pub(crate) fn nested(Query(Many { count }): Query<Many>, db: Db) -> Result<Json<u64>, Problem> {
+    let mut innermost = db.begin()?;
+    for _ in 0..count {
+        let next = innermost.begin()?;
+        forget(std::mem::replace(&mut innermost, next));
+    }
+    Ok(Json(count))
+}
+
+/// Opens streams and ends none.
+pub(crate) fn streams(Query(Many { count }): Query<Many>, db: Db) -> Result<Json<u64>, Problem> {
+    for _ in 0..count {
+        forget(db.stream::<Row>("SELECT * FROM things", params![])?);
+    }
+    Ok(Json(count))
+}
+
+/// What a batch holds, as `?runs=…&statements=…&bytes=…`.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Huge {
+    #[serde(default)]
+    runs: u32,
+    #[serde(default)]
+    statements: u32,
+    #[serde(default)]
+    bytes: u32,
+}
+
+/// Hands over everything at once.
+pub(crate) fn batch(Query(huge): Query<Huge>, db: Db) -> Result<Json<u64>, Problem> {
+    let value = "x".repeat(huge.bytes as usize);
+    let runs = (0..huge.runs)
+        .map(|_| if value.is_empty() { params![].to_vec() } else { params![value].to_vec() });
+    let text = if value.is_empty() {
+        "UPDATE things SET amount = 1"
+    } else {
+        "UPDATE things SET data = $1"
+    };
+    let mut statements = vec![sql::Statement::many(text, runs)];
+    for _ in 0..huge.statements {
+        statements.push(sql::Statement::new(
+            "UPDATE things SET amount = 1 WHERE amount = 1 AND name = 'a long one'",
+            params![],
+        ));
+    }
+    Ok(Json(db.batch(&statements)?.iter().sum()))
+}
+
 /// Writes in a transaction and sleeps in it.
 pub(crate) fn hold(db: Db) -> Result<NoContent, Problem> {
     let transaction = db.begin()?;

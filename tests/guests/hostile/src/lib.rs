@@ -63,6 +63,9 @@ fn with_boundary(module: Module) -> Module {
     module
         .route(get("/handles", boundary::handles).public())
         .route(get("/transactions", boundary::transactions).public())
+        .route(get("/nested", boundary::nested).public())
+        .route(get("/streams", boundary::streams).public())
+        .route(get("/batch", boundary::batch).public())
         .route(get("/hold", boundary::hold).public())
         .route(get("/log", boundary::log).public())
         .route(get("/print", boundary::print).public())

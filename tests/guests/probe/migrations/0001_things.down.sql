@@ -1,1 +1,2 @@
+DROP TABLE prices;
 DROP TABLE things;

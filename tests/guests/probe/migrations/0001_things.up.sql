@@ -6,3 +6,9 @@ CREATE TABLE things (
     data    json,
     made_at timestamptz
 );
+
+CREATE TABLE prices (
+    name   text NOT NULL PRIMARY KEY,
+    amount decimal(12, 2),
+    exact  decimal text
+);

@@ -5,7 +5,7 @@
 //! `{"json": …}`.
 
 use hostel_sdk::prelude::*;
-use hostel_sdk::sql::{Cell, ToValue, Uuid, Value};
+use hostel_sdk::sql::{self, Cell, Decimal, ToValue, Uuid, Value};
 use serde_json::{Map, Value as Document, json};
 
 use crate::capabilities::reveal;
@@ -87,6 +87,180 @@ pub(crate) fn transaction(Json(work): Json<Work>, db: Db) -> Result<Json<Vec<Cha
     Ok(Json(all))
 }
 
+/// Statements of one batch, each with the parameters of its runs.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    statements: Vec<Runs>,
+    /// Instead of by itself, in a transaction, which is committed whatever became of the batch.
+    #[serde(default)]
+    in_transaction: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Runs {
+    statement: String,
+    runs: Vec<Vec<Document>>,
+}
+
+pub(crate) fn batch(Json(batch): Json<Batch>, db: Db) -> Result<Json<Vec<u64>>, Problem> {
+    let statements = batch.statements.iter().map(|runs| {
+        let rows = runs.runs.iter().map(|run| run.iter().map(value).collect());
+        let parameters = rows.collect::<Option<Vec<Vec<Value>>>>();
+        let parameters =
+            parameters.ok_or_else(|| Problem::invalid().field("/statements", "no such type"))?;
+        Ok(sql::Statement { text: runs.statement.clone(), parameters })
+    });
+    let statements = statements.collect::<Result<Vec<_>, Problem>>()?;
+    if !batch.in_transaction {
+        return db.batch(&statements).map(Json).map_err(reveal);
+    }
+    let transaction = db.begin().map_err(reveal)?;
+    let changed = transaction.batch(&statements);
+    transaction.commit().map_err(reveal)?;
+    changed.map(Json).map_err(reveal)
+}
+
+/// How many rows to insert, as `?rows=…`.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Import {
+    rows: u32,
+    #[serde(default)]
+    bytes: u32,
+}
+
+pub(crate) fn import(Query(import): Query<Import>, db: Db) -> Result<Json<Changed>, Problem> {
+    let insert = "INSERT INTO things (id, name, amount, data) VALUES (randomblob(16), $1, $2, $3)";
+    let data = "x".repeat(import.bytes as usize);
+    let rows = (0..import.rows).map(|row| (format!("row {row}"), row, &*data));
+    Ok(Json(Changed { changed: db.execute_many(insert, rows).map_err(reveal)? }))
+}
+
+/// Transactions inside transactions: each step is taken in the innermost.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Step {
+    Begin,
+    /// A read-only transaction that tries to write, and then reads.
+    ReadOnly,
+    Run(String),
+    /// A statement in the outermost, whatever is open.
+    RunOuter(String),
+    Commit,
+    Rollback,
+    /// Ends the outermost, whatever is open.
+    CommitOuter,
+    DropOuter,
+    Panic,
+    Sleep,
+}
+
+/// What each step came to: `ok`, or the kind and message of its error.
+pub(crate) fn nested(Json(steps): Json<Vec<Step>>, db: Db) -> Result<Json<Vec<String>>, Problem> {
+    let mut open: Vec<Transaction> = Vec::new();
+    let mut told = Vec::new();
+    for step in &steps {
+        let outcome = take(step, &db, &mut open);
+        told.push(outcome.map_or_else(
+            |error| format!("{:?}: {}", error.kind, error.message),
+            |()| "ok".to_owned(),
+        ));
+    }
+    // The innermost goes first.
+    while open.pop().is_some() {}
+    Ok(Json(told))
+}
+
+fn take(step: &Step, db: &Db, open: &mut Vec<Transaction>) -> Result<(), Error> {
+    let missing =
+        || Error { kind: ErrorKind::Other, message: "none is open".to_owned(), subject: None };
+    match step {
+        Step::Begin => {
+            let next = open.last().map_or_else(|| db.begin(), Connection::begin)?;
+            open.push(next);
+        }
+        Step::ReadOnly => {
+            return db.read_transaction(|tx| {
+                let told = tx.execute("DELETE FROM things", params![]).map(|_| ());
+                tx.query::<Row>("SELECT count(*) AS n FROM things", params![])?;
+                told
+            });
+        }
+        Step::Run(statement) => {
+            open.last().ok_or_else(missing)?.execute(statement, params![])?;
+        }
+        Step::RunOuter(statement) => {
+            open.first().ok_or_else(missing)?.execute(statement, params![])?;
+        }
+        Step::Commit => open.pop().ok_or_else(missing)?.commit()?,
+        Step::Rollback => open.pop().ok_or_else(missing)?.rollback()?,
+        Step::CommitOuter if !open.is_empty() => open.remove(0).commit()?,
+        Step::DropOuter if !open.is_empty() => drop(open.remove(0)),
+        Step::CommitOuter | Step::DropOuter => return Err(missing()),
+        Step::Panic => panic!("the probe panics inside a transaction, as it was asked to"),
+        Step::Sleep => std::thread::sleep(std::time::Duration::MAX),
+    }
+    Ok(())
+}
+
+/// A statement whose rows are taken one by one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Streamed {
+    statement: String,
+    /// After how many rows it is dropped.
+    rows_max: Option<u64>,
+    /// Whether it sleeps then, and keeps it.
+    #[serde(default)]
+    sleep: bool,
+}
+
+/// How many rows came, the sum of their first column, and how it ended.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Summed {
+    rows: u64,
+    sum: i64,
+    error: Option<String>,
+}
+
+pub(crate) fn stream(Json(asked): Json<Streamed>, db: Db) -> Result<Json<Summed>, Problem> {
+    let mut told = Summed { rows: 0, sum: 0, error: None };
+    let mut stream = db.stream::<Row>(&asked.statement, params![]).map_err(reveal)?;
+    while asked.rows_max.is_none_or(|max| told.rows < max)
+        && let Some(row) = stream.next()
+    {
+        match row {
+            Ok(row) => {
+                told.rows += 1;
+                if let Some(Ok((_, Cell::Integer(it)))) = row.cells().next() {
+                    told.sum += it;
+                }
+            }
+            Err(error) => told.error = Some(format!("{:?}: {}", error.kind, error.message)),
+        }
+    }
+    if asked.sleep {
+        std::thread::sleep(std::time::Duration::MAX);
+    }
+    drop(stream);
+    Ok(Json(told))
+}
+
+pub(crate) fn explain(Json(statement): Json<Statement>, db: Db) -> Result<String, Problem> {
+    db.explain(&statement.statement, &statement.values()?).map_err(reveal)
+}
+
+/// The first column of the first row, as each number that it can be read as.
+pub(crate) fn numbers(Json(statement): Json<Statement>, db: Db) -> Result<Json<Document>, Problem> {
+    let row: Row = db.query_one(&statement.statement, &statement.values()?).map_err(reveal)?;
+    Ok(Json(json!({
+        "decimal": row.get::<Decimal>("n").ok().map(|it| it.to_string()),
+        "whole": row.get::<i64>("n").ok(),
+        "real": row.get::<f64>("n").ok(),
+    })))
+}
+
 fn value(document: &Document) -> Option<Value> {
     Some(match document {
         Document::Null => Value::Null,
@@ -108,6 +282,7 @@ fn tagged(object: &Map<String, Document>) -> Option<Value> {
         "timestamp" => Timestamp::from_micros(document.as_i64()?).to_value(),
         "bytes" => serde_json::from_value::<Vec<u8>>(document.clone()).ok()?.to_value(),
         "json" => document.to_value(),
+        "decimal" => Value::Decimal(document.as_str()?.to_owned()),
         _ => return None,
     })
 }
@@ -126,6 +301,7 @@ fn document(cell: Cell<'_>) -> Document {
         Cell::Bytes(it) => json!({ "bytes": it }),
         Cell::Uuid(it) => json!({ "uuid": it.to_string() }),
         Cell::Timestamp(it) => json!({ "timestamp": it.as_micros() }),
+        Cell::Decimal(it) => json!({ "decimal": it }),
         // A document that does not parse is shown as the text it is.
         Cell::Json(it) => {
             json!({ "json": serde_json::from_str(it).unwrap_or_else(|_| Document::from(it)) })

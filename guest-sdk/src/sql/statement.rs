@@ -1,0 +1,144 @@
+//! Statements of a batch.
+
+use super::{Statement, ToValue, Value};
+
+/// What crosses to the host at once, about: far below what it takes over in one call.
+const BATCH_BYTES: usize = 1 << 20;
+
+impl Statement {
+    /// A statement that runs once.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::sql::Statement;
+    /// let rename = Statement::new("UPDATE teas SET name = $2 WHERE id = $1", params![1, "Assam"]);
+    /// # assert_eq!(rename.parameters.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn new(text: &str, parameters: &[Value]) -> Self {
+        Self { text: text.to_owned(), parameters: vec![parameters.to_vec()] }
+    }
+
+    /// A statement that runs once for each of `rows`, and is prepared once for all of them.
+    ///
+    /// ```
+    /// # use hostel_sdk::sql::Statement;
+    /// let teas = [("Assam", 4), ("Sencha", 5)];
+    /// let insert = Statement::many("INSERT INTO teas (name, stars) VALUES ($1, $2)", teas);
+    /// # assert_eq!(insert.parameters.len(), 2);
+    /// ```
+    #[must_use]
+    pub fn many<P: ToParameters>(text: &str, rows: impl IntoIterator<Item = P>) -> Self {
+        let parameters = rows.into_iter().map(|row| row.to_parameters()).collect();
+        Self { text: text.to_owned(), parameters }
+    }
+
+    /// A statement that runs for as many of `rows` as may cross at once.
+    pub(super) fn some<P: ToParameters>(text: &str, rows: &mut impl Iterator<Item = P>) -> Self {
+        let mut some = Self { text: text.to_owned(), parameters: Vec::new() };
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && let Some(row) = rows.next()
+        {
+            let row = row.to_parameters();
+            bytes += size_of_val(&row) + row.iter().map(size).sum::<usize>();
+            some.parameters.push(row);
+        }
+        some
+    }
+}
+
+fn size(value: &Value) -> usize {
+    let more = match value {
+        Value::Text(it) | Value::Json(it) | Value::Decimal(it) => it.len(),
+        Value::Bytes(it) => it.len(),
+        _ => 0,
+    };
+    size_of::<Value>() + more
+}
+
+/// The parameters of one run: a tuple of values, or values that were made before.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::sql::ToParameters;
+/// assert_eq!(("Assam", 4, None::<bool>).to_parameters().len(), 3);
+/// assert_eq!(params!["Assam", 4].to_parameters().len(), 2);
+/// ```
+pub trait ToParameters {
+    /// The values in the order of `$1`, `$2` …
+    fn to_parameters(&self) -> Vec<Value>;
+}
+
+impl ToParameters for [Value] {
+    fn to_parameters(&self) -> Vec<Value> {
+        self.to_vec()
+    }
+}
+
+impl<const N: usize> ToParameters for [Value; N] {
+    fn to_parameters(&self) -> Vec<Value> {
+        self.to_vec()
+    }
+}
+
+impl ToParameters for Vec<Value> {
+    fn to_parameters(&self) -> Vec<Value> {
+        self.clone()
+    }
+}
+
+impl<P: ToParameters + ?Sized> ToParameters for &P {
+    fn to_parameters(&self) -> Vec<Value> {
+        (**self).to_parameters()
+    }
+}
+
+macro_rules! tuple {
+    ($($part:ident)+) => {
+        impl<$($part: ToValue),+> ToParameters for ($($part,)+) {
+            fn to_parameters(&self) -> Vec<Value> {
+                #[expect(non_snake_case, reason = "the parts are named like their types")]
+                let ($($part,)+) = self;
+                vec![$($part.to_value()),+]
+            }
+        }
+    };
+}
+
+tuple!(A);
+tuple!(A B);
+tuple!(A B C);
+tuple!(A B C D);
+tuple!(A B C D E);
+tuple!(A B C D E F);
+tuple!(A B C D E F G);
+tuple!(A B C D E F G H);
+tuple!(A B C D E F G H I);
+tuple!(A B C D E F G H I J);
+tuple!(A B C D E F G H I J K);
+tuple!(A B C D E F G H I J K L);
+tuple!(A B C D E F G H I J K L M);
+tuple!(A B C D E F G H I J K L M N);
+tuple!(A B C D E F G H I J K L M N O);
+tuple!(A B C D E F G H I J K L M N O P);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_for_one_batch_is_split() {
+        let mut rows = (0..300).map(|index| (index, "x".repeat(10_000)));
+        let mut sizes = Vec::new();
+        loop {
+            let some = Statement::some("", &mut rows);
+            if some.parameters.is_empty() {
+                break;
+            }
+            sizes.push(some.parameters.len());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 300);
+        assert_eq!(sizes.len(), 3);
+    }
+}
