@@ -21,6 +21,7 @@ pub(crate) enum Work {
     /// One row by its key, as JSON.
     ReadOne,
     /// 20 rows after a key, in its order.
+    #[value(name = "page-20")]
     Page20,
     /// One row more, and the answer with it.
     Insert,

@@ -5,6 +5,7 @@ import os
 import socket
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 import database
 
@@ -17,16 +18,22 @@ def main() -> None:
     listener.listen(2048)
     host, port = listener.getsockname()
     print(f"ready at {host}:{port}", flush=True)
-    uvicorn.run(
+    workers = len(os.sched_getaffinity(0))
+    config = uvicorn.Config(
         "app:app",
-        fd=listener.fileno(),
-        workers=len(os.sched_getaffinity(0)),
+        workers=workers,
         loop="uvloop",
         http="httptools",
         access_log=False,
         log_level="warning",
         timeout_keep_alive=60,
     )
+    server = uvicorn.Server(config)
+    # Not by `fd`: uvicorn takes that for a Unix socket, and answers wait for each other (Nagle).
+    if workers == 1:
+        server.run(sockets=[listener])
+    else:
+        Multiprocess(config, target=server.run, sockets=[listener]).run()
 
 
 if __name__ == "__main__":
