@@ -2,7 +2,9 @@
 //! that whatever else the machine does meets all of them alike.
 //!
 //! The server is pinned to one core and the load to another. What counts is the CPU time that the
-//! server's process spends on a request, as a ratio to the native program's in the same round.
+//! server's process spends on a request, as a ratio to the native program's in the same round; with
+//! workers, that of all of them. PostgreSQL, started for the purpose, shares the server's core, and
+//! what it takes is told beside that.
 
 mod cpu;
 mod load;
@@ -154,11 +156,8 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(arguments: &'a Arguments) -> anyhow::Result<Self> {
         let (database, peer) = (arguments.database, arguments.peer);
-        if peer == Some(Peer::FastApi) {
-            if database != Database::Postgres {
-                bail!("FastAPI runs on PostgreSQL only\nhint: add `--database postgres`");
-            }
-            fastapi::install()?;
+        if peer == Some(Peer::FastApi) && database != Database::Postgres {
+            bail!("FastAPI runs on PostgreSQL only\nhint: add `--database postgres`");
         }
         let is_wanted = |subject: &Subject| {
             subject.runs_on(database) && (*subject != Subject::FastApi || peer.is_some())
@@ -203,6 +202,9 @@ impl<'a> Bench<'a> {
 
     /// Starts a server and makes its rows.
     fn prepare(&mut self, subject: Subject, task: &Task, data: &Path) -> anyhow::Result<Running> {
+        if subject == Subject::FastApi {
+            fastapi::install()?;
+        }
         let database_url = match &self.postgres {
             Some(postgres) => {
                 let name = format!("{}-{}", subject.name(), task.work.name());
