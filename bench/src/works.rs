@@ -215,9 +215,10 @@ fn is_row(json: &Value, key: u32) -> bool {
 fn is_page(json: &Value, after: u32) -> bool {
     let is_right = |(item, key): (&Value, u32)| is_row(item, key);
     let last = after + PAGE;
+    let next = last.to_string();
     json["items"].as_array().is_some_and(|items| {
         items.len() == PAGE as usize && items.iter().zip(after + 1..).all(is_right)
-    }) && (json["next"] == last.to_string() || last == ROWS && json["next"].is_null())
+    }) && (json["next"] == next.as_str() || last == ROWS && json["next"].is_null())
 }
 
 #[cfg(test)]
