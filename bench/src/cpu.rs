@@ -1,5 +1,6 @@
 //! Cores, and the time that a process spends on them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,17 +13,49 @@ pub(crate) fn pin(core: usize) -> anyhow::Result<()> {
     sched_setaffinity(None::<Pid>, &cores).with_context(|| format!("core {core} cannot be used"))
 }
 
-/// The CPU time of a process and of all its threads, those that have ended too. The kernel counts in
-/// hundredths of a second: 0.3 % of a window of three seconds.
+/// The CPU time of a process and of those that it started, with all their threads and those that
+/// have ended too. The kernel counts in hundredths of a second: 0.3 % of a window of three seconds.
 pub(crate) fn time_of(process: u32) -> anyhow::Result<Duration> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The second field is a name in parentheses that may hold anything; utime and stime are the 12th
-    // and 13th after it (proc(5)).
-    let (_, fields) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
-    let mut times = fields.split_whitespace().skip(11).map(str::parse::<u64>);
-    let mut next = || times.next().context("too few fields in /proc/PID/stat");
-    let ticks = next()?? + next()??;
+    let all = running()?;
+    let mut ticks = 0;
+    let mut counted = vec![process];
+    while let Some(id) = counted.pop() {
+        ticks += all.get(&id).map_or(0, |it| it.ticks);
+        counted.extend(all.iter().filter(|(_, it)| it.parent == id).map(|(child, _)| *child));
+    }
     Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
+struct Process {
+    parent: u32,
+    /// Its own, and those of its children that have ended.
+    ticks: u64,
+}
+
+fn running() -> anyhow::Result<HashMap<u32, Process>> {
+    let mut all = HashMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Others may end meanwhile.
+        if let Ok(text) = std::fs::read_to_string(entry.path().join("stat")) {
+            all.insert(id, parse_stat(&text)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The second field is a name in parentheses that may hold anything. After it, the parent is the 2nd,
+/// and utime, stime, cutime and cstime are the 12th to 15th (proc(5)).
+fn parse_stat(text: &str) -> anyhow::Result<Process> {
+    let (_, fields) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let field = |index: usize| fields.get(index).context("too few fields in /proc/PID/stat");
+    let ticks =
+        (11..15).map(|index| Ok(field(index)?.parse::<u64>()?)).sum::<anyhow::Result<_>>()?;
+    Ok(Process { parent: field(1)?.parse()?, ticks })
 }
 
 /// The CPU time of a process' threads that have not ended, to the nanosecond.
@@ -55,4 +88,17 @@ pub(crate) fn footprint_of(process: u32) -> anyhow::Result<Footprint> {
 pub(crate) fn end_with_parent() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_counts_with_its_children() {
+        let text = "7 (a ) b) S 3 7 7 0 -1 4 1 2 3 4 100 20 3 1 20 0 1 0 5";
+        let process = parse_stat(text).unwrap();
+        assert_eq!((process.parent, process.ticks), (3, 124));
+        assert!(parse_stat("7 (a) S 3").is_err());
+    }
 }

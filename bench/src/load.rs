@@ -2,6 +2,7 @@
 //! last one was answered.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -9,10 +10,7 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::works::Work;
-
-/// One answer in so many is read and checked whole; of the others, status and length.
-const CHECK_EVERY: u32 = 256;
+use crate::works::{Task, write_request};
 
 /// What came of a window.
 pub(crate) struct Done {
@@ -25,8 +23,8 @@ pub(crate) struct Done {
 /// Keeps `connections` busy for `window`.
 pub(crate) fn run(
     address: SocketAddr,
-    work: Work,
-    connections: usize,
+    task: &Rc<Task>,
+    connections: u32,
     window: Duration,
 ) -> anyhow::Result<Done> {
     with_runtime(async {
@@ -34,8 +32,8 @@ pub(crate) fn run(
         let until = started + window;
         let clients: Vec<_> = (0..connections)
             .map(|client| {
-                let first_turn = u32::try_from(client * 31).unwrap_or(0);
-                tokio::task::spawn_local(client_loop(address, work, first_turn, until))
+                let turns = (client..).step_by(connections as usize);
+                tokio::task::spawn_local(client_loop(address, Rc::clone(task), turns, until))
             })
             .collect();
         let mut latencies = Histogram::new(3)?;
@@ -81,7 +79,19 @@ pub(crate) async fn send(
     path: &str,
     tenant: &str,
 ) -> anyhow::Result<Answer> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-tenant: {tenant}\r\n\r\n");
+    ask(stream, "GET", path, Some(tenant), "").await
+}
+
+/// Sends one request and reads its answer.
+pub(crate) async fn ask(
+    stream: &mut TcpStream,
+    method: &str,
+    path: &str,
+    tenant: Option<&str>,
+    body: &str,
+) -> anyhow::Result<Answer> {
+    let mut request = String::new();
+    write_request(method, path, tenant, body, &mut request);
     stream.write_all(request.as_bytes()).await?;
     let mut buffer = Vec::new();
     let (status, body) = read_any(stream, &mut buffer).await?;
@@ -90,44 +100,31 @@ pub(crate) async fn send(
 
 async fn client_loop(
     address: SocketAddr,
-    work: Work,
-    mut turn: u32,
+    task: Rc<Task>,
+    turns: impl Iterator<Item = u32>,
     until: Instant,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut stream = TcpStream::connect(address).await.context("connecting")?;
     stream.set_nodelay(true)?;
     let mut latencies = Histogram::new(3)?;
-    let (mut request, mut answer) = (Vec::with_capacity(256), Vec::with_capacity(4096));
-    let mut sent = 0;
-    loop {
+    let (mut request, mut answer) = (String::with_capacity(256), Vec::with_capacity(4096));
+    for (turn, sent) in turns.zip(0_u32..) {
         let begun = Instant::now();
         if begun >= until {
-            return Ok(latencies);
+            break;
         }
         request.clear();
-        work.write_request(turn, &mut request);
-        stream.write_all(&request).await?;
-        let body = read_answer(&mut stream, &mut answer).await?;
+        task.write_request(turn, &mut request);
+        stream.write_all(request.as_bytes()).await?;
+        let (status, body) = read_any(&mut stream, &mut answer).await?;
         latencies.record(u64::try_from(begun.elapsed().as_nanos())?)?;
-        if sent % CHECK_EVERY == 0 && !work.is_answered_by(turn, body) {
-            bail!("a wrong answer: {}", String::from_utf8_lossy(body));
+        let body = &answer[body];
+        let is_wrong = || !task.is_answered_by(turn, status, body);
+        if !(200..300).contains(&status) || sent % task.work.check_every() == 0 && is_wrong() {
+            bail!("a wrong answer, status {status}: {}", String::from_utf8_lossy(body));
         }
-        sent += 1;
-        // A linear congruential step: cheap, and no cache is always right.
-        turn = turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     }
-}
-
-/// Reads one answer that must have succeeded, and gives its body.
-pub(crate) async fn read_answer<'b>(
-    stream: &mut TcpStream,
-    buffer: &'b mut Vec<u8>,
-) -> anyhow::Result<&'b [u8]> {
-    let (status, body) = read_any(stream, buffer).await?;
-    if !(200..300).contains(&status) {
-        bail!("status {status}: {}", String::from_utf8_lossy(&buffer[body]));
-    }
-    Ok(&buffer[body])
+    Ok(latencies)
 }
 
 /// Reads one answer, and says where in the buffer its body is.

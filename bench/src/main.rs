@@ -2,25 +2,30 @@
 //! that whatever else the machine does meets all of them alike.
 //!
 //! The server is pinned to one core and the load to another. What counts is the CPU time that the
-//! server's process spends on a request, as a ratio to the native program's in the same round.
+//! server's process spends on a request, as a ratio to the native program's in the same round; with
+//! workers, that of all of them. PostgreSQL, started for the purpose, shares the server's core, and
+//! what it takes is told beside that.
 
 mod cpu;
 mod load;
 mod neighbours;
+mod postgres;
 mod report;
 mod subjects;
 mod swaps;
 mod works;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::postgres::Postgres;
 use crate::report::{Report, Row};
-use crate::subjects::{Running, Setup, Subject};
-use crate::works::Work;
+use crate::subjects::{Running, Setup, Subject, fastapi};
+use crate::works::{Database, Task, Work};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,6 +43,12 @@ struct Arguments {
     /// Measure this work alone.
     #[arg(long, value_name = "WORK")]
     only: Option<Work>,
+    /// Where the data is. PostgreSQL is started for the purpose, on the server's core.
+    #[arg(long, global = true, value_enum, default_value = "sqlite")]
+    database: Database,
+    /// Measure another peer, too.
+    #[arg(long, value_name = "PEER")]
+    peer: Option<Peer>,
     /// Write the figures to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -48,8 +59,16 @@ struct Arguments {
     #[arg(long, global = true, default_value_t = 5)]
     rounds: u32,
     /// Connections at once.
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+}
+
+/// What Hostel is measured beside when it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// FastAPI, SQLModel and asyncpg, on PostgreSQL. It is installed into the cache.
+    #[value(name = "fastapi")]
+    FastApi,
 }
 
 #[derive(Subcommand)]
@@ -113,18 +132,11 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         Some(work) => vec![work],
         None => Work::ALL.to_vec(),
     };
-    let start = |subject: &Subject| Running::start(*subject, &Setup::default());
-    let running: Vec<Running> = Subject::ALL.iter().map(start).collect::<Result<_, _>>()?;
-    let mut report = Report::new();
+    let mut bench = Bench::new(arguments)?;
     for work in works {
-        for _ in 0..arguments.rounds {
-            for server in running.iter().filter(|server| server.subject.does(work)) {
-                let row =
-                    one_window(server, work, arguments.connections, window(arguments.seconds)?)?;
-                report.add(work, server.subject, row);
-            }
-        }
+        bench.measure(work)?;
     }
+    let report = bench.report;
     report.print()?;
     match &arguments.json {
         Some(file) => report.write(file),
@@ -132,24 +144,117 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn one_window(
-    server: &Running,
-    work: Work,
-    connections: usize,
+/// What all works share.
+struct Bench<'a> {
+    arguments: &'a Arguments,
     window: Duration,
-) -> anyhow::Result<Row> {
-    let name = || format!("{} on {}", work.name(), server.subject.name());
-    load::run(server.address, work, connections, WARM_UP).with_context(name)?;
-    let before = cpu::time_of(server.pid())?;
-    let done = load::run(server.address, work, connections, window).with_context(name)?;
-    let used = cpu::time_of(server.pid())?.saturating_sub(before);
-    Ok(Row::new(&done, used))
+    postgres: Option<Postgres>,
+    subjects: Vec<Subject>,
+    report: Report,
+}
+
+impl<'a> Bench<'a> {
+    fn new(arguments: &'a Arguments) -> anyhow::Result<Self> {
+        let (database, peer) = (arguments.database, arguments.peer);
+        if peer == Some(Peer::FastApi) && database != Database::Postgres {
+            bail!("FastAPI runs on PostgreSQL only\nhint: add `--database postgres`");
+        }
+        let is_wanted = |subject: &Subject| {
+            subject.runs_on(database) && (*subject != Subject::FastApi || peer.is_some())
+        };
+        let postgres = match database {
+            Database::Sqlite => None,
+            Database::Postgres => {
+                // It shares the core of the servers, which would else wait for another's turn.
+                cpu::pin(SERVER_CORE)?;
+                let postgres = Postgres::start();
+                cpu::pin(LOAD_CORE)?;
+                Some(postgres?)
+            }
+        };
+        Ok(Self {
+            arguments,
+            window: window(arguments.seconds)?,
+            postgres,
+            subjects: Subject::ALL.into_iter().filter(is_wanted).collect(),
+            report: Report::default(),
+        })
+    }
+
+    /// All subjects that do a work, each with data of its own that no other work has seen.
+    fn measure(&mut self, work: Work) -> anyhow::Result<()> {
+        let task = Rc::new(Task::new(work, self.arguments.database));
+        let mut servers = Vec::new();
+        for subject in self.subjects.clone() {
+            if subject.does(work) {
+                let data = tempfile::tempdir()?;
+                servers.push((self.prepare(subject, &task, data.path())?, data));
+            }
+        }
+        for _ in 0..self.arguments.rounds {
+            for (server, _) in &servers {
+                let row = self.one_window(server, &task)?;
+                self.report.add(work, server.subject, row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a server and makes its rows.
+    fn prepare(&mut self, subject: Subject, task: &Task, data: &Path) -> anyhow::Result<Running> {
+        if subject == Subject::FastApi {
+            fastapi::install()?;
+        }
+        let database_url = match &self.postgres {
+            Some(postgres) => {
+                let name = format!("{}-{}", subject.name(), task.work.name());
+                Some(load::with_runtime(postgres.create_database(&name))?)
+            }
+            None => None,
+        };
+        let keep_open = task.tenants > 0;
+        let setup = Setup { tenants: task.tenants, keep_open, database_url, ..Setup::default() };
+        let server = Running::start(subject, data, &setup)?;
+        server.fill(task)?;
+        if task.tenants == 0 {
+            return Ok(server);
+        }
+        // Another has made them: what is seen now is what opening costs.
+        drop(server);
+        let server = Running::start(subject, data, &setup)?;
+        let times = server.open_tenants(task)?;
+        self.report.add_opened(task.work, subject, &times);
+        Ok(server)
+    }
+
+    fn one_window(&self, server: &Running, task: &Rc<Task>) -> anyhow::Result<Row> {
+        let name = || format!("{} on {}", task.work.name(), server.subject.name());
+        let connections = self.arguments.connections;
+        load::run(server.address, task, connections, WARM_UP).with_context(name)?;
+        let before = self.cpu_times(server)?;
+        let done = load::run(server.address, task, connections, self.window).with_context(name)?;
+        let after = self.cpu_times(server)?;
+        let database = after.1.zip(before.1).map(|(after, before)| after.saturating_sub(before));
+        Ok(Row::new(&done, after.0.saturating_sub(before.0), database))
+    }
+
+    /// Of a server, and of PostgreSQL.
+    fn cpu_times(&self, server: &Running) -> anyhow::Result<(Duration, Option<Duration>)> {
+        let database = self.postgres.as_ref().map(|postgres| cpu::time_of(postgres.pid()));
+        Ok((cpu::time_of(server.pid())?, database.transpose()?))
+    }
 }
 
 fn hold(arguments: &Arguments, subject: Subject, work: Work) -> anyhow::Result<()> {
     cpu::pin(LOAD_CORE)?;
-    let server = Running::start(subject, &Setup::default())?;
+    let mut bench = Bench::new(arguments)?;
+    if !subject.does(work) || !subject.runs_on(arguments.database) {
+        bail!("{} does not do {} there", subject.name(), work.name());
+    }
+    let task = Rc::new(Task::new(work, arguments.database));
+    let data = tempfile::tempdir()?;
+    let server = bench.prepare(subject, &task, data.path())?;
     report::say(&format!("{} runs as process {}", subject.name(), server.pid()))?;
-    let row = one_window(&server, work, arguments.connections, window(arguments.seconds)?)?;
+    let row = bench.one_window(&server, &task)?;
     report::say(&format!("{:.0} req/s, {:.1} us of CPU each", row.req_per_s, row.cpu_us_per_req))
 }

@@ -15,6 +15,7 @@ use crate::cpu;
 use crate::load::{send, with_runtime};
 use crate::report::{median, say};
 use crate::subjects::{Running, Setup, Subject};
+use crate::works::one_of_many;
 
 /// The tenant that asks for little.
 const FRIENDLY: &str = "friendly";
@@ -44,14 +45,11 @@ pub(crate) fn tenants(more: u32) -> impl Iterator<Item = String> {
     [FRIENDLY.to_owned()].into_iter().chain(spinning).chain((0..more).map(one_of_many))
 }
 
-fn one_of_many(index: u32) -> String {
-    format!("tenant-{index}")
-}
-
 /// Friendly tenant's latency: quiet, beside one that spins, beside ten.
 pub(crate) fn hostile_neighbour(window: Duration, rounds: u32) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
-    let server = Running::start(Subject::HostelFresh, &Setup::default())?;
+    let data = tempfile::tempdir()?;
+    let server = Running::start(Subject::HostelFresh, data.path(), &Setup::default())?;
     let scenarios = [0, 1, HOSTILE_MAX];
     let mut figures = vec![Vec::new(); scenarios.len()];
     for _ in 0..rounds {
@@ -119,7 +117,7 @@ async fn friend(address: SocketAddr, until: Instant) -> anyhow::Result<Histogram
     let mut latencies = Histogram::new(3)?;
     while Instant::now() < until {
         let begun = Instant::now();
-        let answer = send(&mut stream, "/api/bench/hello/friend", FRIENDLY).await?;
+        let answer = send(&mut stream, "hello/friend", FRIENDLY).await?;
         ensure!(
             answer.status == 200,
             "the friendly tenant got {}: {}",
@@ -135,7 +133,7 @@ async fn friend(address: SocketAddr, until: Instant) -> anyhow::Result<Histogram
 /// Calls what never ends, again and again.
 async fn spin(address: SocketAddr, tenant: String) {
     let Ok(mut stream) = TcpStream::connect(address).await else { return };
-    while send(&mut stream, "/api/bench/spin", &tenant).await.is_ok() {}
+    while send(&mut stream, "spin", &tenant).await.is_ok() {}
 }
 
 /// What a call that spins meets.
@@ -180,7 +178,8 @@ pub(crate) fn time_to_stop(samples: u32) -> anyhow::Result<()> {
     ] {
         let limit = vec![limited.key().to_owned(), LIMIT.as_millis().to_string()];
         let setup = Setup { limit, ..Setup::default() };
-        let server = Running::start(Subject::HostelFresh, &setup)?;
+        let data = tempfile::tempdir()?;
+        let server = Running::start(Subject::HostelFresh, data.path(), &setup)?;
         let over = with_runtime(async {
             let each = samples.div_ceil(at_once);
             let callers: Vec<_> = (0..at_once)
@@ -212,7 +211,7 @@ async fn overruns(
     let (began, code) = (Instant::now(), limited.code());
     for _ in 0..samples {
         let before = limited.spent(server, began)?;
-        let answer = send(&mut stream, "/api/bench/spin", &hostile(0)).await?;
+        let answer = send(&mut stream, "spin", &hostile(0)).await?;
         let spent = limited.spent(server, began)?.saturating_sub(before);
         ensure!(answer.text().contains(code), "expected {code}: {}", answer.text());
         over.record(u64::try_from(spent.saturating_sub(LIMIT).as_nanos())?)?;
@@ -225,7 +224,8 @@ pub(crate) fn many_tenants(tenants: u32, rounds: u32) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
     for instances in [Subject::HostelFresh, Subject::HostelReused] {
         let setup = Setup { tenants, ..Setup::default() };
-        let server = Running::start(instances, &setup)?;
+        let data = tempfile::tempdir()?;
+        let server = Running::start(instances, data.path(), &setup)?;
         let mut footprints = vec![cpu::footprint_of(server.pid())?];
         for _ in 0..rounds {
             with_runtime(round_robin(server.address, tenants))?;
@@ -248,7 +248,7 @@ pub(crate) fn many_tenants(tenants: u32, rounds: u32) -> anyhow::Result<()> {
 async fn round_robin(address: SocketAddr, tenants: u32) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     for index in 0..tenants {
-        for path in ["/api/bench/hello/tenant", "/api/bench/count"] {
+        for path in ["hello/tenant", "count"] {
             let answer = send(&mut stream, path, &one_of_many(index)).await?;
             ensure!(
                 answer.status == 200,

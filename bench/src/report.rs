@@ -17,23 +17,32 @@ pub(crate) struct Row {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) cpu_us_per_req: f64,
+    /// What a database server of its own takes beside that.
+    pub(crate) database_us_per_req: Option<f64>,
 }
 
 impl Row {
-    pub(crate) fn new(done: &Done, cpu: Duration) -> Self {
+    pub(crate) fn new(done: &Done, cpu: Duration, database: Option<Duration>) -> Self {
         let requests = done.requests as f64;
+        let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6 / requests;
         let millis = |quantile| done.latencies.value_at_quantile(quantile) as f64 / 1e6;
         Self {
             req_per_s: requests / done.time.as_secs_f64(),
             p50_ms: millis(0.5),
             p99_ms: millis(0.99),
-            cpu_us_per_req: cpu.as_secs_f64() * 1e6 / requests,
+            cpu_us_per_req: micros(cpu),
+            database_us_per_req: database.map(micros),
         }
     }
 }
 
 /// All windows, in the order in which they were measured.
-pub(crate) struct Report(Vec<(Work, Subject, Row)>);
+#[derive(Default)]
+pub(crate) struct Report {
+    rows: Vec<(Work, Subject, Row)>,
+    /// Milliseconds from the first request to each tenant to its answer.
+    opened: Vec<(Work, Subject, Vec<f64>)>,
+}
 
 #[derive(Serialize)]
 struct Document {
@@ -56,21 +65,26 @@ struct Line {
     p50_ms: f64,
     p99_ms: f64,
     cpu_us_per_req: f64,
+    /// What PostgreSQL takes beside that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_us_per_req: Option<f64>,
     /// CPU per request over the native program's, the median over rounds.
     ratio_to_native: f64,
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new())
+    pub(crate) fn add(&mut self, work: Work, subject: Subject, row: Row) {
+        self.rows.push((work, subject, row));
     }
 
-    pub(crate) fn add(&mut self, work: Work, subject: Subject, row: Row) {
-        self.0.push((work, subject, row));
+    /// Notes what opening tenants cost: it is no part of the rows.
+    pub(crate) fn add_opened(&mut self, work: Work, subject: Subject, times: &[Duration]) {
+        let millis = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        self.opened.push((work, subject, millis));
     }
 
     fn of(&self, work: Work, subject: Subject, figure: fn(&Row) -> f64) -> Vec<f64> {
-        let rows = self.0.iter().filter(|(w, s, _)| (*w, *s) == (work, subject));
+        let rows = self.rows.iter().filter(|(w, s, _)| (*w, *s) == (work, subject));
         rows.map(|(_, _, row)| figure(row)).collect()
     }
 
@@ -84,6 +98,8 @@ impl Report {
                     continue;
                 }
                 let ratios = cpu.iter().zip(&native).map(|(ours, native)| ours / native);
+                let beside =
+                    self.of(work, subject, |row| row.database_us_per_req.unwrap_or(f64::NAN));
                 lines.push(Line {
                     work: work.name(),
                     subject: subject.name(),
@@ -92,6 +108,7 @@ impl Report {
                     p99_ms: median(self.of(work, subject, |row| row.p99_ms)),
                     ratio_to_native: median(ratios.collect()),
                     cpu_us_per_req: median(cpu),
+                    database_us_per_req: Some(median(beside)).filter(|it| it.is_finite()),
                 });
             }
         }
@@ -100,19 +117,30 @@ impl Report {
 
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         say(&format!(
-            "{:<12} {:<14} {:>9} {:>9} {:>9} {:>12} {:>8}",
-            "work", "subject", "req/s", "p50 ms", "p99 ms", "CPU us/req", "ratio"
+            "{:<21} {:<14} {:>9} {:>9} {:>9} {:>12} {:>13} {:>8}",
+            "work", "subject", "req/s", "p50 ms", "p99 ms", "CPU us/req", "PostgreSQL us", "ratio"
         ))?;
         for line in self.lines() {
             say(&format!(
-                "{:<12} {:<14} {:>9.0} {:>9.3} {:>9.3} {:>12.1} {:>8.2}",
+                "{:<21} {:<14} {:>9.0} {:>9.3} {:>9.3} {:>12.1} {:>13} {:>8.2}",
                 line.work,
                 line.subject,
                 line.req_per_s,
                 line.p50_ms,
                 line.p99_ms,
                 line.cpu_us_per_req,
+                line.database_us_per_req.map_or_else(|| "-".to_owned(), |us| format!("{us:.1}")),
                 line.ratio_to_native
+            ))?;
+        }
+        for (work, subject, times) in &self.opened {
+            say(&format!(
+                "{}: {} opened {} databases before, at {:.2} ms (median), {:.2} ms at most",
+                work.name(),
+                subject.name(),
+                times.len(),
+                median(times.clone()),
+                times.iter().copied().fold(0.0, f64::max)
             ))?;
         }
         for (instances, cost_us) in self.sdk_costs_us() {
@@ -178,12 +206,12 @@ mod tests {
     use super::*;
 
     fn row(cpu_us_per_req: f64) -> Row {
-        Row { req_per_s: 1.0, p50_ms: 1.0, p99_ms: 1.0, cpu_us_per_req }
+        Row { req_per_s: 1.0, p50_ms: 1.0, p99_ms: 1.0, cpu_us_per_req, database_us_per_req: None }
     }
 
     #[test]
     fn a_ratio_is_the_median_over_rounds() {
-        let mut report = Report::new();
+        let mut report = Report::default();
         for (native, fresh) in [(10.0, 30.0), (20.0, 40.0), (10.0, 90.0)] {
             report.add(Work::SmallJson, Subject::Native, row(native));
             report.add(Work::SmallJson, Subject::HostelFresh, row(fresh));
@@ -197,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_sdk_costs_what_a_round_takes_more_with_it() {
-        let mut report = Report::new();
+        let mut report = Report::default();
         for (with, without) in [(10.0, 9.0), (40.0, 38.0), (10.0, 5.0)] {
             report.add(Work::SmallJson, Subject::HostelFresh, row(with));
             report.add(Work::SmallJson, Subject::ByHandFresh, row(without));

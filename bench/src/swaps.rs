@@ -18,7 +18,7 @@ use crate::subjects::{Running, Setup, Subject};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Requests, those that failed, and how long the swaps took.
-pub(crate) fn under_load(swaps: u32, connections: usize) -> anyhow::Result<()> {
+pub(crate) fn under_load(swaps: u32, connections: u32) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
     say(&format!(
         "{:<14} {:>6} {:>9} {:>9} {:>12} {:>12}",
@@ -26,7 +26,8 @@ pub(crate) fn under_load(swaps: u32, connections: usize) -> anyhow::Result<()> {
     ))?;
     let mut failures = 0;
     for subject in [Subject::HostelFresh, Subject::HostelReused] {
-        let server = Running::start(subject, &Setup { swaps, ..Setup::default() })?;
+        let data = tempfile::tempdir()?;
+        let server = Running::start(subject, data.path(), &Setup { swaps, ..Setup::default() })?;
         let (asked, times) = with_runtime(ask_while_swapped(&server, swaps, connections))?;
         let millis = |quantile| times.value_at_quantile(quantile) as f64 / 1e6;
         say(&format!(
@@ -53,7 +54,7 @@ struct Asked {
 async fn ask_while_swapped(
     server: &Running,
     swaps: u32,
-    connections: usize,
+    connections: u32,
 ) -> anyhow::Result<(Rc<Asked>, Histogram<u64>)> {
     let asked = Rc::new(Asked::default());
     let clients: Vec<_> = (0..connections)
@@ -84,7 +85,7 @@ async fn ask(address: SocketAddr, asked: Rc<Asked>) {
         };
         while !asked.is_over.get() {
             asked.requests.set(asked.requests.get() + 1);
-            let answer = send(&mut stream, "/api/bench/hello/swap", "friendly").await;
+            let answer = send(&mut stream, "hello/swap", "friendly").await;
             if !answer.is_ok_and(|answer| answer.status == 200) {
                 asked.failures.set(asked.failures.get() + 1);
                 break;

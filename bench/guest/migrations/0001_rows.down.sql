@@ -1,1 +1,3 @@
+DROP TABLE changes;
+DROP TABLE items;
 DROP TABLE rows;

@@ -1,4 +1,4 @@
-//! The guest of the benchmarks: a small answer without I/O, and one row by its key.
+//! The guest of the benchmarks: a small answer without I/O, and what modules do with data.
 
 use hostel_sdk::prelude::*;
 
@@ -10,6 +10,10 @@ fn bench() -> Module {
         .migrations(migrations!("0001_rows"))
         .route(get("/hello/{name}", hello).public().about("A small answer without I/O"))
         .route(get("/rows/{id}", read).public().about("One row by its key"))
+        .route(get("/rows", page).public().about("Rows in pages, by their key"))
+        .route(patch("/rows/{id}", change).public().about("Change a row's amount, on the record"))
+        .route(post("/items", insert).public().status(201).about("Add an item"))
+        .route(post("/items/bulk", insert_many).public().status(201).about("Add many items"))
         .route(get("/count", count).public().about("How many rows there are"))
         .route(get("/spin", spin).public().about("Computes until it is stopped"))
         .route(post("/rows", fill).public().about("Make as many rows as are asked for"))
@@ -72,6 +76,134 @@ fn read(Path(id): Path<i64>, db: Db) -> Result<Json<Entry>, Problem> {
         params![id],
     )?;
     Ok(Json(entry.ok_or_else(|| Problem::not_found("row"))?))
+}
+
+fn page(page: Page<i64>, db: Db) -> Result<Paged<Entry>, Problem> {
+    let entries = db.query(
+        "SELECT id, name, amount, created_at FROM rows WHERE id > $1 ORDER BY id LIMIT $2",
+        params![page.after.unwrap_or(0), page.look_ahead()],
+    )?;
+    Ok(page.answer(entries, |entry: &Entry| entry.id))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAmount {
+    amount: i32,
+}
+
+/// What became of a row.
+#[derive(Serialize, JsonSchema)]
+struct Change {
+    id: Id<Change>,
+    row_id: i64,
+    amount_before: i32,
+    amount_after: i32,
+    changed_at: Timestamp,
+}
+
+fn change(
+    Path(row_id): Path<i64>,
+    Json(NewAmount { amount: amount_after }): Json<NewAmount>,
+    db: Db,
+) -> Result<Json<Change>, Problem> {
+    db.transaction(|tx| {
+        let row: Option<Row> =
+            tx.query_optional("SELECT amount FROM rows WHERE id = $1", params![row_id])?;
+        let amount_before = row.ok_or_else(|| Problem::not_found("row"))?.get("amount")?;
+        let change = Change {
+            id: Id::generate()?,
+            row_id,
+            amount_before,
+            amount_after,
+            changed_at: clock::now(),
+        };
+        tx.execute("UPDATE rows SET amount = $2 WHERE id = $1", params![row_id, amount_after])?;
+        tx.execute(
+            "INSERT INTO changes (id, row_id, amount_before, amount_after, changed_at)
+             VALUES ($1, $2, $3, $4, $5)",
+            params![change.id, row_id, amount_before, amount_after, change.changed_at],
+        )?;
+        Ok(Json(change))
+    })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Item {
+    id: Id<Item>,
+    name: Line<100>,
+    amount: i32,
+    created_at: Timestamp,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    name: Line<100>,
+    amount: i32,
+}
+
+impl Item {
+    fn new(draft: Draft, created_at: Timestamp) -> Result<Self, Error> {
+        let Draft { name, amount } = draft;
+        Ok(Self { id: Id::generate()?, name, amount, created_at })
+    }
+}
+
+fn insert(Json(draft): Json<Draft>, db: Db) -> Result<Created<Item>, Problem> {
+    let item = Item::new(draft, clock::now())?;
+    db.execute(
+        "INSERT INTO items (id, name, amount, created_at) VALUES ($1, $2, $3, $4)",
+        params![item.id, item.name, item.amount, item.created_at],
+    )?;
+    Ok(Created::below(item.id, item))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Drafts {
+    #[schemars(length(max = 1_000))]
+    items: Vec<Draft>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Inserted {
+    inserted: u64,
+}
+
+/// Rows of one statement: few statements, each far below the limits on their length and values.
+const ROWS_PER_STATEMENT: usize = 250;
+
+fn insert_many(
+    Json(Drafts { items: drafts }): Json<Drafts>,
+    db: Db,
+) -> Result<(Status, Json<Inserted>), Problem> {
+    if drafts.len() > 1_000 {
+        return Err(Problem::invalid().field("/items", "must have at most 1000 items"));
+    }
+    let now = clock::now();
+    let items =
+        drafts.into_iter().map(|draft| Item::new(draft, now)).collect::<Result<Vec<_>, _>>()?;
+    let inserted = db.transaction(|tx| {
+        items
+            .chunks(ROWS_PER_STATEMENT)
+            .try_fold(0, |sum, items| Ok::<_, Error>(sum + insert_all(tx, items)?))
+    })?;
+    Ok((Status(201), Json(Inserted { inserted })))
+}
+
+fn insert_all(db: &impl Connection, items: &[Item]) -> Result<u64, Error> {
+    use std::fmt::Write as _;
+
+    let mut statement = "INSERT INTO items (id, name, amount, created_at) VALUES ".to_owned();
+    let mut values = Vec::with_capacity(items.len() * 4);
+    for item in items {
+        let (comma, n) = (if values.is_empty() { "" } else { ", " }, values.len());
+        // Writing to a text cannot fail.
+        let _ = write!(statement, "{comma}(${}, ${}, ${}, ${})", n + 1, n + 2, n + 3, n + 4);
+        values.extend_from_slice(params![item.id, item.name, item.amount, item.created_at]);
+    }
+    db.execute(&statement, &values)
 }
 
 #[derive(Deserialize, JsonSchema)]

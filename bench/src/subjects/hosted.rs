@@ -1,21 +1,17 @@
 //! Hostel as it is by default, logs and limits included.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hostel::{ModuleSource, NewTenant, Platform, TenantChange, TighterLimits};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use hostel::{ErrorKind, ModuleSource, NewTenant, Platform, TenantChange, TighterLimits};
+use tokio::net::TcpListener;
 
 use super::Setup;
-use crate::load::read_answer;
 use crate::neighbours;
-use crate::works::ROWS;
 
 /// A guest, built by this crate's build script.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Guest {
     WithSdk,
     ByHand,
@@ -39,7 +35,13 @@ pub(super) async fn serve(
     guest: Guest,
     instances: &str,
 ) -> anyhow::Result<()> {
-    let config = format!("[modules.instances]\nbench = \"{instances}\"");
+    let mut config = format!("[modules.instances]\nbench = \"{instances}\"\n");
+    if let Some(url) = &setup.database_url {
+        config += &format!("[database]\nurl = \"{url}\"\n");
+    }
+    if setup.keep_open {
+        config += "[sql]\nunits_open_max = 10000\n";
+    }
     let platform = Platform::builder()
         .config_toml(&config)?
         .data_dir(data)
@@ -50,7 +52,12 @@ pub(super) async fn serve(
     let _flush = hostel::logging::init(&platform.config().log, false)?;
     for slug in neighbours::tenants(setup.tenants) {
         let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
-        let tenant = platform.tenants().create(new).await?;
+        let tenant = match platform.tenants().create(new).await {
+            Ok(tenant) => tenant,
+            // Made when this server ran on the same folder before.
+            Err(error) if error.kind() == ErrorKind::Conflict => continue,
+            Err(error) => return Err(error.into()),
+        };
         if let ([key, value], true) = (setup.limit.as_slice(), neighbours::is_hostile(&slug)) {
             let limits = Some(TighterLimits::default().with(key, value.parse()?)?);
             let change = TenantChange { limits, ..TenantChange::default() };
@@ -60,27 +67,12 @@ pub(super) async fn serve(
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let announced = async {
-        if guest == Guest::WithSdk {
-            fill(address).await.context("filling the table")?;
-        }
         super::tell_ready(address)?;
         swap(&platform, guest.file(), setup.swaps).await
     };
     let serving = platform.serve(listener, std::future::pending());
     // Serving never ends by itself: what ends first is the announcement, or its failure.
     tokio::try_join!(async { serving.await.map_err(anyhow::Error::from) }, announced)?;
-    Ok(())
-}
-
-async fn fill(address: SocketAddr) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    let body = format!("{{\"count\":{ROWS}}}");
-    let request = format!(
-        "POST /api/bench/rows HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    read_answer(&mut stream, &mut Vec::new()).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The servers: each a process of its own, this program started again.
 
+pub(crate) mod fastapi;
 mod hosted;
 mod native;
 
@@ -8,14 +9,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
-use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use self::hosted::Guest;
-use crate::works::Work;
+use crate::load::{ask, with_runtime};
+use crate::works::{Database, Task, Work, one_of_many};
 use crate::{SERVER_CORE, cpu};
 
 /// A server.
@@ -31,16 +33,20 @@ pub(crate) enum Subject {
     ByHandFresh,
     /// Kept instances of a guest without the SDK.
     ByHandReused,
+    /// FastAPI, SQLModel and asyncpg.
+    #[value(name = "fastapi")]
+    FastApi,
 }
 
 impl Subject {
     /// Native first: the others are compared with it.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Native,
         Self::HostelFresh,
         Self::ByHandFresh,
         Self::HostelReused,
         Self::ByHandReused,
+        Self::FastApi,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -50,12 +56,23 @@ impl Subject {
             Self::HostelReused => "hostel-reused",
             Self::ByHandFresh => "by-hand-fresh",
             Self::ByHandReused => "by-hand-reused",
+            Self::FastApi => "fastapi",
         }
     }
 
     /// Whether it knows how. What the SDK costs shows best where there is nothing else to do.
     pub(crate) fn does(self, work: Work) -> bool {
         work == Work::SmallJson || !matches!(self, Self::ByHandFresh | Self::ByHandReused)
+    }
+
+    /// Whether it keeps its data there.
+    pub(crate) fn runs_on(self, database: Database) -> bool {
+        match self {
+            Self::Native => true,
+            Self::FastApi => database == Database::Postgres,
+            // Hostel speaks no PostgreSQL yet.
+            _ => database == Database::Sqlite,
+        }
     }
 }
 
@@ -71,6 +88,12 @@ pub(crate) struct Setup {
     /// How often the module is swapped.
     #[arg(long, default_value_t = 0)]
     pub(crate) swaps: u32,
+    /// All of the tenants' databases stay open.
+    #[arg(long)]
+    pub(crate) keep_open: bool,
+    /// A PostgreSQL database; without one it is SQLite.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
 }
 
 /// A server that runs; it ends when this is dropped.
@@ -80,20 +103,20 @@ pub(crate) struct Running {
     /// How long each swap took; it ends with the last.
     pub(crate) swaps: mpsc::Receiver<Duration>,
     child: Child,
-    _data: TempDir,
 }
 
 impl Running {
-    /// Starts a server and waits until it can be asked.
-    pub(crate) fn start(subject: Subject, setup: &Setup) -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
+    /// Starts a server on a folder and waits until it can be asked.
+    pub(crate) fn start(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", subject.name()])
-            .arg(data.path())
+            .arg(data)
             .args(["--tenants", &setup.tenants.to_string()])
             .args(["--swaps", &setup.swaps.to_string()])
             .args(setup.limit.first().map(|_| "--limit"))
             .args(&setup.limit)
+            .args(setup.keep_open.then_some("--keep-open"))
+            .args(setup.database_url.as_ref().map(|url| format!("--database-url={url}")))
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().context("the server's output")?;
@@ -112,12 +135,50 @@ impl Running {
                 let _ = took.map(|nanos| swapped.send(Duration::from_nanos(nanos)));
             }
         });
-        Ok(Self { subject, address, swaps, child, _data: data })
+        Ok(Self { subject, address, swaps, child })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Makes the rows that a task needs.
+    pub(crate) fn fill(&self, task: &Task) -> anyhow::Result<()> {
+        if task.rows() == 0 {
+            return Ok(());
+        }
+        with_runtime(async {
+            let mut stream = TcpStream::connect(self.address).await?;
+            let body = format!("{{\"count\":{}}}", task.rows());
+            for tenant in tenants_of(task) {
+                let answer = ask(&mut stream, "POST", "rows", tenant.as_deref(), &body).await?;
+                ensure!(answer.status == 204, "status {}: {}", answer.status, answer.text());
+            }
+            Ok(())
+        })
+        .with_context(|| format!("making the rows of {}", self.subject.name()))
+    }
+
+    /// Asks each tenant for something once, and says how long it took each.
+    pub(crate) fn open_tenants(&self, task: &Task) -> anyhow::Result<Vec<Duration>> {
+        with_runtime(async {
+            let mut stream = TcpStream::connect(self.address).await?;
+            let mut times = Vec::new();
+            for tenant in tenants_of(task) {
+                let begun = Instant::now();
+                let answer = ask(&mut stream, "GET", "rows/1", tenant.as_deref(), "").await?;
+                times.push(begun.elapsed());
+                ensure!(answer.status == 200, "status {}: {}", answer.status, answer.text());
+            }
+            Ok(times)
+        })
+        .with_context(|| format!("opening the tenants of {}", self.subject.name()))
+    }
+}
+
+/// The tenants that a task asks for; none is the default tenant.
+fn tenants_of(task: &Task) -> impl Iterator<Item = Option<String>> {
+    (0..task.tenants).map(one_of_many).map(Some).chain((task.tenants == 0).then_some(None))
 }
 
 impl Drop for Running {
@@ -137,15 +198,19 @@ const SWAPPED: &str = "swapped in ";
 pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<()> {
     cpu::end_with_parent()?;
     cpu::pin(SERVER_CORE)?;
+    if subject == Subject::FastApi {
+        return fastapi::serve(setup);
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         match subject {
-            Subject::Native => native::serve(data).await,
+            Subject::Native => native::serve(data, setup).await,
             Subject::HostelFresh => hosted::serve(data, setup, Guest::WithSdk, "fresh").await,
             Subject::HostelReused => hosted::serve(data, setup, Guest::WithSdk, "reused").await,
             Subject::ByHandFresh => hosted::serve(data, setup, Guest::ByHand, "fresh").await,
             Subject::ByHandReused => hosted::serve(data, setup, Guest::ByHand, "reused").await,
+            Subject::FastApi => unreachable!("this process has become Python"),
         }
     })
 }
