@@ -359,7 +359,7 @@ async fn a_plan_tells_of_indexes_and_runs_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_statement_is_logged_without_its_values() {
     let folder = Folder::new();
-    folder.module("probe.wasm", &probe());
+    folder.module("probe.wasm", probe());
     let config = "[sql]\nslow_statement_ms = 1\n[limits]\nsql_statement_timeout_ms = 100";
     folder.write("platform.toml", config);
     let hostel = folder.start(&["serve"]);
