@@ -58,7 +58,7 @@ async fn a_loop_while_the_host_hands_over_a_request_ends_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_ends_with_its_time() {
-    let attack = Attack::on("[limits]\ncall_timeout_ms = 200\ntenant_calls_max = 20").await;
+    let attack = Attack::on("[limits]\ncall_timeout_ms = 1000\ntenant_calls_max = 20").await;
     let answer = attack.hostile.get("/api/hostile/spin").await;
     assert_snapshot!("timeout", answer.problem());
     all_answer(&attack.hostile, "/api/hostile/sleep?ms=3600000", 20, "504 call-timeout").await;

@@ -120,7 +120,7 @@ async fn an_unknown_tenant_is_not_found_until_it_is_made() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_is_refused_without_a_restart() {
+async fn a_suspended_tenant_is_refused_without_a_restart_on_sqlite() {
     let platform = TestPlatform::start().await;
     let (acme, beta) = (platform.tenant("acme").await, platform.tenant("beta").await);
     assert_eq!(acme.get("/api/notes").await.status(), 200);

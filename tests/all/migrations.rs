@@ -30,7 +30,7 @@ async fn tables(platform: &TestPlatform) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_migration_is_applied_once_and_recorded() {
+async fn a_migration_is_applied_once_and_recorded_on_sqlite() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
     assert!(!platform.unit("acme").await.exists(), "nothing is made before it is needed");
@@ -74,7 +74,7 @@ async fn a_migration_that_changed_after_it_was_applied_is_refused() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_disagrees_is_refused() {
+async fn a_ledger_that_disagrees_is_refused_on_sqlite() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
     acme.query("SELECT name FROM things", json!([])).await.ok();
@@ -89,10 +89,10 @@ async fn a_ledger_that_disagrees_is_refused() {
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_leaves_nothing_and_is_tried_again() {
+async fn a_migration_that_fails_leaves_nothing_and_is_tried_again_on_sqlite() {
     let broken = patched(
         probe(),
-        "    data    json,\n    made_at timestamptz\n);",
+        "    data    json,\n    made_at timestamptz,\n    price   decimal(30, 4)\n);",
         "    data    json\n);CREATE TABEL x(y);",
     );
     let platform = TestPlatform::setup().probe_is(&broken).start().await;
@@ -110,8 +110,8 @@ async fn a_migration_that_fails_leaves_nothing_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_migration_reaches_no_further_than_its_unit() {
-    let original = "    done    boolean,\n    data    json,\n    made_at timestamptz\n);";
+async fn a_migration_reaches_no_further_than_its_unit_on_sqlite() {
+    let original = "    done    boolean,\n    data    json,\n    made_at timestamptz,\n    price   decimal(30, 4)\n);";
     for script in [
         ");ATTACH 'a.db' AS a;",
         ");PRAGMA user_version=1;",

@@ -259,7 +259,8 @@ async fn with_tenants(slugs: &[&str]) -> TestPlatform {
 }
 
 #[tokio::test]
-async fn tables_of_tenants_at_hand_are_migrated_before_anybody_is_served_the_new_version() {
+async fn tables_of_tenants_at_hand_are_migrated_before_anybody_is_served_the_new_version_on_sqlite()
+{
     let platform = with_tenants(&["acme"]).await;
     let unit = platform.unit("acme").await;
     let idle = platform.tenant("idle").await;
@@ -272,7 +273,7 @@ async fn tables_of_tenants_at_hand_are_migrated_before_anybody_is_served_the_new
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_for_one_tenant_changes_nothing_for_any() {
+async fn a_migration_that_fails_for_one_tenant_changes_nothing_for_any_on_sqlite() {
     let slugs = ["acme", "beta", "gamma"];
     let platform = with_tenants(&slugs).await;
     // As if an earlier version had left it there.

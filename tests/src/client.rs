@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::Answer;
+use crate::{Answer, postgres};
 
 /// Sends requests for one tenant, or for none.
 #[derive(Clone)]
@@ -39,7 +39,10 @@ impl Client {
     }
 
     /// Sends JSON.
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, mut body: Value) -> Answer {
+        if path.contains("/sql/") && postgres::superuser().is_some() {
+            postgres::spoken(&mut body);
+        }
         self.request("POST", path).json(&body).send().await
     }
 

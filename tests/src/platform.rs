@@ -29,6 +29,9 @@ idle_instances_max = 20
 [limits]
 tenant_calls_max = 50
 
+[database]
+connections_max = 16
+
 [dev]
 anonymous_grants = ['notes:*']
 ";
@@ -127,7 +130,7 @@ impl Setup {
             self.database = postgres::database().await;
         }
         if let Some(url) = &self.database {
-            let database = format!("[database]\nurl = '{url}'\nconnections_max = 16");
+            let database = format!("[database]\nurl = '{url}'");
             merge(&mut self.config, database.parse().unwrap());
         }
         let builder = Platform::builder()

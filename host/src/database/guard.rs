@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use libsqlite3_sys as ffi;
 use sqlx::SqliteConnection;
 
-use super::functions;
+use super::{STATEMENT_MAX, VALUE_MAX, functions};
 use crate::error::{Error, Result};
 use crate::metering::locked;
 use crate::processor::{self, CpuTime, LIGHT_MAX, SLICE, Stopwatch, micros};
@@ -165,8 +165,8 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     let database = handle.as_raw_handle().as_ptr();
     for (limit, value) in [
         (ffi::SQLITE_LIMIT_ATTACHED, 0),
-        (ffi::SQLITE_LIMIT_LENGTH, 4_000_000),
-        (ffi::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+        (ffi::SQLITE_LIMIT_LENGTH, VALUE_MAX as c_int),
+        (ffi::SQLITE_LIMIT_SQL_LENGTH, STATEMENT_MAX as c_int),
         (ffi::SQLITE_LIMIT_EXPR_DEPTH, 50),
         (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
         (ffi::SQLITE_LIMIT_COMPOUND_SELECT, 20),

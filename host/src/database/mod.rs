@@ -21,7 +21,8 @@ pub(crate) use self::ledger::{AppliedMigration, checksum};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
-    Connection as PostgresConnection, Lease as PostgresLease, Server as PostgresServer,
+    Begin as PostgresBegin, Connection as PostgresConnection, Lease as PostgresLease,
+    Server as PostgresServer,
 };
 pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{
@@ -29,6 +30,11 @@ pub(crate) use self::units::{
 };
 use crate::bounded::Bounded;
 use crate::secret::Secret;
+
+/// Bytes of a guest's statement, at most.
+pub(crate) const STATEMENT_MAX: usize = 100_000;
+/// Bytes of a value, at most.
+pub(crate) const VALUE_MAX: usize = 4_000_000;
 
 /// `[database]`: where everything is kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -168,9 +168,15 @@ impl Lease {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(crate) async fn begin(&mut self, access: Access, on_postgres: &'static str) -> Result<()> {
+    pub(crate) async fn begin(
+        &mut self,
+        access: Access,
+        on_postgres: postgres::Begin,
+    ) -> Result<(), Failure> {
         match self {
-            Self::Sqlite { connection, .. } => connection.begin(access).await,
+            Self::Sqlite { connection, .. } => {
+                connection.begin(access).await.map_err(Failure::Refused)
+            }
             Self::Postgres(connection) => connection.begin(on_postgres).await,
         }
     }
@@ -265,12 +271,16 @@ impl Migrator {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
+    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Sqlite { connection, .. } => connection.begin(Access::Write).await,
+            Self::Sqlite { connection, .. } => {
+                connection.begin(Access::Write).await.map_err(Failure::Refused)
+            }
             // What others have committed while this waited for them must be seen.
             Self::Postgres { connection, .. } => {
-                connection.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
+                let statement = "BEGIN ISOLATION LEVEL READ COMMITTED";
+                let begin = postgres::Begin { statement, takes_turn: false };
+                connection.begin(begin).await
             }
         }
     }

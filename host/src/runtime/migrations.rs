@@ -45,7 +45,7 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
     if pending.is_empty() {
         return Ok(());
     }
-    migrator.begin().await?;
+    migrator.begin().await.map_err(sql::explain)?;
     let mut outcome = Ok(());
     for step in pending {
         outcome = run(step, &mut migrator).await;
@@ -93,7 +93,7 @@ fn text<'s>(script: &'s Script, migrator: &Migrator) -> &'s str {
 async fn apply(module: &str, step: &Migration, migrator: &mut Migrator) -> Result<()> {
     let checksum = checksum(text(&step.up, migrator));
     let recorded = AppliedMigration { id: step.id.clone(), checksum };
-    migrator.begin().await?;
+    migrator.begin().await.map_err(sql::explain)?;
     // Written first: another process that applies the same step waits here, and finds it done.
     let outcome = match migrator.record(module, &recorded).await {
         Ok(true) => run(step, migrator).await.map(|()| true),

@@ -187,7 +187,8 @@ impl Host for SqlView<'_> {
         let mut attempts = Attempts::new();
         loop {
             let mut connection = unit.lease(self.call.deadline).await?;
-            connection.begin(Access::Write, postgres::begin(&SERIALIZABLE)).await?;
+            let begin = postgres::begin(&SERIALIZABLE);
+            connection.begin(Access::Write, begin).await.map_err(explain)?;
             let changed = run_all(&batch, &mut connection).await;
             let ended = connection.end(changed.is_ok()).await.map_err(explain);
             // Where a statement failed, its error says more than that of the end.
@@ -204,7 +205,8 @@ impl Host for SqlView<'_> {
         let statement = self.statement(text, &parameters)?;
         // What stands behind a `;` would be run: it writes nothing here.
         let read_only = TransactionOptions { read_only: true, ..SERIALIZABLE };
-        connection.begin(Access::Read, postgres::begin(&read_only)).await?;
+        let begin = postgres::begin(&read_only);
+        connection.begin(Access::Read, begin).await.map_err(explain)?;
         let plan = statement.plan(&parameters, &mut connection).await;
         connection.end(false).await.map_err(explain)?;
         let plan = plan?;

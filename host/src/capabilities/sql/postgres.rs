@@ -19,9 +19,11 @@ use sqlx::{
 };
 
 use super::rows::{Encoder, too_large};
-use super::statement::miscounted;
+use super::statement::{miscounted, size};
 use crate::bindings::hostel::sql::sql::{Isolation, TransactionOptions, Value};
-use crate::database::{Failure, PostgresConnection, PostgresLease};
+use crate::database::{
+    Failure, PostgresBegin, PostgresConnection, PostgresLease, STATEMENT_MAX, VALUE_MAX,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Object identifiers of built-in types, from
@@ -64,6 +66,7 @@ pub(super) async fn run(
     mut encoder: Option<&mut Encoder>,
 ) -> Result<u64, Failure> {
     connection.check_space(text).await.map_err(Failure::Refused)?;
+    check_sizes(text, parameters).map_err(Failure::Refused)?;
     let statement = prepare(connection, text, parameters, time).await?;
     let arguments = arguments(&statement, parameters).map_err(Failure::Refused)?;
     let changed = connection
@@ -73,6 +76,18 @@ pub(super) async fn run(
         })
         .await?;
     Ok(changed)
+}
+
+/// Holds statements and values within the limits that they have on SQLite.
+fn check_sizes(text: &str, parameters: &[Value]) -> Result<()> {
+    if text.len() > STATEMENT_MAX || parameters.iter().any(|value| size(value) > VALUE_MAX) {
+        return Err(value_too_large());
+    }
+    Ok(())
+}
+
+fn value_too_large() -> Error {
+    Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
 }
 
 pub(super) async fn prepare(
@@ -304,7 +319,7 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
         oid::NUMERIC => {
             let number = BigDecimal::decode(value)
                 .map_err(|error| not_readable(column, "numeric").because(error))?;
-            encoder.decimal(&number.to_plain_string());
+            encoder.decimal(&number.normalized().to_plain_string());
         }
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::CHAR | oid::UNKNOWN => {
             encoder.text(utf8(bytes)?);
@@ -349,16 +364,18 @@ fn not_readable(column: &str, kind: &str) -> Error {
     ))
 }
 
-/// The statement that begins a transaction.
-pub(super) fn begin(options: &TransactionOptions) -> &'static str {
-    match (options.isolation, options.read_only) {
+/// How a transaction begins.
+pub(super) fn begin(options: &TransactionOptions) -> PostgresBegin {
+    let statement = match (options.isolation, options.read_only) {
         (Isolation::Serializable, false) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         (Isolation::Serializable, true) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY",
         (Isolation::RepeatableRead, false) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         (Isolation::RepeatableRead, true) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         (Isolation::ReadCommitted, false) => "BEGIN ISOLATION LEVEL READ COMMITTED",
         (Isolation::ReadCommitted, true) => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
-    }
+    };
+    let takes_turn = matches!(options.isolation, Isolation::Serializable) && !options.read_only;
+    PostgresBegin { statement, takes_turn }
 }
 
 /// How the server would run a statement.
@@ -434,9 +451,7 @@ pub(super) fn explain(failure: Failure) -> Error {
             "statement-too-large",
             "the statement needs too much space",
         ),
-        "54000" | "54001" | "54011" | "54023" => {
-            Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
-        }
+        "54000" | "54001" | "54011" | "54023" => value_too_large(),
         "57014" | "57P01" | "25P03" => return super::statement::timed_out(),
         "55P03" => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")

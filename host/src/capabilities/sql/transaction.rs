@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::explain;
 use super::statement::Statement;
 use crate::bindings::hostel::sql::sql::Value;
-use crate::database::{Access, Lease, Turn};
+use crate::database::{Access, Lease, PostgresBegin, Turn};
 use crate::error::{Error, ErrorKind, Result};
 
 /// `transaction`: dropped in any way but by `commit`, it is undone, with what is nested in it.
@@ -40,11 +40,11 @@ impl Transaction {
     /// Begins on a connection that nobody uses.
     pub(super) async fn begin(
         access: Access,
-        on_postgres: &'static str,
+        on_postgres: PostgresBegin,
         mut connection: Lease,
         turn: Turn,
     ) -> Result<Self> {
-        connection.begin(access, on_postgres).await?;
+        connection.begin(access, on_postgres).await.map_err(explain)?;
         let work = Work {
             connection: Some(connection),
             has_failed: false,

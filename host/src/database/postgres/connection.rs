@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr, Statement as _};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::ledger::AppliedMigration;
@@ -161,10 +161,16 @@ impl Connection {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub(crate) async fn begin(&mut self, begin: &'static str) -> Result<()> {
-        self.as_host(begin).await?;
+    pub(crate) async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
+        let mut statement = begin.statement.to_owned();
+        if begin.takes_turn {
+            statement
+                .push_str(&format!("; LOCK TABLE {}.hostel_turn IN EXCLUSIVE MODE", self.schema));
+        }
+        let begun = self.raw(AssertSqlSafe(statement)).await;
+        // Refused its turn, it has begun all the same.
         self.busy = true;
-        Ok(())
+        self.learn(begun)
     }
 
     /// Ends the transaction.
@@ -172,7 +178,7 @@ impl Connection {
     /// # Errors
     /// When it cannot be committed; it is rolled back then.
     pub(crate) async fn end(&mut self, commit: bool) -> Result<(), Failure> {
-        let ended = self.raw(if commit { "COMMIT" } else { "ROLLBACK" }).await;
+        let ended = self.raw(AssertSqlSafe(if commit { "COMMIT" } else { "ROLLBACK" })).await;
         // Refused by the server, a commit has ended the transaction too.
         self.busy = !matches!(ended, Ok(()) | Err(sqlx::Error::Database(_)));
         self.learn(ended)
@@ -183,10 +189,10 @@ impl Connection {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn as_host(&mut self, statement: &'static str) -> Result<()> {
-        Ok(self.raw(statement).await?)
+        Ok(self.raw(AssertSqlSafe(statement)).await?)
     }
 
-    async fn raw(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+    async fn raw(&mut self, statement: impl SqlSafeStr) -> Result<(), sqlx::Error> {
         let was_busy = std::mem::replace(&mut self.busy, true);
         let saying = self.inner.execute(sqlx::raw_sql(statement));
         let said = tokio::time::timeout(HOST_TIMEOUT, saying)
@@ -269,6 +275,16 @@ impl Connection {
             .await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// How a transaction begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    /// `BEGIN`, with its isolation level.
+    pub(crate) statement: &'static str,
+    /// Whether it waits until no other one runs that takes turns, as all do on SQLite that write:
+    /// so that none of them fails because another one came first.
+    pub(crate) takes_turn: bool,
 }
 
 /// A statement that runs.

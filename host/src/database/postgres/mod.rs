@@ -21,7 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::connection::Connection;
+pub(crate) use self::connection::{Begin, Connection};
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
 use super::{DatabaseConfig, PlatformDatabase, SqlConfig};

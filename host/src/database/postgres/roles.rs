@@ -132,7 +132,9 @@ impl Roles {
                  applied_at timestamptz NOT NULL DEFAULT now(),
                  PRIMARY KEY (module, id)
              );
-             GRANT SELECT, INSERT ON {schema}.hostel_migrations TO {owner};"
+             GRANT SELECT, INSERT ON {schema}.hostel_migrations TO {owner};
+             CREATE TABLE {schema}.hostel_turn ();
+             GRANT UPDATE ON {schema}.hostel_turn TO {runtime};"
         );
         let may_limit: bool = sqlx::query(
             "SELECT pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') AS allowed",

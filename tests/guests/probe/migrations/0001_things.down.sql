@@ -1,2 +1,1 @@
-DROP TABLE prices;
 DROP TABLE things;

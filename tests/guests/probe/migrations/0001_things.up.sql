@@ -4,11 +4,6 @@ CREATE TABLE things (
     amount  integer     NOT NULL CONSTRAINT things_amount CHECK (amount >= 0),
     done    boolean,
     data    json,
-    made_at timestamptz
-);
-
-CREATE TABLE prices (
-    name   text NOT NULL PRIMARY KEY,
-    amount decimal(12, 2),
-    exact  decimal text
+    made_at timestamptz,
+    price   decimal(30, 4)
 );

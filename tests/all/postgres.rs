@@ -1,0 +1,438 @@
+//! The walls around a tenant's schema on PostgreSQL: what a role that guests speak as can reach, and
+//! what stops who holds too much.
+
+use futures_util::future::join_all;
+use hostel_tests::{Client, TestPlatform, eventually, superuser};
+use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
+
+/// Refused whoever reads them, or without anything in them that is not the tenant's own. `OTHER` is
+/// another tenant's schema.
+const ATTACKS: &[&str] = &[
+    // Sessions, roles and settings.
+    "SET ROLE postgres",
+    "RESET ROLE",
+    "SET SESSION AUTHORIZATION postgres",
+    "SET search_path = OTHER",
+    "SET statement_timeout = 0",
+    "RESET ALL",
+    "DISCARD ALL",
+    "SELECT set_config('search_path', 'OTHER', false)",
+    "SELECT pg_catalog.set_config('role', 'postgres', false)",
+    "SELECT U&\"\\0073et_config\"('role', 'postgres', false)",
+    "UPDATE pg_settings SET setting = '0' WHERE name = 'statement_timeout'",
+    "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+    "ALTER USER CURRENT_USER SET search_path = OTHER",
+    "CREATE ROLE another LOGIN",
+    "GRANT ALL ON things TO PUBLIC",
+    // The host's transaction.
+    "BEGIN",
+    "COMMIT",
+    "/* a comment */ COMMIT",
+    "-- a comment\nROLLBACK",
+    "END",
+    "ABORT",
+    "SAVEPOINT a",
+    "PREPARE TRANSACTION 'a'",
+    "SELECT 1; COMMIT",
+    "SELECT 1; DROP TABLE things",
+    // Another tenant's rows, in whatever spelling.
+    "SELECT * FROM OTHER.things",
+    "SELECT * FROM \"OTHER\".\"things\"",
+    "TABLE OTHER.things",
+    "WITH a AS (SELECT * FROM OTHER.things) SELECT * FROM a",
+    "INSERT INTO OTHER.things (id, name, amount) VALUES (gen_random_uuid(), 'x', 1)",
+    "UPDATE OTHER.things SET name = 'x'",
+    "DELETE FROM OTHER.things",
+    "WITH a AS (DELETE FROM OTHER.things RETURNING *) SELECT * FROM a",
+    "MERGE INTO OTHER.things t USING things s ON t.id = s.id WHEN MATCHED THEN DELETE",
+    "SELECT query_to_xml('SELECT * FROM OTHER.things', true, true, '')::text",
+    "SELECT table_to_xml('OTHER.things'::regclass, true, true, '')::text",
+    "SELECT ts_stat('SELECT to_tsvector(name) FROM OTHER.things')::text",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery FROM OTHER.things')::text",
+    "SELECT currval('OTHER.things')",
+    "SELECT has_table_privilege('OTHER.things', 'SELECT')",
+    "SELECT 'OTHER.things'::regclass::text",
+    // The platform's tables and those of the host in the unit.
+    "SELECT * FROM hostel.tenants",
+    "SELECT * FROM hostel.manifests",
+    "SELECT * FROM hostel_migrations",
+    "DELETE FROM hostel_migrations",
+    "INSERT INTO hostel_migrations (module, id, checksum) VALUES ('a', 'b', '')",
+    // Other tables, code and triggers.
+    "CREATE TABLE more (a int)",
+    "CREATE TEMP TABLE more (a int)",
+    "SELECT 1 AS a INTO more",
+    "SELECT 1 AS a INTO TEMP more",
+    "DROP TABLE things",
+    "TRUNCATE things",
+    "ALTER TABLE things ADD COLUMN more int",
+    "CREATE INDEX more ON things (amount)",
+    "CREATE VIEW more AS SELECT 1",
+    "CREATE RULE r AS ON SELECT TO things DO INSTEAD SELECT 1",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'",
+    "DO $$ BEGIN PERFORM 1; END $$",
+    "CREATE SCHEMA more",
+    "CREATE EXTENSION dblink",
+    "COMMENT ON TABLE things IS 'x'",
+    "LOCK TABLE things IN ACCESS EXCLUSIVE MODE",
+    "VACUUM things",
+    "ANALYZE things",
+    "REINDEX TABLE things",
+    "CLUSTER",
+    "CHECKPOINT",
+    // Files, large objects, messages and locks that others see.
+    "COPY things TO '/tmp/things'",
+    "COPY things TO PROGRAM 'id'",
+    "COPY things FROM '/etc/passwd'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_create(1)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "LISTEN changes",
+    "NOTIFY changes",
+    "SELECT pg_notify('changes', 'x')",
+    "SELECT pg_logical_emit_message(false, 'a', 'b')",
+    "SELECT pg_export_snapshot()",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_lock(1)",
+    "SELECT pg_sleep(1)",
+    "SELECT pg_sleep_for('1 second')",
+    "SELECT pg_terminate_backend(1)",
+    "SELECT pg_cancel_backend(1)",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_switch_wal()",
+    // Others' sessions, and what the cluster keeps secret.
+    "SELECT * FROM pg_stat_activity",
+    "SELECT pg_stat_get_activity(NULL)::text",
+    "SELECT * FROM pg_locks",
+    "SELECT * FROM pg_settings",
+    "SELECT * FROM pg_authid",
+    "SELECT * FROM pg_shadow",
+    "SELECT * FROM pg_roles",
+    "SELECT * FROM pg_user",
+    "SELECT * FROM pg_hba_file_rules",
+    "SELECT * FROM pg_stat_statements",
+    "SELECT pg_database_size(current_database())",
+    // Statements about statements.
+    "EXPLAIN ANALYZE DELETE FROM things",
+    "PREPARE a AS SELECT 1",
+    "EXECUTE a",
+    "DEALLOCATE ALL",
+    "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
+    "FETCH ALL FROM a",
+    "CALL a()",
+    "SHOW ALL",
+    "SECURITY LABEL ON TABLE things IS 'x'",
+    "REASSIGN OWNED BY CURRENT_USER TO postgres",
+    "DROP OWNED BY CURRENT_USER",
+];
+
+struct Walls {
+    platform: TestPlatform,
+    acme: Client,
+    other: Client,
+    /// The other tenant's schema.
+    schema: String,
+}
+
+impl Walls {
+    async fn new() -> Self {
+        let platform = TestPlatform::start().await;
+        let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
+        for (client, name) in [(&acme, "own"), (&other, "canary")] {
+            let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, 1)";
+            client.execute(insert, json!([name])).await.ok();
+        }
+        let tenant = platform.inner().tenants().find(&"other".parse().unwrap()).await.unwrap();
+        let schema = format!("t_{}", tenant.unwrap().id.to_string().replace('-', ""));
+        Self { platform, acme, other, schema }
+    }
+
+    async fn are_whole(&self, after: &str) {
+        for (client, name) in [(&self.acme, "own"), (&self.other, "canary")] {
+            let rows = client.query("SELECT name, amount FROM things", json!([])).await.ok();
+            assert_eq!(rows, json!([{ "name": name, "amount": 1 }]), "{after}");
+        }
+    }
+}
+
+/// Speaks to the test's database as the server's superuser.
+async fn as_superuser(platform: &TestPlatform) -> PgConnection {
+    let config = platform.inner().config();
+    let own: PgConnectOptions = config.database.url.as_ref().unwrap().expose().parse().unwrap();
+    let superuser: PgConnectOptions = superuser().unwrap().parse().unwrap();
+    superuser.database(own.get_database().unwrap()).connect().await.unwrap()
+}
+
+/// How many processes serve roles of tenants, and how many of them are busy.
+async fn guests(connection: &mut PgConnection) -> (i64, i64) {
+    let row = sqlx::query(
+        "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity
+         WHERE datname = current_database() AND usename ~ '^[to]_[0-9a-f]{32}$'",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn no_statement_reaches_beyond_the_tenants_own_rows() {
+    let walls = Walls::new().await;
+    for attack in ATTACKS {
+        let attack = attack.replace("OTHER", &walls.schema);
+        for answer in [
+            walls.acme.query(&attack, json!([])).await,
+            walls.acme.execute(&attack, json!([])).await,
+        ] {
+            assert!([403, 422].contains(&answer.status()), "{attack}: {}", answer.text());
+        }
+    }
+    walls.are_whole("all of them").await;
+}
+
+#[tokio::test]
+async fn nor_does_one_inside_a_transaction() {
+    let walls = Walls::new().await;
+    for attack in ATTACKS {
+        let attack = attack.replace("OTHER", &walls.schema);
+        let work = ["UPDATE things SET amount = 2", &attack, "UPDATE things SET amount = 3"];
+        let answer = walls.acme.transaction(&work, "commit").await;
+        assert!([403, 422].contains(&answer.status()), "{attack}: {}", answer.text());
+    }
+    walls.are_whole("all of them").await;
+}
+
+/// What a guest may see of the catalogue are names made of ids.
+#[tokio::test]
+async fn the_catalogue_tells_no_tenants_name() {
+    let walls = Walls::new().await;
+    for catalogue in ["pg_class", "pg_namespace", "pg_database", "pg_type", "pg_attribute"] {
+        let asked = format!("SELECT c::text AS row FROM pg_catalog.{catalogue} c");
+        let rows = walls.acme.query(&asked, json!([])).await;
+        assert!(!rows.text().contains("canary"), "{catalogue}");
+        assert!(!rows.text().contains("acme"), "{catalogue}");
+    }
+}
+
+/// A statement that leaves its connection otherwise than it was is seen by nobody.
+#[tokio::test]
+async fn connections_are_given_on_as_they_were() {
+    let walls = Walls::new().await;
+    let settings = "SELECT current_setting('search_path') AS path,
+        current_setting('default_transaction_isolation') AS isolation, current_user::text AS name,
+        session_user::text AS login";
+    let before = walls.acme.query(settings, json!([])).await.ok();
+    for attack in ATTACKS.iter().take(20) {
+        walls.acme.execute(attack, json!([])).await;
+    }
+    assert_eq!(walls.acme.query(settings, json!([])).await.ok(), before);
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_is_set_again() {
+    let walls = Walls::new().await;
+    let mut server = as_superuser(&walls.platform).await;
+    let change = format!("ALTER ROLE {} PASSWORD 'another'", walls.schema);
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut server).await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
+    sqlx::query(end).bind(&walls.schema).execute(&mut server).await.unwrap();
+    // The first may meet the connection that was ended.
+    eventually("the other tenant is served", async || {
+        let answer = walls.other.query("SELECT name FROM things", json!([])).await;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
+    walls.are_whole("a changed password").await;
+}
+
+/// Runs until it is stopped.
+const ENDLESS: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n > 0)
+    SELECT count(*) AS n FROM c";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_for_too_long_is_ended_on_the_server_too() {
+    let setup = TestPlatform::setup().config("[limits]\nsql_statement_timeout_ms = 300");
+    let platform = setup.start().await;
+    let acme = platform.tenant("acme").await;
+    let mut server = as_superuser(&platform).await;
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    let bombs = [
+        ENDLESS,
+        "SELECT count(*) FROM generate_series(1, 1000000000000)",
+        "SELECT i FROM generate_series(1, 100000000) i ORDER BY random() DESC",
+        "SELECT length(repeat('a', 100000000)) FROM generate_series(1, 1000000)",
+        "SELECT regexp_replace(repeat('a', 100000), '(a*)*b', '') FROM generate_series(1, 1000000)",
+        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b",
+    ];
+    for bomb in bombs {
+        for answer in join_all((0..4).map(|_| acme.query(bomb, json!([])))).await {
+            assert!([429, 504, 503].contains(&answer.status()), "{bomb}: {}", answer.text());
+        }
+        eventually("nothing runs any more", async || {
+            (guests(&mut server).await.1 == 0).then_some(())
+        })
+        .await;
+        acme.query("SELECT name FROM things", json!([])).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_leaves_nothing_on_the_server() {
+    let platform = TestPlatform::configured("[limits]\nsql_statement_timeout_ms = 600000").await;
+    let acme = platform.tenant("acme").await;
+    let mut server = as_superuser(&platform).await;
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    let hanging = acme.query(ENDLESS, json!([]));
+    let running = eventually("it runs", async || (guests(&mut server).await.1 == 1).then_some(()));
+    tokio::select! {
+        answer = hanging => panic!("it ended: {}", answer.text()),
+        () = running => {}
+    }
+    eventually("nothing runs any more", async || (guests(&mut server).await.1 == 0).then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn more_tenants_than_connections_wait_and_are_all_served() {
+    let setup = TestPlatform::setup()
+        .config("[sql]\nwait_timeout_ms = 60000\n[limits]\ncall_timeout_ms = 60000")
+        .config("[database]\nconnections_max = 6");
+    let platform = setup.start().await;
+    let mut server = as_superuser(&platform).await;
+    let mut tenants = Vec::new();
+    for n in 0..30 {
+        tenants.push(platform.tenant(&format!("tenant-{n}")).await);
+    }
+    for _ in 0..3 {
+        let asked = tenants.iter().map(|tenant| tenant.query("SELECT name FROM things", json!([])));
+        for answer in join_all(asked).await {
+            answer.ok();
+        }
+        let (connected, _) = guests(&mut server).await;
+        assert!(connected <= 6, "{connected} are connected");
+    }
+}
+
+/// A row that two transactions both looked for is taken once: what the second did is done again, or
+/// it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_transactions_take_effect_as_if_one_came_first() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    let take = "INSERT INTO things (id, name, amount)
+        SELECT gen_random_uuid(), gen_random_uuid()::text, 1
+        WHERE (SELECT count(*) FROM things) < 5";
+    for answer in join_all((0..20).map(|_| acme.execute(take, json!([])))).await {
+        assert!([200, 409].contains(&answer.status()), "{}", answer.text());
+    }
+    let rows = acme.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
+    assert!(rows[0]["n"].as_i64().unwrap() <= 5, "{rows}");
+}
+
+#[tokio::test]
+async fn a_schema_does_not_outgrow_its_quota() {
+    let platform = TestPlatform::configured("[limits]\ndatabase_max_bytes = 1048576").await;
+    let acme = platform.tenant("acme").await;
+    let insert = "INSERT INTO things (id, name, amount, data)
+        SELECT gen_random_uuid(), gen_random_uuid()::text, 1,
+            to_json((SELECT string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 2000)))";
+    let refused = eventually("it is full", async || {
+        let answer = acme.execute(insert, json!([])).await;
+        (answer.status() != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.code(), "429 limit");
+    acme.query("SELECT count(*) FROM things", json!([])).await.ok();
+    acme.execute("DELETE FROM things", json!([])).await.ok();
+}
+
+#[tokio::test]
+async fn values_come_back_as_what_they_are() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let rows = acme
+        .query(
+            "SELECT $1 AS i, $2 AS r, $3 AS t, $4 AS b, $5 AS n, 1 = 1 AS yes, count(*) AS c,
+                sum(2) AS s, avg(2.5) AS a, date '2026-02-01' AS d, 'x'::char(3) AS x,
+                1::smallint AS small, 0.5::real AS real, '[1]'::jsonb AS j
+             FROM things",
+            json!([i64::MIN, 0.5, "", { "bytes": [0, 255] }, null]),
+        )
+        .await
+        .ok();
+    let expected = json!([{
+        "i": i64::MIN, "r": 0.5, "t": "", "b": { "bytes": [0, 255] }, "n": null, "yes": true,
+        "c": 0, "s": null, "a": null, "d": "2026-02-01", "x": "x  ", "small": 1, "real": 0.5,
+        "j": { "json": [1] }
+    }]);
+    assert_eq!(rows, expected);
+    let unreadable = acme.query("SELECT ARRAY[1, 2] AS numbers", json!([])).await;
+    assert_eq!(unreadable.code(), "422 invalid");
+    assert!(unreadable.text().contains("cast it"), "{}", unreadable.text());
+    let numbers =
+        "INSERT INTO things (id, name, amount, price) VALUES (gen_random_uuid(), $1, $2, $3)";
+    acme.execute(numbers, json!(["a", 7, 3])).await.ok();
+    acme.execute(numbers, json!(["b", true, 2.5])).await.ok();
+    let wrong = acme.execute(numbers, json!(["c", "seven", 1])).await;
+    assert_eq!(wrong.code(), "422 invalid", "{}", wrong.text());
+    assert!(wrong.text().contains("parameter $2 is a text"), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn errors_name_the_constraint() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, $2)";
+    acme.execute(insert, json!(["one", 1])).await.ok();
+    for (row, code, constraint) in [
+        (json!(["one", 1]), "409 conflict", "things_name"),
+        (json!(["two", -1]), "422 invalid", "things_amount"),
+    ] {
+        let answer = acme.execute(insert, row).await;
+        assert_eq!(answer.code(), code);
+        assert!(answer.text().contains(constraint), "{}", answer.text());
+    }
+    assert_eq!(acme.query("SELEKT 1", json!([])).await.code(), "403 denied");
+    assert_eq!(acme.query("SELECT * FROM absent", json!([])).await.code(), "422 invalid");
+}
+
+/// What was prepared before a table changed is prepared again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_changes_under_a_statement_is_read_as_it_is() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    acme.query("SELECT * FROM things", json!([])).await.ok();
+    let tenant = platform.inner().tenants().find(&"acme".parse().unwrap()).await.unwrap().unwrap();
+    let schema = format!("t_{}", tenant.id.to_string().replace('-', ""));
+    let mut server = as_superuser(&platform).await;
+    let change = format!("ALTER TABLE {schema}.things ADD COLUMN more text DEFAULT 'x'");
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut server).await.unwrap();
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'a', 1)";
+    acme.execute(insert, json!([])).await.ok();
+    let rows = acme.query("SELECT * FROM things", json!([])).await.ok();
+    assert_eq!(rows[0]["more"], "x");
+}
+
+/// Somebody waits for a lock that another call holds: not for longer than it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
+    let platform = TestPlatform::configured("[sql]\nwait_timeout_ms = 500").await;
+    let acme = platform.tenant("acme").await;
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'a', 1)";
+    acme.execute(insert, json!([])).await.ok();
+    let tenant = platform.inner().tenants().find(&"acme".parse().unwrap()).await.unwrap().unwrap();
+    let schema = format!("t_{}", tenant.id.to_string().replace('-', ""));
+    let mut server = as_superuser(&platform).await;
+    let lock = format!("BEGIN; UPDATE {schema}.things SET amount = 2");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();
+    let answer = acme.execute("UPDATE things SET amount = 3", json!([])).await;
+    assert_eq!(answer.code(), "503 unavailable");
+    sqlx::raw_sql("ROLLBACK").execute(&mut server).await.unwrap();
+    acme.execute("UPDATE things SET amount = 3", json!([])).await.ok();
+}
