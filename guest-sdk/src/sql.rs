@@ -148,8 +148,8 @@ pub trait Connection {
         self.begin()?.around(work)
     }
 
-    /// Runs one statement for each of `rows`, all or none, and returns how many rows it changed. Ten
-    /// thousand rows cross to the host together.
+    /// Runs one statement for each of `rows`, all or none, and returns how many rows it changed. They
+    /// cross to the host by the thousand.
     ///
     /// ```
     /// # use hostel_sdk::prelude::*;
