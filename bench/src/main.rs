@@ -208,7 +208,12 @@ impl<'a> Bench<'a> {
         let database_url = match &self.postgres {
             Some(postgres) => {
                 let name = format!("{}-{}", subject.name(), task.work.name());
-                Some(load::with_runtime(postgres.create_database(&name))?)
+                Some(load::with_runtime(async {
+                    match subject.is_hosted() {
+                        true => postgres.prepare_database(&name).await,
+                        false => postgres.create_database(&name).await,
+                    }
+                })?)
             }
             None => None,
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
+use hostel::{Preparation, Secret};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
@@ -66,6 +67,19 @@ impl Postgres {
     pub(crate) fn url(&self, database: &str) -> String {
         let Self { port, password, .. } = self;
         format!("postgres://{USER}:{password}@127.0.0.1:{port}/{database}")
+    }
+
+    /// Prepares a database for Hostel, as an operator would, and returns how the platform connects to
+    /// it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) async fn prepare_database(&self, name: &str) -> anyhow::Result<String> {
+        let Self { port, password, .. } = self;
+        let url = format!("postgres://{name}:{password}@127.0.0.1:{port}/{name}");
+        let superuser = Secret::new(self.url("postgres"));
+        Preparation::plan(&superuser, &Secret::new(url.clone())).await?.apply().await?;
+        Ok(url)
     }
 
     /// Makes an empty database, and returns how to connect to it.

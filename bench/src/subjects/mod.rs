@@ -67,12 +67,12 @@ impl Subject {
 
     /// Whether it keeps its data there.
     pub(crate) fn runs_on(self, database: Database) -> bool {
-        match self {
-            Self::Native => true,
-            Self::FastApi => database == Database::Postgres,
-            // Hostel speaks no PostgreSQL yet.
-            _ => database == Database::Sqlite,
-        }
+        self != Self::FastApi || database == Database::Postgres
+    }
+
+    /// Whether it is a platform of ours.
+    pub(crate) fn is_hosted(self) -> bool {
+        !matches!(self, Self::Native | Self::FastApi)
     }
 }
 
