@@ -2,7 +2,7 @@
 //! what stops who holds too much.
 
 use futures_util::future::join_all;
-use hostel_tests::{Client, TestPlatform, eventually, superuser};
+use hostel_tests::{Client, Folder, TestPlatform, eventually, superuser, until};
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
@@ -435,4 +435,84 @@ async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
     assert_eq!(answer.code(), "503 unavailable");
     sqlx::raw_sql("ROLLBACK").execute(&mut server).await.unwrap();
     acme.execute("UPDATE things SET amount = 3", json!([])).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_serve_the_same_tenants() {
+    let one = TestPlatform::start().await;
+    let two = TestPlatform::setup().beside(&one).start().await;
+    let here = one.tenant("acme").await;
+    let there = two.client("acme");
+    // Both find the schema missing, and its tables.
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, 1)";
+    let both = [("a", &here), ("b", &there), ("c", &here), ("d", &there)];
+    let written = both.iter().map(|(name, client)| client.execute(insert, json!([name])));
+    for answer in join_all(written).await {
+        assert_eq!(answer.ok()["changed"], 1);
+    }
+    for client in [&here, &there] {
+        let rows = client.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
+        assert_eq!(rows, json!([{ "n": 4 }]));
+    }
+    one.change("acme", json!({ "limits": { "sql_rows_max": 3 } })).await.unwrap();
+    eventually("the other host knows the tenant's limits", async || {
+        let answer = there.query("SELECT name FROM things", json!([])).await;
+        (answer.status() == 429).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_goes_on_after_the_server_has_ended_all_connections() {
+    let walls = Walls::new().await;
+    let mut server = as_superuser(&walls.platform).await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for _ in 0..3 {
+        sqlx::query(end).execute(&mut server).await.unwrap();
+        for client in [&walls.acme, &walls.other] {
+            eventually("it is served again", async || {
+                let answer = client.query("SELECT name FROM things", json!([])).await;
+                (answer.status() == 200).then_some(())
+            })
+            .await;
+        }
+    }
+    walls.platform.tenant("later").await;
+    walls.are_whole("cut connections").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_prepared_by_the_command() {
+    let superuser = superuser().unwrap();
+    let server = superuser.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    let folder = Folder::warm().await;
+    let none = folder.run(&["db", "prepare", "--superuser", &superuser, "--yes"]);
+    assert!(none.stderr.contains("no PostgreSQL database is configured"), "{}", none.stderr);
+
+    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+    let url = format!("postgres://{name}:secret@{server}/{name}");
+    folder.write("platform.toml", format!("[database]\nurl = '{url}'"));
+    let unprepared = folder.run(&["tenant", "list"]);
+    assert_eq!(unprepared.code, Some(1));
+    assert!(unprepared.stderr.contains("hostel db prepare"), "{}", unprepared.stderr);
+    assert!(!unprepared.stderr.contains("secret"), "{}", unprepared.stderr);
+
+    let prepare = ["db", "prepare", "--superuser", &superuser];
+    let asked = folder.run(&prepare);
+    assert!(asked.stderr.contains("nobody is there to be asked"), "{}", asked.stderr);
+    let printed = folder.run(&["db", "prepare", "--superuser", &superuser, "--print"]);
+    assert!(printed.stdout.contains("REVOKE USAGE ON LANGUAGE"), "{}", printed.stdout);
+    assert!(!printed.stdout.contains("secret"), "{}", printed.stdout);
+    // The database is still not there.
+    assert_eq!(folder.run(&["tenant", "list"]).code, Some(1));
+    until("it is prepared, while others are too", || {
+        let done = folder.run(&["db", "prepare", "--superuser", &superuser, "--yes"]);
+        (done.code == Some(0)).then_some(())
+    });
+    assert_eq!(folder.run(&["tenant", "create", "acme"]).code, Some(0));
+    let hostel = folder.start(&["dev"]);
+    let acme = hostel.client("acme");
+    acme.post("/api/notes", json!({ "title": "First" })).await.ok();
+    assert_eq!(acme.get("/api/notes").await.ok()["items"][0]["title"], "First");
 }

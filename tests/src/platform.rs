@@ -103,6 +103,13 @@ impl Setup {
         self
     }
 
+    /// Uses the PostgreSQL database of another one, with a data folder of its own.
+    #[must_use]
+    pub fn beside(mut self, other: &TestPlatform) -> Self {
+        self.database.clone_from(&other.setup.database);
+        self
+    }
+
     /// Begins without compiled guests.
     #[must_use]
     pub fn cold(mut self) -> Self {
