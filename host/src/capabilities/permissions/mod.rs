@@ -78,7 +78,7 @@ impl Permissions {
         match &caller.principal {
             _ if held.any(|grant| grant.covers(permission)) => Decision::Allowed,
             Principal::Anonymous => Decision::Unauthenticated,
-            Principal::Account { .. } => Decision::Denied,
+            Principal::Account { .. } | Principal::Operator => Decision::Denied,
         }
     }
 }
