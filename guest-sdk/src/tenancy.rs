@@ -1,6 +1,7 @@
-//! The tenant that this call is for.
+//! The tenant that this call is for, and its secrets.
 
-use crate::bindings::hostel::tenancy::tenancy;
+use crate::Error;
+use crate::bindings::hostel::tenancy::{secrets, tenancy};
 use crate::extract::FromRequest;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -19,6 +20,29 @@ pub use crate::bindings::hostel::tenancy::tenancy::Tenant;
 #[must_use]
 pub fn current() -> Tenant {
     tenancy::current()
+}
+
+/// A secret of the tenant that this call is for: none where nobody has set it. Operators do, with
+/// `hostel tenant secret set SLUG NAME`; a module can only ask by name.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::tenancy;
+/// fn pay() -> Result<NoContent, Problem> {
+///     let Some(key) = tenancy::secret("PAYMENTS_KEY")? else {
+///         return Err(Problem::conflict("no-payments", "payments are not set up yet"));
+///     };
+/// #   let _ = key;
+///     Ok(NoContent)
+/// }
+/// # let _ = post("/payments", pay);
+/// ```
+///
+/// # Errors
+/// `invalid` for what cannot be a name (letters, digits, `_`, `-` and `.`, at most 64), `unavailable`
+/// when it cannot be read now.
+pub fn secret(name: &str) -> Result<Option<String>, Error> {
+    secrets::get(name)
 }
 
 impl FromRequest for Tenant {

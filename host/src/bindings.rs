@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
         "hostel:http": async | trappable,
         "hostel:sql/sql.current-dialect": trappable,
         "hostel:sql": async | trappable,
+        "hostel:tenancy/secrets": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -3,6 +3,8 @@
 //! Every capability takes it first. Guests cannot name a tenant or a principal, so nothing here ever
 //! comes from a guest.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -30,16 +32,67 @@ pub struct Tenant {
     pub plan: Option<String>,
     /// Limits of its own.
     pub limits: TighterLimits,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub created_at: i64,
+    /// From when on what it left may be removed for good, in microseconds since the Unix epoch.
+    /// None of a tenant that nobody deleted.
+    pub purge_at: Option<i64>,
+    /// What it is again when it is taken back.
+    pub(crate) status_before: Option<TenantStatus>,
+    /// The last change of it, its settings included.
+    pub(crate) revision: i64,
 }
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TenantStatus {
     /// Requests are answered.
     Active,
     /// Requests are refused; nothing is lost.
     Suspended,
+    /// Requests are answered as if it were not there; it can be taken back for some time.
+    Deleting,
+    /// Everything of it is being removed.
+    Purging,
+}
+
+impl TenantStatus {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+            Self::Purging => "purging",
+        }
+    }
+
+    /// Whether requests may know that there is such a tenant.
+    pub(crate) const fn is_there(self) -> bool {
+        matches!(self, Self::Active | Self::Suspended)
+    }
+}
+
+impl FromStr for TenantStatus {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Active, Self::Suspended, Self::Deleting, Self::Purging];
+        all.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+            Error::invalid(format!(
+                "`{text}` is no status of a tenant: there are {}",
+                all.map(Self::as_str).join(", ")
+            ))
+        })
+    }
+}
+
+impl fmt::Display for TenantStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Who is calling.

@@ -68,6 +68,7 @@ mod names;
 mod platform;
 mod processor;
 pub mod runtime;
+mod schema;
 mod secret;
 mod usage;
 pub mod watch;
@@ -78,7 +79,9 @@ pub use wasmtime;
 pub use self::bounded::Bounded;
 pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
 pub use self::capabilities::permissions::Caller;
-pub use self::capabilities::tenancy::{NewTenant, TenantChange, Tenants};
+pub use self::capabilities::tenancy::{
+    NewTenant, Secrets, TenantChange, TenantQuery, TenantSettings, Tenants,
+};
 pub use self::clock::Clock;
 pub use self::config::{Config, Secret};
 pub use self::database::Preparation;

@@ -13,10 +13,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::call::Trust;
 use crate::capabilities::permissions::Permissions;
-use crate::capabilities::tenancy::Tenants;
+use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::{self, PostgresServer, Units};
+use crate::database::{self, PlatformDatabase, PostgresServer, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::http::{self, App, Authentication, Authenticator};
@@ -31,6 +31,10 @@ use crate::wiring::{Capability, Extensions, Services};
 
 /// How soon a change of a tenant by another process is seen.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked for tenants whose time has come.
+const PURGE_INTERVAL: Duration = Duration::from_secs(5);
+/// What the key of tenants' secrets is derived for.
+const SECRETS: &str = "tenant-secrets";
 
 /// Says what a platform is made of.
 ///
@@ -174,6 +178,7 @@ impl PlatformBuilder {
         let stop = CancellationToken::new();
         watch_tenants(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
+        purge_tenants(Arc::clone(&services), stop.clone());
         if config.modules.watch {
             watch_folder(folder, Arc::clone(&registry), stop.clone());
         }
@@ -229,7 +234,21 @@ impl PlatformBuilder {
         let data = Data::open(&self.config.data.0)?;
         let database =
             database::open_platform(&self.config.database, &data.platform_database()).await?;
-        Ok(Tenants::new(database, self.clock, &self.config.plans))
+        let key = platform_key(&self.config, &data)?;
+        tenants(&self.config, &data, &database, &key, &self.clock)
+    }
+
+    /// The secrets of tenants alone, for tools that change them while the platform runs or not.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub async fn secrets(self) -> Result<Secrets> {
+        let data = Data::open(&self.config.data.0)?;
+        let database =
+            database::open_platform(&self.config.database, &data.platform_database()).await?;
+        let key = platform_key(&self.config, &data)?;
+        let tenants = tenants(&self.config, &data, &database, &key, &self.clock)?;
+        Ok(Secrets::new(tenants, self.clock, key.derive(SECRETS)))
     }
 }
 
@@ -284,6 +303,11 @@ impl Platform {
     /// The list of tenants.
     pub fn tenants(&self) -> &Tenants {
         &self.app.services.tenants
+    }
+
+    /// The secrets of tenants.
+    pub fn secrets(&self) -> &Secrets {
+        &self.app.services.secrets
     }
 
     /// The modules that tenants are served.
@@ -403,6 +427,26 @@ fn platform_key(config: &Config, data: &Data) -> Result<PlatformKey> {
     }
 }
 
+/// The list of tenants, and what they have.
+fn tenants(
+    config: &Config,
+    data: &Data,
+    database: &PlatformDatabase,
+    key: &PlatformKey,
+    clock: &Clock,
+) -> Result<Tenants> {
+    let units = match &config.database.url {
+        Some(url) => {
+            let (url, platform) = (url.expose(), database.clone());
+            let server = PostgresServer::open(url, &config.database, &config.sql, platform, key)?;
+            Units::on_server(server, &config.sql)
+        }
+        None => Units::in_files(data.tenants(), config.sql.clone()),
+    };
+    let (database, clock) = (database.clone(), clock.clone());
+    Ok(Tenants::new(database, clock, Arc::new(units), &config.plans, &config.tenancy))
+}
+
 async fn open(
     config: &Config,
     data: &Data,
@@ -412,25 +456,14 @@ async fn open(
 ) -> Result<(Arc<Services>, Runtime)> {
     extensions.check()?;
     let database = database::open_platform(&config.database, &data.platform_database()).await?;
-    let units = match &config.database.url {
-        Some(url) => {
-            let server = PostgresServer::open(
-                url.expose(),
-                &config.database,
-                &config.sql,
-                database.clone(),
-                key,
-            )?;
-            Units::on_server(server, &config.sql)
-        }
-        None => Units::in_files(data.tenants(), config.sql.clone()),
-    };
+    let tenants = tenants(config, data, &database, key, &clock)?;
     let services = Arc::new(Services {
-        tenants: Tenants::new(database.clone(), clock.clone(), &config.plans),
+        units: Arc::clone(tenants.units()),
+        secrets: Secrets::new(tenants.clone(), clock.clone(), key.derive(SECRETS)),
+        tenants,
         usage: Usage::new(database.clone(), clock.clone()),
         database,
         permissions: Permissions::new(config.dev.anonymous_grants.clone()),
-        units,
         meters: Meters::new(&config.metrics),
         clock,
         extensions,
@@ -516,15 +549,22 @@ async fn watch_tenants(
     registry: Arc<Registry>,
     stop: CancellationToken,
 ) -> Result<()> {
-    let (_, mut revision) = services.tenants.changed_since(0).await?;
+    let mut revision = services.tenants.newest_revision().await?;
     let watching = async move {
         loop {
             tokio::time::sleep(CHANGES_INTERVAL).await;
             match services.tenants.changed_since(revision).await {
                 Ok((changed, newest)) => {
                     revision = newest;
-                    for slug in &changed {
-                        registry.refresh(slug).await;
+                    if changed.is_empty() {
+                        continue;
+                    }
+                    registry.refresh(&changed.iter().map(|(id, _)| *id).collect()).await;
+                    for (id, _) in changed.iter().filter(|(_, gone)| *gone) {
+                        // A call of this process may have made its folder anew.
+                        if let Err(error) = services.units.remove(*id).await {
+                            tracing::warn!(cause = error.causes(), "a unit cannot be removed");
+                        }
                     }
                 }
                 Err(error) => {
@@ -545,6 +585,18 @@ fn keep_usage(services: Arc<Services>, stop: CancellationToken) {
             if let Err(error) = services.flush_usage().await {
                 tracing::warn!(cause = error.causes(), "usage cannot be written");
             }
+        }
+    });
+}
+
+/// Removes deleted tenants when their time has come, until the platform is dropped.
+fn purge_tenants(services: Arc<Services>, stop: CancellationToken) {
+    in_background(stop, async move {
+        loop {
+            if let Err(error) = services.tenants.purge_due().await {
+                tracing::warn!(cause = error.causes(), "deleted tenants cannot be looked for");
+            }
+            tokio::time::sleep(PURGE_INTERVAL).await;
         }
     });
 }

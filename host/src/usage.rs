@@ -87,7 +87,9 @@ impl Usage {
             if now != before {
                 let statement = sqlx::query(
                     "INSERT INTO usage (tenant_id, module, day, requests, failures, cpu_us, host_calls, answer_bytes)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8
+                     -- Nothing is kept of a tenant that is gone.
+                     WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $1)
                      ON CONFLICT (tenant_id, module, day) DO UPDATE SET
                          requests = usage.requests + excluded.requests,
                          failures = usage.failures + excluded.failures,

@@ -29,10 +29,12 @@ pub(crate) struct Services {
     pub(crate) database: PlatformDatabase,
     /// The list of tenants.
     pub(crate) tenants: tenancy::Tenants,
+    /// What tenants keep to themselves.
+    pub(crate) secrets: tenancy::Secrets,
     /// Who may do what.
     pub(crate) permissions: permissions::Permissions,
     /// Tenants' databases.
-    pub(crate) units: Units,
+    pub(crate) units: Arc<Units>,
     /// What tenants' modules do and use.
     pub(crate) meters: Meters,
     /// What is kept of it.
@@ -190,6 +192,7 @@ impl Extensions {
 
 /// One of our capabilities.
 struct Ours {
+    /// Its package without `hostel:`, or one interface of it that is granted by itself.
     name: &'static str,
     /// In plain words, what a module that imports it can do.
     meaning: &'static str,
@@ -248,6 +251,16 @@ const OURS: &[Ours] = &[
             })
         },
     },
+    Ours {
+        name: "tenancy/secrets",
+        meaning: "read its tenant's secrets",
+        link: |linker| {
+            tenancy::add_secrets_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                tenancy::SecretsView { call: &state.call, secrets: &state.services.secrets }
+            })
+        },
+    },
 ];
 
 /// What an imported interface asks for.
@@ -275,7 +288,9 @@ pub(crate) fn classify(interface: &str, extensions: &Extensions) -> Import {
         return Import::Always;
     }
     if let Some(name) = package.strip_prefix("hostel:") {
-        return match OURS.iter().find(|ours| ours.name == name) {
+        let path = interface.split('@').next().and_then(|path| path.strip_prefix("hostel:"));
+        let by_itself = OURS.iter().find(|ours| Some(ours.name) == path);
+        return match by_itself.or_else(|| OURS.iter().find(|ours| ours.name == name)) {
             Some(ours) => Import::Capability { name: ours.name, meaning: ours.meaning.to_owned() },
             None => Import::Unknown,
         };

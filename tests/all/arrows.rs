@@ -30,6 +30,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("processor", 9),
     ("bounded", 9),
     ("bindings", 9),
+    ("schema", 9),
     ("secret", 9),
     ("watch", 9),
     ("error", 10),

@@ -31,4 +31,5 @@ mod sql;
 mod sql_streams;
 mod sql_transactions;
 mod sqlite_refused;
+mod tenants;
 mod testing;

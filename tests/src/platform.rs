@@ -219,6 +219,7 @@ impl TestPlatform {
         let change = TenantChange {
             plan: change.get("plan").map(|plan| plan.as_str().map(ToOwned::to_owned)),
             limits: change.get("limits").map(|own| serde_json::from_value(own.clone()).unwrap()),
+            ..TenantChange::default()
         };
         self.platform.tenants().change(&slug.parse().unwrap(), change).await
     }

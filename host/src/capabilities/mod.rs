@@ -59,4 +59,5 @@ tells_guests_of_errors!(
     http::HttpView<'_>: call,
     settings::SettingsView<'_>,
     sql::SqlView<'_>: call,
+    tenancy::SecretsView<'_>: call,
 );

@@ -25,6 +25,8 @@ pub(crate) struct PostgresUnits {
     server: Arc<postgres::Server>,
     slow_statement: Duration,
     known: moka::future::Cache<TenantId, Arc<postgres::Unit>>,
+    /// Tenants whose unit was removed. Calls that still run must not make it again.
+    removed: moka::sync::Cache<TenantId, ()>,
 }
 
 /// One unit. Clones are the same unit.
@@ -46,7 +48,8 @@ impl Units {
     pub(crate) fn on_server(server: Arc<postgres::Server>, config: &SqlConfig) -> Self {
         let known = moka::future::Cache::new(config.units_open_max.get());
         let slow_statement = config.slow_statement_ms.as_millis();
-        Self::Postgres(PostgresUnits { server, slow_statement, known })
+        let removed = moka::sync::Cache::new(sqlite::REMOVED_MAX);
+        Self::Postgres(PostgresUnits { server, slow_statement, known, removed })
     }
 
     /// How long a statement may run before it is told of in the log.
@@ -68,6 +71,18 @@ impl Units {
         }
     }
 
+    /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
+    /// it was done before, or by another process.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed: the same call goes on with the rest.
+    pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
+        match self {
+            Self::Sqlite(units) => units.remove(tenant).await,
+            Self::Postgres(units) => units.remove(tenant).await,
+        }
+    }
+
     /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
     pub(crate) async fn forget(&self, tenant: TenantId) {
         match self {
@@ -78,11 +93,24 @@ impl Units {
 }
 
 impl PostgresUnits {
+    async fn remove(&self, tenant: TenantId) -> Result<()> {
+        self.removed.insert(tenant, ());
+        self.known.invalidate(&tenant).await;
+        self.server.remove(tenant).await
+    }
+
     async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Arc<postgres::Unit>> {
         if let Some(unit) = self.known.get(&tenant).await {
             return Ok(unit);
         }
-        let opening = Box::pin(self.server.of_tenant(tenant, size_max));
+        let opening = Box::pin(async {
+            let unit = self.server.of_tenant(tenant, size_max).await?;
+            if self.removed.contains_key(&tenant) {
+                self.server.remove(tenant).await?;
+                return Err(sqlite::gone());
+            }
+            Ok(unit)
+        });
         self.known.try_get_with(tenant, opening).await.map_err(|shared: Arc<Error>| {
             Error::new(shared.kind(), shared.code(), shared.message().to_owned()).because(shared)
         })

@@ -101,13 +101,18 @@ pub(crate) struct Units {
     folder: PathBuf,
     config: SqlConfig,
     units: moka::future::Cache<TenantId, Arc<Unit>>,
+    /// Tenants whose unit was removed. Calls that still run must not make it again.
+    removed: moka::sync::Cache<TenantId, ()>,
 }
+
+/// Removed tenants that are remembered: far more than there are calls that still run.
+pub(super) const REMOVED_MAX: u64 = 100_000;
 
 impl Units {
     /// Units below `folder`, one folder per tenant.
     pub(crate) fn new(folder: PathBuf, config: SqlConfig) -> Self {
         let units = moka::future::Cache::new(config.units_open_max.get());
-        Self { folder, config, units }
+        Self { folder, config, units, removed: moka::sync::Cache::new(REMOVED_MAX) }
     }
 
     /// The unit of a tenant's system and operator modules.
@@ -131,11 +136,34 @@ impl Units {
         self.config.slow_statement_ms.as_millis()
     }
 
+    /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
+    /// it was done before, or by another process.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed: the same call goes on with the rest.
+    pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
+        self.removed.insert(tenant, ());
+        self.forget(tenant).await;
+        self.remove_files(tenant).await
+    }
+
+    async fn remove_files(&self, tenant: TenantId) -> Result<()> {
+        match tokio::fs::remove_dir_all(self.folder.join(tenant.to_string())).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     async fn open(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
         let opening = async {
             let folder = self.folder.join(tenant.to_string());
             tokio::fs::create_dir_all(&folder).await?;
-            Unit::open(&folder.join("tenant.db"), size_max, &self.config).await
+            let unit = Unit::open(&folder.join("tenant.db"), size_max, &self.config).await?;
+            if self.removed.contains_key(&tenant) {
+                self.remove_files(tenant).await?;
+                return Err(gone());
+            }
+            Ok(unit)
         };
         self.units.try_get_with(tenant, opening).await.map_err(|shared| {
             Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
@@ -251,6 +279,10 @@ impl Unit {
         self.kinds.store(Arc::new(kinds));
         Ok(())
     }
+}
+
+pub(super) fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, "tenant-not-found", "the tenant is gone")
 }
 
 fn busy(what: &str) -> Error {

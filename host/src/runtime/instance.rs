@@ -206,7 +206,7 @@ impl Runtime {
         let state = CallState::new(
             call,
             Arc::clone(&self.services),
-            Arc::clone(&module.version.settings),
+            Arc::clone(&module.settings),
             limits.handles_max.as_usize(),
         );
         let store = self.store(state, limits, &tenant.cpu);

@@ -189,6 +189,10 @@ impl Runtime {
                 status: TenantStatus::Suspended,
                 plan: None,
                 limits: TighterLimits::default(),
+                created_at: 0,
+                purge_at: None,
+                status_before: None,
+                revision: 0,
             }),
             principal: Principal::Anonymous,
             module: Arc::new(ModuleIdentity {

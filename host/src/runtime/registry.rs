@@ -1,8 +1,8 @@
 //! Who is served what: per tenant a snapshot of its modules, replaced as a whole and read without a
 //! lock.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -16,10 +16,12 @@ use super::limits::{Account, TenantCpu};
 use super::turns::Lane;
 use super::{Configured, ModuleVersion, Runtime, manifest, migrations};
 use crate::call::{Budget, CallContext, Principal, Tenant};
+use crate::capabilities::settings;
+use crate::capabilities::tenancy::TenantSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::metering::Meter;
-use crate::names::{ModuleName, RequestId, TenantSlug};
+use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
 const TENANTS_MAX: u64 = 10_000;
@@ -34,6 +36,8 @@ pub struct Registry {
     /// Held together while a snapshot is made and put at hand, alone while modules are swapped: no
     /// tenant comes to hand with what has just been replaced.
     snapshots: RwLock<()>,
+    /// Grows whenever tenants have changed: what was looked up before may be old.
+    changes: AtomicU64,
     pub(super) configured: Configured,
     /// One change after the other.
     pub(super) changing: Mutex<()>,
@@ -47,6 +51,8 @@ pub struct TenantState {
     /// entry say.
     pub(crate) limits: Arc<LimitsConfig>,
     modules: ArcSwap<HashMap<ModuleName, Arc<TenantModule>>>,
+    /// Its own.
+    settings: TenantSettings,
     pub(super) cpu: Arc<TenantCpu>,
     /// Its calls.
     pub(super) lane: Arc<Lane>,
@@ -57,6 +63,8 @@ pub struct TenantState {
 pub struct TenantModule {
     /// The code.
     pub version: Arc<ModuleVersion>,
+    /// As they hold for this tenant.
+    pub(super) settings: settings::Values,
     /// Set once the tenant's tables are what the code expects.
     ready: OnceCell<()>,
     idle: ArrayQueue<Resident>,
@@ -72,11 +80,13 @@ impl Registry {
         configured: Configured,
     ) -> Result<Self> {
         manifest::check_distinct(modules.iter().map(|module| &module.manifest.name))?;
+        declare(&runtime, &modules);
         Ok(Self {
             runtime,
             modules: ArcSwap::from_pointee(modules),
             tenants: moka::sync::Cache::new(TENANTS_MAX),
             snapshots: RwLock::default(),
+            changes: AtomicU64::new(0),
             configured,
             changing: Mutex::default(),
         })
@@ -108,35 +118,46 @@ impl Registry {
         let unknown =
             || Error::new(ErrorKind::NotFound, "tenant-not-found", "there is no such tenant");
         let slug: TenantSlug = slug.parse().map_err(|_| unknown())?;
-        // Unknown slugs are not remembered: a tenant that is made now is served now.
-        let found = self.runtime.services.tenants.find(&slug).await?.ok_or_else(unknown)?;
-        let _together = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.tenants.get_with(slug, || Arc::new(self.state_of(found))))
-    }
-
-    /// Forgets what is known of a tenant, if that is no longer so.
-    pub(crate) async fn refresh(&self, slug: &TenantSlug) {
-        let Some(known) = self.tenants.get(slug) else { return };
-        let found = self.runtime.services.tenants.find(slug).await;
-        if !found.is_ok_and(|found| found.as_ref() == Some(&*known.tenant)) {
-            self.forget(slug).await;
+        let tenants = &self.runtime.services.tenants;
+        loop {
+            let changes = self.changes.load(Ordering::SeqCst);
+            // Unknown slugs are not remembered: a tenant that is made now is served now.
+            let found = tenants.find(&slug).await?.filter(|tenant| tenant.status.is_there());
+            let found = found.ok_or_else(unknown)?;
+            let settings = tenants.settings_of(found.id).await?;
+            let state = {
+                let _together = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
+                self.tenants.get_with(slug.clone(), || Arc::new(self.state_of(found, settings)))
+            };
+            // Whoever heard of a change in between has not seen this one.
+            if self.changes.load(Ordering::SeqCst) == changes {
+                return Ok(state);
+            }
+            self.tenants.remove(&slug);
         }
     }
 
-    /// Forgets what is known of a tenant, after it changed.
-    pub(crate) async fn forget(&self, slug: &TenantSlug) {
-        if let Some(state) = self.tenants.remove(slug) {
-            self.runtime.services.units.forget(state.tenant.id).await;
+    /// Forgets what is known of these tenants, if that is no longer so.
+    pub(crate) async fn refresh(&self, changed: &HashSet<TenantId>) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        let at_hand = self.tenants.iter().map(|(_, state)| Arc::clone(&state.tenant));
+        let known: Vec<_> = at_hand.filter(|tenant| changed.contains(&tenant.id)).collect();
+        for tenant in known {
+            let found = self.runtime.services.tenants.find(&tenant.slug).await;
+            if !found.is_ok_and(|found| found.as_ref() == Some(&*tenant)) {
+                self.tenants.remove(&tenant.slug);
+                self.runtime.services.units.forget(tenant.id).await;
+            }
         }
     }
 
-    fn state_of(&self, tenant: Tenant) -> TenantState {
+    fn state_of(&self, tenant: Tenant, settings: TenantSettings) -> TenantState {
         let runtime = &self.runtime;
         let (weight, limits) = runtime.limits_of(&tenant);
         let cpu = Arc::new(TenantCpu::new(limits.tenant_minute_cpu_ms.as_millis()));
         let modules = self.modules.load();
         let modules = modules.iter().map(|version| {
-            let module = self.module_of(&tenant, &cpu, version, false);
+            let module = self.module_of(&tenant, &settings, &cpu, version, false);
             (version.manifest.name.clone(), Arc::new(module))
         });
         TenantState {
@@ -150,6 +171,7 @@ impl Registry {
             ),
             long_calls: LongCalls::new(tenant.id, weight),
             limits: Arc::new(limits),
+            settings,
             tenant: Arc::new(tenant),
         }
     }
@@ -157,6 +179,7 @@ impl Registry {
     fn module_of(
         &self,
         tenant: &Tenant,
+        settings: &TenantSettings,
         cpu: &Arc<TenantCpu>,
         version: &Arc<ModuleVersion>,
         is_ready: bool,
@@ -165,6 +188,12 @@ impl Registry {
         let meter = self.runtime.services.meters.of(tenant.id, &tenant.slug, name);
         TenantModule {
             version: Arc::clone(version),
+            settings: settings::overridden(
+                name.as_str(),
+                version.manifest.declared_settings(),
+                &version.settings,
+                settings.get(name.as_str()),
+            ),
             ready: OnceCell::new_with(is_ready.then_some(())),
             idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
             retired: AtomicBool::new(false),
@@ -194,13 +223,20 @@ impl Registry {
         let mut modules = Vec::clone(&self.modules.load());
         modules.retain(|module| module.manifest.name != *name);
         modules.extend(version.cloned());
+        declare(&self.runtime, &modules);
         self.modules.store(Arc::new(modules));
         for (_, tenant) in &self.tenants {
             let mut served = HashMap::clone(&tenant.modules.load());
             let before = served.remove(name);
             if let Some(version) = version {
                 let is_ready = before.as_ref().is_some_and(|before| is_ready(&tenant, before));
-                let module = self.module_of(&tenant.tenant, &tenant.cpu, version, is_ready);
+                let module = self.module_of(
+                    &tenant.tenant,
+                    &tenant.settings,
+                    &tenant.cpu,
+                    version,
+                    is_ready,
+                );
                 served.insert(name.clone(), Arc::new(module));
             }
             tenant.modules.store(Arc::new(served));
@@ -209,6 +245,16 @@ impl Registry {
         drop(alone);
         retired.iter().for_each(|module| module.retire());
     }
+}
+
+/// Says which settings there are, to whoever changes them.
+fn declare(runtime: &Runtime, modules: &[Arc<ModuleVersion>]) {
+    let declared = modules.iter().map(|module| {
+        let settings = module.manifest.settings.iter();
+        let schemas = settings.map(|setting| (setting.name.clone(), setting.schema.clone()));
+        (module.manifest.name.clone(), schemas.collect())
+    });
+    runtime.services.tenants.declarations().set(declared.collect());
 }
 
 impl TenantState {

@@ -1,11 +1,9 @@
 //! `hostel db`: what a PostgreSQL server must allow, and must not.
 
-use std::io::{IsTerminal as _, Write as _};
-
-use anyhow::bail;
 use clap::Subcommand;
 use hostel::{Error, Preparation, Secret};
 
+use super::confirm;
 use crate::options::Options;
 
 #[derive(Subcommand)]
@@ -44,21 +42,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     if print {
         return Ok(());
     }
-    if !yes && !confirmed()? {
-        bail!("nothing was done");
-    }
+    confirm("\nThis changes what roles of that server may do", yes)?;
     preparation.apply().await?;
     println!("\nPrepared: `hostel serve` can use it.");
     Ok(())
-}
-
-fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::invalid("nobody is there to be asked").hint("say --yes").into());
-    }
-    print!("\nDo this? [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
 }

@@ -11,8 +11,10 @@ pub(crate) mod serve;
 pub(crate) mod tenant;
 pub(crate) mod test;
 
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use hostel::{Config, PlatformBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The modules that this binary carries, by name.
@@ -23,6 +25,35 @@ pub(crate) mod bundled {
 /// What `hostel new` writes.
 mod carried {
     include!(concat!(env!("OUT_DIR"), "/carried.rs"));
+}
+
+/// A platform with the modules that this binary carries.
+fn platform_with_bundled(config: Config) -> PlatformBuilder {
+    bundled::BUNDLED
+        .iter()
+        .fold(PlatformBuilder::default().config(config), |builder, (name, wasm)| {
+            builder.system_module(name, *wasm)
+        })
+}
+
+/// Asks before something is done that cannot be undone, unless `--yes` was given.
+fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(hostel::Error::invalid(format!("{what}: nobody is there to be asked"))
+            .hint("say so beforehand with --yes")
+            .into());
+    }
+    print!("{what}. Go on? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => anyhow::bail!("nothing was changed"),
+    }
 }
 
 /// Says what is going on while somebody waits; nothing where nobody looks.

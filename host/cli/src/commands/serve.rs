@@ -8,7 +8,7 @@ use hostel::runtime::{Access, Manifest, Method};
 use hostel::{Config, Platform};
 use tokio::net::TcpListener;
 
-use super::{bundled::BUNDLED, spinner};
+use super::{platform_with_bundled, spinner};
 use crate::options::{Listen, Options};
 use crate::sources::{self, Sources};
 
@@ -61,13 +61,11 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
 
     let waiting = spinner();
     let tell = waiting.clone();
-    let bundled = if serves_bundled(dev.as_deref()) { BUNDLED } else { &[] };
-    let builder = bundled
-        .iter()
-        .fold(Platform::builder().config(config), |builder, (name, wasm)| {
-            builder.system_module(name, *wasm)
-        })
-        .progress(move |what| tell.set_message(what.to_owned()));
+    let builder = match serves_bundled(dev.as_deref()) {
+        true => platform_with_bundled(config),
+        false => Platform::builder().config(config),
+    };
+    let builder = builder.progress(move |what| tell.set_message(what.to_owned()));
     let platform = builder.build().await?;
     waiting.finish_and_clear();
 

@@ -1,13 +1,16 @@
-//! `hostel tenant`: make, change and list tenants, and show what they used.
+//! `hostel tenant`: make, change, list and remove tenants, and show what they used.
+
+pub(crate) mod secret;
+pub(crate) mod setting;
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use hostel::{
-    NewTenant, Platform, Tenant, TenantChange, TenantSlug, TenantStatus, TighterLimits, Usage,
-    UsageOfDay, UsageQuery,
+    Config, NewTenant, Platform, Tenant, TenantChange, TenantQuery, TenantSlug, TenantStatus,
+    Tenants, TighterLimits, Usage, UsageOfDay, UsageQuery,
 };
 
-use super::print_table;
+use super::{confirm, print_table};
 use crate::options::Options;
 
 /// Tenants that are read at once.
@@ -67,21 +70,115 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// List all tenants.
+    /// List tenants by slug.
     List {
+        /// Those with this status only.
+        #[arg(long)]
+        status: Option<TenantStatus>,
+        /// Those on this plan only.
+        #[arg(long)]
+        plan: Option<String>,
+        /// Those whose slug or display name has this part.
+        #[arg(long, value_name = "PART")]
+        name: Option<String>,
+        /// Those after this slug only.
+        #[arg(long, value_name = "SLUG")]
+        after: Option<TenantSlug>,
+        /// At most so many.
+        #[arg(long)]
+        limit: Option<u32>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         options: Options,
     },
+    /// Show one tenant.
+    Show {
+        #[command(flatten)]
+        one: One,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a tenant another name in URLs and headers, or another name for people. Requests that
+    /// use the old slug find no tenant, within a second.
+    Rename {
+        #[command(flatten)]
+        one: One,
+        /// Its new name in URLs and headers: a DNS label.
+        new: Option<TenantSlug>,
+        /// Its new name for people.
+        #[arg(long, required_unless_present = "new")]
+        name: Option<String>,
+    },
+    /// Refuse a tenant's requests, within a second. Nothing is lost.
+    Suspend {
+        #[command(flatten)]
+        one: One,
+    },
+    /// Answer a suspended tenant's requests again.
+    Resume {
+        #[command(flatten)]
+        one: One,
+    },
+    /// Delete a tenant. It is refused like one that never was, and can be taken back until the time
+    /// of `[tenancy] delete_grace_ms` is over; then everything of it is removed.
+    Delete {
+        #[command(flatten)]
+        one: One,
+        /// Remove everything at once. There is no way back.
+        #[arg(long)]
+        now: bool,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take a deleted tenant back.
+    Undelete {
+        #[command(flatten)]
+        one: One,
+    },
+    /// Remove everything of a deleted tenant now. There is no way back.
+    Purge {
+        #[command(flatten)]
+        one: One,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Values of modules' settings that hold for one tenant.
+    #[command(subcommand)]
+    Setting(setting::Command),
+    /// Secrets of a tenant, which its modules read by name.
+    #[command(subcommand)]
+    Secret(secret::Command),
+}
+
+/// One tenant.
+#[derive(Args)]
+pub(crate) struct One {
+    /// Which tenant.
+    slug: TenantSlug,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl One {
+    async fn tenants(&self) -> anyhow::Result<Tenants> {
+        tenants(self.options.load()?).await
+    }
+}
+
+async fn tenants(config: Config) -> anyhow::Result<Tenants> {
+    Ok(Platform::builder().config(config).tenants().await?)
 }
 
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Create { slug, name, plan, json, options } => {
-            let tenants = Platform::builder().config(options.load()?).tenants().await?;
+            let tenants = tenants(options.load()?).await?;
             let tenant = tenants.create(NewTenant { slug, display_name: name, plan }).await?;
             if json {
                 println!("{}", as_json(&tenant));
@@ -90,7 +187,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             }
         }
         Command::Set { slug, plan, no_plan, limit, no_limits, options } => {
-            let tenants = Platform::builder().config(options.load()?).tenants().await?;
+            let tenants = tenants(options.load()?).await?;
             let mut change = TenantChange::default();
             if plan.is_some() || no_plan {
                 change.plan = Some(plan);
@@ -106,43 +203,126 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Usage { slug, from, to, json, options } => {
             let config = options.load()?;
-            let tenants = Platform::builder().config(config.clone()).tenants().await?;
-            if let Some(slug) = &slug
-                && tenants.find(slug).await?.is_none()
-            {
-                anyhow::bail!("there is no tenant `{slug}`");
+            let tenants = tenants(config.clone()).await?;
+            if let Some(slug) = &slug {
+                tenants.get(slug).await?;
             }
             let usage = Platform::builder().config(config).usage().await?;
             let query = UsageQuery { tenant: slug, from, to, after: None, limit: PAGE };
             print_usage(&read_usage(&usage, query).await?, json)?;
         }
-        Command::List { json, options } => {
-            let tenants = Platform::builder().config(options.load()?).tenants().await?;
-            let mut all = Vec::new();
-            loop {
-                let page = tenants.list(all.last().map(|last: &Tenant| &last.slug), PAGE).await?;
-                if page.is_empty() {
-                    break;
-                }
-                all.extend(page);
-            }
-            if json {
-                println!("{}", serde_json::Value::from_iter(all.iter().map(as_json)));
-            } else {
-                let row = |tenant: &Tenant| {
-                    vec![
-                        tenant.slug.to_string(),
-                        status(tenant).to_owned(),
-                        tenant.plan.clone().unwrap_or_else(|| "-".to_owned()),
-                        tenant.display_name.clone(),
-                        tenant.id.to_string(),
-                    ]
-                };
-                print_table(&all.iter().map(row).collect::<Vec<_>>());
-            }
+        Command::List { status, plan, name, after, limit, json, options } => {
+            let tenants = tenants(options.load()?).await?;
+            let query = TenantQuery { status, plan, name, after, limit: limit.unwrap_or(PAGE) };
+            print_tenants(&read_tenants(&tenants, query, limit.is_some()).await?, json);
         }
+        Command::Setting(command) => setting::run(command).await?,
+        Command::Secret(command) => secret::run(command).await?,
+        other => run_on_one(other).await?,
     }
     Ok(())
+}
+
+/// Shows or changes one tenant that there is.
+async fn run_on_one(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Show { one, json } => show(&one.tenants().await?.get(&one.slug).await?, json),
+        Command::Rename { one, new, name } => {
+            let change = TenantChange { slug: new, display_name: name, ..TenantChange::default() };
+            let tenant = one.tenants().await?.change(&one.slug, change).await?;
+            println!("{} is {} ({})", one.slug, tenant.slug, tenant.display_name);
+        }
+        Command::Suspend { one } => {
+            println!("{} is {}", one.slug, one.tenants().await?.suspend(&one.slug).await?.status);
+        }
+        Command::Resume { one } => {
+            println!("{} is {}", one.slug, one.tenants().await?.resume(&one.slug).await?.status);
+        }
+        Command::Delete { one, now, yes } => {
+            let tenants = one.tenants().await?;
+            let tenant = tenants.get(&one.slug).await?;
+            let how = if now { "at once, for good" } else { "with a time to take it back" };
+            confirm(&format!("deletes {} ({}) {how}", tenant.slug, tenant.display_name), yes)?;
+            // Where it is deleted already, only the rest is to be done.
+            if !now || tenant.status != TenantStatus::Deleting {
+                let tenant = tenants.delete(&one.slug).await?;
+                let until = tenant.purge_at.map(time).unwrap_or_default();
+                if !now {
+                    println!("deleted {}; `hostel tenant undelete` until {until}", one.slug);
+                }
+            }
+            if now {
+                tenants.purge(&one.slug).await?;
+                println!("removed {}", one.slug);
+            }
+        }
+        Command::Undelete { one } => {
+            println!("{} is {}", one.slug, one.tenants().await?.undelete(&one.slug).await?.status);
+        }
+        Command::Purge { one, yes } => {
+            let tenants = one.tenants().await?;
+            confirm(&format!("removes everything of {}", one.slug), yes)?;
+            tenants.purge(&one.slug).await?;
+            println!("removed {}", one.slug);
+        }
+        _ => unreachable!("`run` answers the others"),
+    }
+    Ok(())
+}
+
+/// One page, or all.
+async fn read_tenants(
+    tenants: &Tenants,
+    mut query: TenantQuery,
+    one_page: bool,
+) -> hostel::Result<Vec<Tenant>> {
+    let mut all = Vec::new();
+    loop {
+        let page = tenants.list(&query).await?;
+        let last = page.last().map(|last| last.slug.clone());
+        all.extend(page);
+        if one_page || last.is_none() {
+            return Ok(all);
+        }
+        query.after = last;
+    }
+}
+
+fn print_tenants(all: &[Tenant], json: bool) {
+    if json {
+        println!("{}", serde_json::Value::from_iter(all.iter().map(as_json)));
+        return;
+    }
+    let row = |tenant: &Tenant| {
+        vec![
+            tenant.slug.to_string(),
+            tenant.status.to_string(),
+            tenant.plan.clone().unwrap_or_else(|| "-".to_owned()),
+            tenant.display_name.clone(),
+            tenant.id.to_string(),
+        ]
+    };
+    print_table(&all.iter().map(row).collect::<Vec<_>>());
+}
+
+fn show(tenant: &Tenant, json: bool) {
+    if json {
+        println!("{}", as_json(tenant));
+        return;
+    }
+    let limits = serde_json::to_string(&tenant.limits).unwrap_or_default();
+    let mut rows = vec![
+        ("slug", tenant.slug.to_string()),
+        ("name", tenant.display_name.clone()),
+        ("id", tenant.id.to_string()),
+        ("status", tenant.status.to_string()),
+        ("plan", tenant.plan.clone().unwrap_or_else(|| "-".to_owned())),
+        ("limits", limits),
+        ("made", time(tenant.created_at)),
+    ];
+    rows.extend(tenant.purge_at.map(|at| ("removed from", time(at))));
+    let rows: Vec<_> = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
+    print_table(&rows);
 }
 
 async fn read_usage(usage: &Usage, mut query: UsageQuery) -> hostel::Result<Vec<UsageOfDay>> {
@@ -186,11 +366,9 @@ fn limit(text: &str) -> anyhow::Result<(String, u64)> {
     Ok((key.to_owned(), value))
 }
 
-fn status(tenant: &Tenant) -> &'static str {
-    match tenant.status {
-        TenantStatus::Active => "active",
-        TenantStatus::Suspended => "suspended",
-    }
+/// As RFC 3339 writes it.
+fn time(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).map(|time| time.to_string()).unwrap_or_default()
 }
 
 fn as_json(tenant: &Tenant) -> serde_json::Value {
@@ -198,8 +376,10 @@ fn as_json(tenant: &Tenant) -> serde_json::Value {
         "id": tenant.id.to_string(),
         "slug": tenant.slug.as_str(),
         "display_name": tenant.display_name,
-        "status": status(tenant),
+        "status": tenant.status,
         "plan": tenant.plan,
         "limits": tenant.limits,
+        "created_at": time(tenant.created_at),
+        "purge_at": tenant.purge_at.map(time),
     })
 }

@@ -1,13 +1,14 @@
 //! Settings: a module's values, declared with schema and default in its manifest and changed by the
-//! operator in `[settings.<module>]`.
+//! operator in `[settings.<module>]`, and for one tenant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::hostel::settings::settings::{self, Host};
 use crate::error::{Error, Result};
+use crate::schema;
 
 /// A module's settings by name, each as JSON text.
 pub type Values = Arc<HashMap<String, String>>;
@@ -39,6 +40,29 @@ impl Host for SettingsView<'_> {
     }
 }
 
+/// Joins a module's values with those of one tenant, which win. A value that the module does not
+/// declare any more, or in another way, is left out: the tenant is told of it in the log alone.
+pub fn overridden<'a>(
+    module: &str,
+    declared: impl Iterator<Item = Declared<'a>>,
+    values: &Values,
+    own: Option<&BTreeMap<String, serde_json::Value>>,
+) -> Values {
+    let Some(own) = own.filter(|own| !own.is_empty()) else { return Arc::clone(values) };
+    let mut joined = HashMap::clone(values);
+    for Declared { name, schema, .. } in declared {
+        let Some(value) = own.get(name) else { continue };
+        match schema::violation(schema, value) {
+            Ok(None) => {
+                joined.insert(name.to_owned(), value.to_string());
+            }
+            Ok(Some(why)) => tracing::warn!("a tenant's `{module}.{name}` does not hold: {why}"),
+            Err(error) => tracing::warn!("a tenant's `{module}.{name}` does not hold: {error}"),
+        }
+    }
+    Arc::new(joined)
+}
+
 /// One declared setting, for [`resolve`].
 pub struct Declared<'a> {
     /// Its name.
@@ -61,10 +85,9 @@ pub fn resolve<'a>(
     let mut values = HashMap::new();
     for Declared { name, schema, default } in declared {
         let value = configured.get(name).unwrap_or(default);
-        let validator = jsonschema::validator_for(schema).map_err(|error| {
-            Error::invalid(format!("setting `{name}`: its schema is no JSON Schema: {error}"))
-        })?;
-        if let Err(error) = validator.validate(value) {
+        let violation = schema::violation(schema, value)
+            .map_err(|error| Error::invalid(format!("setting `{name}`: {error}")))?;
+        if let Some(error) = violation {
             let place = if configured.contains_key(name) {
                 format!("`settings.{module}.{name}`")
             } else {

@@ -1,14 +1,20 @@
 //! Tenancy: which tenants there are, how a request finds its own, and what a module may know of it.
 
+mod lifecycle;
+mod secrets;
+mod settings;
 mod store;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
-pub use self::store::{NewTenant, TenantChange, Tenants};
-use crate::bindings::hostel::tenancy::tenancy::{self, Host};
+pub use self::secrets::Secrets;
+pub use self::settings::TenantSettings;
+pub use self::store::{NewTenant, TenantChange, TenantQuery, Tenants};
+use crate::bindings::hostel::tenancy::{secrets as wit_secrets, tenancy};
+use crate::bounded::Bounded;
 use crate::call::CallContext;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantSlug;
 
 /// `[tenancy]`: how requests find their tenant.
@@ -23,6 +29,8 @@ pub struct TenancyConfig {
     /// The tenant of requests that name none, made at the first start; empty when there is none.
     #[serde(with = "optional_slug")]
     pub default_tenant: Option<TenantSlug>,
+    /// How long a deleted tenant can be taken back before everything of it is removed.
+    pub delete_grace_ms: Bounded<0, 31_536_000_000>,
 }
 
 impl Default for TenancyConfig {
@@ -31,6 +39,7 @@ impl Default for TenancyConfig {
             header: http::HeaderName::from_static("x-tenant"),
             base_domain: String::new(),
             default_tenant: "default".parse().ok(),
+            delete_grace_ms: Bounded::of::<604_800_000>(),
         }
     }
 }
@@ -54,7 +63,37 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     tenancy::add_to_linker::<T, TenancyData>(linker, view)
 }
 
-impl Host for TenancyView<'_> {
+/// What one call may read of its tenant's secrets.
+pub struct SecretsView<'a> {
+    pub(crate) call: &'a CallContext,
+    pub(crate) secrets: &'a Secrets,
+}
+
+struct SecretsData;
+
+impl HasData for SecretsData {
+    type Data<'a> = SecretsView<'a>;
+}
+
+/// Links `hostel:tenancy/secrets`.
+pub(crate) fn add_secrets_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> SecretsView<'_>,
+) -> Result<(), wasmtime::Error> {
+    wit_secrets::add_to_linker::<T, SecretsData>(linker, view)
+}
+
+impl wit_secrets::Host for SecretsView<'_> {
+    async fn get(&mut self, name: String) -> Result<Option<String>> {
+        // Host calls end by the call's deadline, since wasm interrupts do not bound them.
+        let reading = self.secrets.read(self.call.tenant.id, &name);
+        tokio::time::timeout_at(self.call.deadline.into(), reading).await.map_err(|_| {
+            Error::new(ErrorKind::Timeout, "timeout", "the secret could not be read in time")
+        })?
+    }
+}
+
+impl tenancy::Host for TenancyView<'_> {
     fn current(&mut self) -> wasmtime::Result<tenancy::Tenant> {
         let tenant = &self.call.tenant;
         Ok(tenancy::Tenant {

@@ -1,13 +1,15 @@
-//! The platform's list of tenants.
+//! The platform's list of tenants: made, found, listed and changed.
 
 use std::sync::Arc;
 
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
+use super::TenancyConfig;
+use super::settings::Declarations;
 use crate::call::{Tenant, TenantStatus};
 use crate::clock::Clock;
-use crate::database::{PlatformDatabase, next_revision};
+use crate::database::{PlatformDatabase, Units, next_revision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Plans, TighterLimits};
 use crate::names::{TenantId, TenantSlug};
@@ -15,12 +17,21 @@ use crate::names::{TenantId, TenantSlug};
 const DISPLAY_NAME_LENGTH_MAX: usize = 200;
 /// The order of changes of tenants.
 const REVISION: &str = "tenants";
+/// The tenant in which operators work. It is there from the first start on and cannot go.
+pub(crate) const PLATFORM: &str = "platform";
+
+const COLUMNS: &str =
+    "id, slug, display_name, status, plan, limits, created_at, purge_at, status_before, revision";
 
 /// Reads and writes the list of tenants. Nothing is cached here.
 #[derive(Clone)]
 pub struct Tenants {
-    database: PlatformDatabase,
-    clock: Clock,
+    pub(super) database: PlatformDatabase,
+    pub(super) clock: Clock,
+    /// Microseconds.
+    pub(super) delete_grace: i64,
+    pub(super) units: Arc<Units>,
+    pub(super) declared: Declarations,
     /// The names of the plans that there are.
     plans: Arc<[String]>,
 }
@@ -38,15 +49,52 @@ pub struct NewTenant {
 /// What is to be changed of a tenant; what is none stays.
 #[derive(Clone, Debug, Default)]
 pub struct TenantChange {
+    /// Another name in URLs and headers. The old one is free then.
+    pub slug: Option<TenantSlug>,
+    /// Another name for people; the slug when empty.
+    pub display_name: Option<String>,
     /// Another plan, or none.
     pub plan: Option<Option<String>>,
     /// Other limits of its own.
     pub limits: Option<TighterLimits>,
 }
 
+/// Which tenants are asked for, by slug.
+#[derive(Clone, Debug, Default)]
+pub struct TenantQuery {
+    /// Those with this status only.
+    pub status: Option<TenantStatus>,
+    /// Those on this plan only.
+    pub plan: Option<String>,
+    /// Those whose slug or display name has this part, in upper or lower case.
+    pub name: Option<String>,
+    /// Those after this slug only.
+    pub after: Option<TenantSlug>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 impl Tenants {
-    pub(crate) fn new(database: PlatformDatabase, clock: Clock, plans: &Plans) -> Self {
-        Self { database, clock, plans: plans.keys().cloned().collect() }
+    pub(crate) fn new(
+        database: PlatformDatabase,
+        clock: Clock,
+        units: Arc<Units>,
+        plans: &Plans,
+        config: &TenancyConfig,
+    ) -> Self {
+        Self {
+            database,
+            clock,
+            delete_grace: i64::try_from(config.delete_grace_ms.get() * 1000).unwrap_or(i64::MAX),
+            units,
+            declared: Declarations::default(),
+            plans: plans.keys().cloned().collect(),
+        }
+    }
+
+    /// Their databases.
+    pub(crate) fn units(&self) -> &Arc<Units> {
+        &self.units
     }
 
     fn check_plan(&self, plan: Option<&str>) -> Result<()> {
@@ -81,49 +129,37 @@ impl Tenants {
     /// its data are made when they are first needed.
     ///
     /// # Errors
-    /// `conflict` when the slug is taken.
+    /// `conflict` when the slug is taken, `invalid` when it is kept for the platform.
     pub async fn create(&self, new: NewTenant) -> Result<Tenant> {
-        let display_name = match new.display_name.trim() {
-            "" => new.slug.to_string(),
-            name if name.chars().count() <= DISPLAY_NAME_LENGTH_MAX => name.to_owned(),
-            _ => {
-                return Err(Error::invalid(format!(
-                    "a tenant's display name has at most {DISPLAY_NAME_LENGTH_MAX} characters"
-                )));
-            }
-        };
+        check_not_reserved(&new.slug)?;
+        self.check_plan(new.plan.as_deref())?;
+        let mut transaction = self.database.begin().await?;
         let tenant = Tenant {
             id: TenantId::new(),
+            display_name: display_name(&new.display_name, &new.slug)?,
             slug: new.slug,
-            display_name,
             status: TenantStatus::Active,
             plan: new.plan,
             limits: TighterLimits::default(),
+            created_at: self.clock.now_micros(),
+            purge_at: None,
+            status_before: None,
+            revision: next_revision(&mut transaction, REVISION).await?,
         };
-        self.check_plan(tenant.plan.as_deref())?;
-        let mut transaction = self.database.begin().await?;
-        let revision = next_revision(&mut transaction, REVISION).await?;
         sqlx::query(
             "INSERT INTO tenants (id, slug, display_name, status, plan, created_at, revision)
-             VALUES ($1, $2, $3, 'active', $4, $5, $6)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(tenant.id.to_string())
         .bind(tenant.slug.to_string())
         .bind(&tenant.display_name)
+        .bind(tenant.status.as_str())
         .bind(&tenant.plan)
-        .bind(self.clock.now_micros())
-        .bind(revision)
+        .bind(tenant.created_at)
+        .bind(tenant.revision)
         .execute(&mut *transaction)
         .await
-        .map_err(|error| match error.as_database_error() {
-            Some(database) if database.is_unique_violation() => Error::new(
-                ErrorKind::Conflict,
-                "tenant-exists",
-                format!("there is a tenant `{}` already", tenant.slug),
-            )
-            .hint("choose another slug; `hostel tenant list` shows those that are taken"),
-            _ => error.into(),
-        })?;
+        .map_err(|error| taken(&tenant.slug, error))?;
         transaction.commit().await?;
         Ok(tenant)
     }
@@ -136,10 +172,8 @@ impl Tenants {
         if self.find(slug).await?.is_some() {
             return Ok(());
         }
-        match self
-            .create(NewTenant { slug: slug.clone(), display_name: String::new(), plan: None })
-            .await
-        {
+        let new = NewTenant { slug: slug.clone(), display_name: String::new(), plan: None };
+        match self.create(new).await {
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
             // Another process was quicker.
             _ => Ok(()),
@@ -149,65 +183,132 @@ impl Tenants {
     /// Changes a tenant. Every process on this data folder acts by it within a second.
     ///
     /// # Errors
-    /// `tenant-not-found`, or `invalid` for a plan that there is not.
+    /// `tenant-not-found`, `conflict` when another slug is taken, or `invalid` for a plan that there
+    /// is not.
     pub async fn change(&self, slug: &TenantSlug, change: TenantChange) -> Result<Tenant> {
-        let unknown = || {
-            Error::new(
-                ErrorKind::NotFound,
-                "tenant-not-found",
-                format!("there is no tenant `{slug}`"),
-            )
-            .hint("`hostel tenant list` shows those that there are")
-        };
-        let mut tenant = self.find(slug).await?.ok_or_else(unknown)?;
-        if let Some(plan) = change.plan {
+        if let Some(plan) = &change.plan {
             self.check_plan(plan.as_deref())?;
-            tenant.plan = plan;
         }
-        if let Some(limits) = change.limits {
-            tenant.limits = limits;
+        if let Some(new) = change.slug.as_ref().filter(|new| *new != slug) {
+            check_not_reserved(slug)?;
+            check_not_reserved(new)?;
         }
-        let limits = serde_json::to_string(&tenant.limits)
-            .map_err(|error| Error::internal("limits cannot be kept").because(error))?;
+        self.update(slug, |tenant| {
+            must_be_there(tenant)?;
+            if let Some(new) = change.slug {
+                // Nobody chose a name that is the slug.
+                if tenant.display_name == tenant.slug.as_str() {
+                    tenant.display_name = new.to_string();
+                }
+                tenant.slug = new;
+            }
+            if let Some(name) = &change.display_name {
+                tenant.display_name = display_name(name, &tenant.slug)?;
+            }
+            if let Some(plan) = change.plan {
+                tenant.plan = plan;
+            }
+            if let Some(limits) = change.limits {
+                tenant.limits = limits;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Reads a tenant, changes it and writes it again: nobody else's change comes in between.
+    pub(super) async fn update(
+        &self,
+        slug: &TenantSlug,
+        edit: impl FnOnce(&mut Tenant) -> Result<()>,
+    ) -> Result<Tenant> {
         let mut transaction = self.database.begin().await?;
-        let revision = next_revision(&mut transaction, REVISION).await?;
-        sqlx::query("UPDATE tenants SET plan = $2, limits = $3, revision = $4 WHERE id = $1")
-            .bind(tenant.id.to_string())
-            .bind(&tenant.plan)
-            .bind(limits)
-            .bind(revision)
-            .execute(&mut *transaction)
-            .await?;
+        let tenant = self.update_within(&mut transaction, slug, edit).await?;
         transaction.commit().await?;
         Ok(tenant)
     }
 
-    /// The tenant of that slug.
+    /// [`update`](Self::update) in a transaction that is open, as the first of what it writes.
+    pub(super) async fn update_within(
+        &self,
+        transaction: &mut AnyConnection,
+        slug: &TenantSlug,
+        edit: impl FnOnce(&mut Tenant) -> Result<()>,
+    ) -> Result<Tenant> {
+        // Drawn first: whoever else draws one waits until this transaction has ended.
+        let revision = next_revision(transaction, REVISION).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tenants WHERE slug = $1"
+        )))
+        .bind(slug.as_str())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let mut tenant = from_row(&row.ok_or_else(|| unknown(slug))?)?;
+        edit(&mut tenant)?;
+        tenant.revision = revision;
+        let limits = serde_json::to_string(&tenant.limits)
+            .map_err(|error| Error::internal("limits cannot be kept").because(error))?;
+        sqlx::query(
+            "UPDATE tenants SET slug = $2, display_name = $3, status = $4, plan = $5, limits = $6,
+                 purge_at = $7, status_before = $8, revision = $9
+             WHERE id = $1",
+        )
+        .bind(tenant.id.to_string())
+        .bind(tenant.slug.as_str())
+        .bind(&tenant.display_name)
+        .bind(tenant.status.as_str())
+        .bind(&tenant.plan)
+        .bind(limits)
+        .bind(tenant.purge_at)
+        .bind(tenant.status_before.map(TenantStatus::as_str))
+        .bind(tenant.revision)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| taken(&tenant.slug, error))?;
+        Ok(tenant)
+    }
+
+    /// The tenant of that slug, whatever its status.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn find(&self, slug: &TenantSlug) -> Result<Option<Tenant>> {
-        sqlx::query(
-            "SELECT id, slug, display_name, status, plan, limits FROM tenants WHERE slug = $1",
-        )
-        .bind(slug.as_str())
-        .fetch_optional(&self.database)
-        .await?
-        .map(|row| from_row(&row))
-        .transpose()
+        sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM tenants WHERE slug = $1")))
+            .bind(slug.as_str())
+            .fetch_optional(&self.database)
+            .await?
+            .map(|row| from_row(&row))
+            .transpose()
     }
 
-    /// All tenants by slug, at most `limit` of them after `after`.
+    /// The tenant of that slug, whatever its status.
+    ///
+    /// # Errors
+    /// `tenant-not-found`.
+    pub async fn get(&self, slug: &TenantSlug) -> Result<Tenant> {
+        self.find(slug).await?.ok_or_else(|| unknown(slug))
+    }
+
+    /// Tenants by slug.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list(&self, after: Option<&TenantSlug>, limit: u32) -> Result<Vec<Tenant>> {
-        sqlx::query(
-            "SELECT id, slug, display_name, status, plan, limits FROM tenants
-             WHERE slug > $1 ORDER BY slug LIMIT $2",
-        )
-        .bind(after.map_or("", TenantSlug::as_str))
-        .bind(i64::from(limit))
+    pub async fn list(&self, query: &TenantQuery) -> Result<Vec<Tenant>> {
+        let part = query.name.as_ref().map(|name| {
+            let name = name.to_lowercase().replace('\\', "\\\\");
+            format!("%{}%", name.replace('%', "\\%").replace('_', "\\_"))
+        });
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tenants
+             WHERE slug > $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR plan = $3)
+               AND ($4 IS NULL OR slug LIKE $4 ESCAPE '\\' OR lower(display_name) LIKE $4 ESCAPE '\\')
+             ORDER BY slug LIMIT $5"
+        )))
+        .bind(query.after.as_ref().map_or("", TenantSlug::as_str))
+        .bind(query.status.map(TenantStatus::as_str))
+        .bind(&query.plan)
+        .bind(part)
+        .bind(i64::from(query.limit))
         .fetch_all(&self.database)
         .await?
         .iter()
@@ -215,38 +316,127 @@ impl Tenants {
         .collect()
     }
 
-    /// The slugs of tenants that changed after `revision`, and the newest revision.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub(crate) async fn changed_since(&self, revision: i64) -> Result<(Vec<TenantSlug>, i64)> {
-        let rows =
-            sqlx::query("SELECT slug, revision FROM tenants WHERE revision > $1 ORDER BY revision")
-                .bind(revision)
-                .fetch_all(&self.database)
-                .await?;
+    /// The newest change of any tenant.
+    pub(crate) async fn newest_revision(&self) -> Result<i64> {
+        let row = sqlx::query("SELECT value FROM revisions WHERE name = $1")
+            .bind(REVISION)
+            .fetch_one(&self.database)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Tenants that changed after `revision`, each with whether it is gone, and the newest revision.
+    pub(crate) async fn changed_since(
+        &self,
+        revision: i64,
+    ) -> Result<(Vec<(TenantId, bool)>, i64)> {
+        let rows = sqlx::query(
+            "SELECT id, revision, 0 AS gone FROM tenants WHERE revision > $1
+             UNION ALL
+             SELECT id, revision, 1 AS gone FROM purged_tenants WHERE revision > $1
+             ORDER BY revision",
+        )
+        .bind(revision)
+        .fetch_all(&self.database)
+        .await?;
         let mut newest = revision;
-        let mut slugs = Vec::with_capacity(rows.len());
+        let mut changed = Vec::with_capacity(rows.len());
         for row in &rows {
-            slugs.push(row.try_get::<String, _>(0)?.parse()?);
             newest = row.try_get(1)?;
+            let gone: i64 = row.try_get(2)?;
+            changed.push((row.try_get::<String, _>(0)?.parse()?, gone != 0));
         }
-        Ok((slugs, newest))
+        Ok((changed, newest))
+    }
+
+    /// Writes that nothing is left of a tenant.
+    pub(super) async fn bury(&self, transaction: &mut AnyConnection, id: TenantId) -> Result<()> {
+        let revision = next_revision(transaction, REVISION).await?;
+        sqlx::query(
+            "INSERT INTO purged_tenants (id, purged_at, revision) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(self.clock.now_micros())
+        .bind(revision)
+        .execute(transaction)
+        .await?;
+        Ok(())
     }
 }
 
-fn from_row(row: &AnyRow) -> Result<Tenant> {
+pub(super) fn unknown(slug: &TenantSlug) -> Error {
+    Error::new(ErrorKind::NotFound, "tenant-not-found", format!("there is no tenant `{slug}`"))
+        .hint("`hostel tenant list` shows those that there are")
+}
+
+/// Only a tenant that is served, or could be, is changed.
+pub(super) fn must_be_there(tenant: &Tenant) -> Result<()> {
+    if tenant.status.is_there() {
+        return Ok(());
+    }
+    Err(wrong_status(tenant, "active or suspended"))
+}
+
+pub(super) fn wrong_status(tenant: &Tenant, expected: &str) -> Error {
+    let Tenant { slug, status, .. } = tenant;
+    Error::new(
+        ErrorKind::Conflict,
+        "tenant-status",
+        format!("tenant `{slug}` is {status}: it must be {expected}"),
+    )
+}
+
+/// The platform's own tenant bears its name for ever, and no other does.
+pub(super) fn check_not_reserved(slug: &TenantSlug) -> Result<()> {
+    if slug.as_str() == PLATFORM {
+        return Err(Error::invalid(format!("`{PLATFORM}` is the platform's own tenant"))
+            .hint("choose another slug"));
+    }
+    Ok(())
+}
+
+fn display_name(name: &str, slug: &TenantSlug) -> Result<String> {
+    match name.trim() {
+        "" => Ok(slug.to_string()),
+        name if name.chars().count() > DISPLAY_NAME_LENGTH_MAX => Err(Error::invalid(format!(
+            "a tenant's display name has at most {DISPLAY_NAME_LENGTH_MAX} characters"
+        ))),
+        name if name.chars().any(char::is_control) => {
+            Err(Error::invalid("a tenant's display name is one line"))
+        }
+        name => Ok(name.to_owned()),
+    }
+}
+
+fn taken(slug: &TenantSlug, error: sqlx::Error) -> Error {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => Error::new(
+            ErrorKind::Conflict,
+            "tenant-exists",
+            format!("there is a tenant `{slug}` already"),
+        )
+        .hint("choose another slug; `hostel tenant list` shows those that are taken"),
+        _ => error.into(),
+    }
+}
+
+pub(super) fn from_row(row: &AnyRow) -> Result<Tenant> {
     Ok(Tenant {
         id: row.try_get::<String, _>(0)?.parse()?,
         slug: row.try_get::<String, _>(1)?.parse()?,
         display_name: row.try_get(2)?,
-        status: match row.try_get::<String, _>(3)?.as_str() {
-            "active" => TenantStatus::Active,
-            _ => TenantStatus::Suspended,
-        },
+        status: row.try_get::<String, _>(3)?.parse()?,
         plan: row.try_get(4)?,
         // Limits of another version that this one does not know must not be dropped in silence.
         limits: serde_json::from_str(&row.try_get::<String, _>(5)?)
             .map_err(|error| Error::internal("a tenant's limits cannot be read").because(error))?,
+        created_at: row.try_get(6)?,
+        purge_at: row.try_get(7)?,
+        status_before: row
+            .try_get::<Option<String>, _>(8)?
+            .map(|status| status.parse())
+            .transpose()?,
+        revision: row.try_get(9)?,
     })
 }

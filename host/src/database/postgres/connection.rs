@@ -223,13 +223,33 @@ impl Connection {
 
     /// Lets the unit's runtime role use the tables that its owner will make.
     pub(super) async fn share_new_tables(&mut self, runtime: &str) -> Result<(), sqlx::Error> {
+        if self.shares_new_tables().await? {
+            return Ok(());
+        }
         let schema = &self.schema;
         let script = format!(
             "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {runtime};
              ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {runtime};"
         );
-        self.inner.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
-        Ok(())
+        match self.inner.execute(sqlx::raw_sql(AssertSqlSafe(script))).await {
+            // Another process may have been quicker.
+            Err(error) if !self.shares_new_tables().await? => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn shares_new_tables(&mut self) -> Result<bool, sqlx::Error> {
+        let shared: i64 = sqlx::query(
+            "SELECT count(*) FROM pg_catalog.pg_default_acl a
+             JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace WHERE n.nspname = $1",
+        )
+        .bind(&self.schema)
+        .persistent(false)
+        .fetch_one(&mut self.inner)
+        .await?
+        .try_get(0)?;
+        // Tables and sequences.
+        Ok(shared == 2)
     }
 
     /// The migrations of `module` that this unit has seen, in order.

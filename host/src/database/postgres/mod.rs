@@ -155,6 +155,14 @@ impl Server {
         }))
     }
 
+    /// Removes a tenant's unit, with all that is connected to it.
+    ///
+    /// # Errors
+    /// When the server does not answer or does not allow it.
+    pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
+        self.roles.remove(&Names::of_tenant(tenant)).await
+    }
+
     /// A connection of this unit that nobody uses.
     fn take_idle(&self, unit: u64, generation: u64) -> Option<Connection> {
         let mut stale = Vec::new();

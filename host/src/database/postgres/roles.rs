@@ -174,6 +174,25 @@ impl Roles {
         Ok(size.unsigned_abs())
     }
 
+    /// Removes a unit: its schema, whatever is in it, and its roles.
+    pub(super) async fn remove(&self, names: &Names) -> Result<()> {
+        let (schema, runtime, owner) =
+            (names.schema(), names.role(Role::Runtime), names.role(Role::Owner));
+        sqlx::query(
+            "SELECT pg_catalog.pg_terminate_backend(pid) AS ended
+             FROM pg_catalog.pg_stat_activity WHERE usename IN ($1, $2)",
+        )
+        .bind(&runtime)
+        .bind(&owner)
+        .execute(&self.platform)
+        .await?;
+        let script = format!(
+            "DROP SCHEMA IF EXISTS {schema} CASCADE; DROP ROLE IF EXISTS {runtime}, {owner}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
+        Ok(())
+    }
+
     /// Gives a role its own password again, after somebody changed it.
     pub(super) async fn reset_password(&self, role: &str) -> Result<()> {
         let statement = format!("ALTER ROLE {role} PASSWORD '{}'", self.verifier(role));

@@ -38,6 +38,11 @@ pub(crate) fn setting(Path(name): Path<String>) -> Result<Json<serde_json::Value
     hostel_sdk::json::parse(settings::get(&name).map_err(reveal)?.as_bytes()).map(Json)
 }
 
+/// What no real module would tell.
+pub(crate) fn secret(Path(name): Path<String>) -> Result<Json<Option<String>>, Problem> {
+    hostel_sdk::tenancy::secret(&name).map(Json).map_err(reveal)
+}
+
 /// A moment, as a number and as a text.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Moment {

@@ -46,6 +46,7 @@ fn with_capabilities(module: Module) -> Module {
         .route(post("/sql/numbers", database::numbers).public())
         .route(get("/log", capabilities::log).public())
         .route(get("/settings/{name}", capabilities::setting).public())
+        .route(get("/tenant-secret/{name}", capabilities::secret).public())
         .route(get("/clock", capabilities::clock).public())
         .route(get("/random/{n}", capabilities::random).public())
 }
