@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::connection::{Begin, Connection};
@@ -34,9 +34,6 @@ use crate::names::TenantId;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Statements that a connection remembers.
 const STATEMENTS_PREPARED_MAX: usize = 200;
-/// How long to wait for a connection of one's own unit before another unit loses one: a login takes
-/// longer, and a statement that does as well holds its connection anyhow.
-const RETURN_PATIENCE: Duration = Duration::from_millis(10);
 /// How often a unit that is written to is measured.
 const SIZE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait before asking again a server that has no room: its own slots come free a moment
@@ -73,8 +70,6 @@ pub(crate) struct Unit {
     number: u64,
     /// Connections to this unit that may be in use at once.
     turns: Arc<Semaphore>,
-    /// Told when one of them comes back.
-    returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
@@ -151,7 +146,6 @@ impl Server {
             names,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             turns: Arc::new(Semaphore::new(self.connections_per_unit_max)),
-            returned: Notify::new(),
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
@@ -314,7 +308,7 @@ impl Unit {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await?;
         let generation = self.generation.load(Ordering::SeqCst);
-        let connection = match self.idle_connection(generation).await {
+        let connection = match self.server.take_idle(self.number, generation) {
             Some(connection) => connection,
             None => {
                 let connecting =
@@ -324,19 +318,6 @@ impl Unit {
         };
         let unit = Arc::clone(self);
         Ok(Lease { connection: Some(connection), unit, is_owner: false, _turn: turn })
-    }
-
-    /// A connection that nobody uses, or that comes back in a moment where a new one would have to
-    /// take the place of another unit's: a statement is over sooner than a login.
-    async fn idle_connection(&self, generation: u64) -> Option<Connection> {
-        let found = self.server.take_idle(self.number, generation);
-        let in_use = self.server.connections_per_unit_max - self.turns.available_permits();
-        // This call has one of the turns, and no connection yet.
-        if found.is_some() || in_use < 2 || self.server.permits.available_permits() > 0 {
-            return found;
-        }
-        let _ = tokio::time::timeout(RETURN_PATIENCE, self.returned.notified()).await;
-        self.server.take_idle(self.number, generation)
     }
 
     /// The right to keep a connection for longer than one statement, to read.
@@ -423,7 +404,6 @@ impl Drop for Lease {
         let Some(connection) = self.connection.take() else { return };
         if connection.is_as_new() && !self.is_owner {
             self.unit.server.give_back(self.unit.number, connection);
-            self.unit.returned.notify_one();
         } else {
             let role = if self.is_owner { Role::Owner } else { Role::Runtime };
             self.unit.server.end(connection, self.unit.names.role(role));
