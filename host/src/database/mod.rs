@@ -13,8 +13,12 @@ mod postgres;
 mod unit;
 mod units;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteSynchronous;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
@@ -104,4 +108,14 @@ impl Durability {
             Self::Full => SqliteSynchronous::Full,
         }
     }
+}
+
+/// One of the turns that there are, after a wait until `deadline` at most. Waiting is fair and costs
+/// no thread.
+async fn turn(turns: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+    if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
+        return Some(turn);
+    }
+    let waiting = Arc::clone(turns).acquire_owned();
+    tokio::time::timeout_at(deadline.into(), waiting).await.ok().and_then(Result::ok)
 }

@@ -125,7 +125,7 @@ impl Unit {
     /// SQLite has one writer.
     ///
     /// # Errors
-    /// `unavailable` when another write did not end in time, `limit` when nothing may be added.
+    /// `unavailable` when another write did not end in time.
     pub(crate) async fn writer(&self, deadline: Instant) -> Result<Turn> {
         match self {
             Self::Sqlite(unit) => Ok(Turn(Some(unit.writer(deadline).await?))),

@@ -22,8 +22,8 @@ use sqlx::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::SqlConfig;
 use super::guard::{self, Allowance, Guard, Speaker, harden};
+use super::{SqlConfig, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -243,11 +243,7 @@ impl Unit {
         turns: &Arc<Semaphore>,
         deadline: Instant,
     ) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
-            return Some(permit);
-        }
-        let waiting = Arc::clone(turns).acquire_owned();
-        tokio::time::timeout(self.wait_until(deadline), waiting).await.ok().and_then(Result::ok)
+        turn(turns, Instant::now() + self.wait_until(deadline)).await
     }
 
     fn wait_until(&self, deadline: Instant) -> Duration {

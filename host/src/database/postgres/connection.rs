@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
 use super::statements;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long the host's own statements may take: they wait for locks of others at most.
 const HOST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,6 +19,8 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection to one unit.
 pub(crate) struct Connection {
     inner: PgConnection,
+    /// Who logged in.
+    role: String,
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
     /// never relied on.
     schema: String,
@@ -38,6 +40,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(super) async fn new(
         mut inner: PgConnection,
+        role: String,
         schema: String,
         generation: u64,
         permit: OwnedSemaphorePermit,
@@ -47,11 +50,7 @@ impl Connection {
             .fetch_one(&mut inner)
             .await?
             .try_get(0)?;
-        Ok(Self { inner, schema, process, busy: false, spoilt: false, generation, permit })
-    }
-
-    pub(super) fn process(&self) -> i32 {
-        self.process
+        Ok(Self { inner, role, schema, process, busy: false, spoilt: false, generation, permit })
     }
 
     /// Whether nothing is left of those who had it.
@@ -59,9 +58,10 @@ impl Connection {
         !self.busy && !self.spoilt
     }
 
-    /// Whether something still runs on it that must be ended.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy
+    /// The process, and the role that it serves, where something still runs there that must be
+    /// ended.
+    pub(super) fn left_running(&self) -> Option<(i32, String)> {
+        self.busy.then(|| (self.process, self.role.clone()))
     }
 
     pub(super) fn into_parts(self) -> (PgConnection, OwnedSemaphorePermit) {
@@ -82,11 +82,18 @@ impl Connection {
         time: Duration,
     ) -> Result<PgStatement, Failure> {
         let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
-        let text = AssertSqlSafe(statement.to_owned()).into_sql_str();
-        let was_busy = std::mem::replace(&mut self.busy, true);
-        let prepared = tokio::time::timeout(time, self.inner.prepare_with(text, types)).await;
-        let prepared = prepared.map_err(|_| Failure::Overdue)?;
-        self.busy = was_busy;
+        self.prepare_as_it_is(statement.to_owned(), types, time).await
+    }
+
+    async fn prepare_as_it_is(
+        &mut self,
+        text: String,
+        types: &[PgTypeInfo],
+        time: Duration,
+    ) -> Result<PgStatement, Failure> {
+        let text = AssertSqlSafe(text).into_sql_str();
+        let preparing = self.inner.prepare_with(text, types);
+        let prepared = watched(&mut self.busy, time, preparing).await.ok_or(Failure::Overdue)?;
         self.learn(prepared)
     }
 
@@ -140,12 +147,7 @@ impl Connection {
         each: impl FnMut(&PgRow) -> Result<()>,
     ) -> Result<(), Failure> {
         let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
-        let text = AssertSqlSafe(format!("EXPLAIN {statement}")).into_sql_str();
-        let was_busy = std::mem::replace(&mut self.busy, true);
-        let prepared = tokio::time::timeout(time, self.inner.prepare(text)).await;
-        let prepared = prepared.map_err(|_| Failure::Overdue)?;
-        self.busy = was_busy;
-        let prepared = self.learn(prepared)?;
+        let prepared = self.prepare_as_it_is(format!("EXPLAIN {statement}"), &[], time).await?;
         self.run(&prepared, arguments, time, each).await.map(|_| ())
     }
 
@@ -193,13 +195,9 @@ impl Connection {
     }
 
     async fn raw(&mut self, statement: impl SqlSafeStr) -> Result<(), sqlx::Error> {
-        let was_busy = std::mem::replace(&mut self.busy, true);
         let saying = self.inner.execute(sqlx::raw_sql(statement));
-        let said = tokio::time::timeout(HOST_TIMEOUT, saying)
-            .await
-            .map_err(|_| sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut)))?;
-        self.busy = was_busy;
-        said.map(|_| ())
+        let said = watched(&mut self.busy, HOST_TIMEOUT, saying).await;
+        said.ok_or_else(|| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?.map(|_| ())
     }
 
     /// Runs a module's migration script, which may hold many statements. Each goes to the server
@@ -211,11 +209,9 @@ impl Connection {
         let deadline = Instant::now() + time;
         for statement in statements::of_migration(script).map_err(Failure::Refused)? {
             let left = deadline.saturating_duration_since(Instant::now());
-            let was_busy = std::mem::replace(&mut self.busy, true);
             let query = sqlx::query(AssertSqlSafe(statement.to_owned())).persistent(false);
-            let done = tokio::time::timeout(left, self.inner.execute(query)).await;
-            let done = done.map_err(|_| Failure::Overdue)?;
-            self.busy = was_busy;
+            let running = self.inner.execute(query);
+            let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
             self.learn(done)?;
         }
         Ok(())
@@ -297,6 +293,19 @@ impl Connection {
     }
 }
 
+/// Waits until what runs on a connection has ended, for at most `time`. Given up before, by time or
+/// because nobody asks any more, it still runs: the connection stays marked.
+async fn watched<T>(
+    busy: &mut bool,
+    time: Duration,
+    running: impl Future<Output = T>,
+) -> Option<T> {
+    let was_busy = std::mem::replace(busy, true);
+    let ended = tokio::time::timeout(time, running).await.ok()?;
+    *busy = was_busy;
+    Some(ended)
+}
+
 /// How a transaction begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begin {
@@ -352,10 +361,6 @@ fn spoils(error: &sqlx::Error) -> bool {
 
 /// What the server does not say better.
 pub(super) fn unreachable(error: sqlx::Error) -> Error {
-    Error::new(
-        crate::error::ErrorKind::Unavailable,
-        "database",
-        "the tenant's database cannot be opened",
-    )
-    .because(error)
+    Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
+        .because(error)
 }

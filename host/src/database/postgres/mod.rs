@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::connection::{Begin, Connection};
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
-use super::{DatabaseConfig, PlatformDatabase, SqlConfig};
+use super::{DatabaseConfig, PlatformDatabase, SqlConfig, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
@@ -176,7 +176,7 @@ impl Server {
             stale.push(connection);
         };
         drop(idle);
-        stale.into_iter().for_each(|connection| self.end(connection, String::new()));
+        stale.into_iter().for_each(|connection| self.end(connection));
         found
     }
 
@@ -193,9 +193,9 @@ impl Server {
             return Ok(permit);
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = within(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        let waited = turn(&self.permits, deadline).await;
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        waited.and_then(Result::ok).ok_or_else(busy)
+        waited.ok_or_else(busy)
     }
 
     async fn connect(
@@ -210,8 +210,8 @@ impl Server {
         let options = self.options.clone().username(&role).password(&self.roles.password(&role));
         let mut was_reset = false;
         let inner = loop {
-            let connecting = within(deadline, options.connect()).await.ok_or_else(busy)?;
-            let error = match connecting {
+            let connecting = tokio::time::timeout_at(deadline.into(), options.connect());
+            let error = match connecting.await.map_err(|_| busy())? {
                 Ok(connection) => break connection,
                 Err(error) => error,
             };
@@ -229,27 +229,27 @@ impl Server {
                 _ => return Err(connection::unreachable(error)),
             }
         };
-        Connection::new(inner, names.schema(), generation, permit)
+        Connection::new(inner, role, names.schema(), generation, permit)
             .await
             .map_err(connection::unreachable)
     }
 
     fn give_back(&self, unit: u64, connection: Connection) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            return self.end(connection, String::new());
+            return self.end(connection);
         }
         locked(&self.idle).push_back(Idle { unit, since: Instant::now(), connection });
     }
 
     /// Closes a connection, and ends the process that serves it where something still runs there:
     /// the server would notice only when that has ended by itself.
-    fn end(&self, connection: Connection, role: String) {
-        let process = connection.is_busy().then(|| connection.process());
+    fn end(&self, connection: Connection) {
+        let running = connection.left_running();
         let (inner, permit) = connection.into_parts();
         let platform = self.roles.platform.clone();
         self.tasks.spawn(async move {
-            match process {
-                Some(process) => {
+            match running {
+                Some((process, role)) => {
                     drop(inner);
                     // Processes' numbers come again: only one of this role is meant.
                     let ended = sqlx::query(
@@ -293,7 +293,7 @@ async fn close_idle(server: Weak<Server>) {
             }
             let Some(old) = idle.pop_front() else { break };
             drop(idle);
-            server.end(old.connection, String::new());
+            server.end(old.connection);
         }
     }
 }
@@ -306,7 +306,7 @@ impl Unit {
     /// `unavailable` when none became free, or none could be opened.
     pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
-        let turn = turn(&self.turns, deadline).await?;
+        let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let generation = self.generation.load(Ordering::SeqCst);
         let connection = match self.server.take_idle(self.number, generation) {
             Some(connection) => connection,
@@ -325,7 +325,8 @@ impl Unit {
     /// # Errors
     /// `unavailable` when others did not end in time.
     pub(crate) async fn reader(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
-        turn(&self.readers, deadline.min(Instant::now() + self.server.wait)).await
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        turn(&self.readers, deadline).await.ok_or_else(busy)
     }
 
     /// A connection to change tables.
@@ -334,7 +335,7 @@ impl Unit {
     /// As for [`lease`](Self::lease).
     pub(crate) async fn lease_as_owner(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
-        let turn = turn(&self.turns, deadline).await?;
+        let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
         connection
             .share_new_tables(&self.names.role(Role::Runtime))
@@ -405,22 +406,9 @@ impl Drop for Lease {
         if connection.is_as_new() && !self.is_owner {
             self.unit.server.give_back(self.unit.number, connection);
         } else {
-            let role = if self.is_owner { Role::Owner } else { Role::Runtime };
-            self.unit.server.end(connection, self.unit.names.role(role));
+            self.unit.server.end(connection);
         }
     }
-}
-
-async fn turn(turns: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit> {
-    if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
-        return Ok(turn);
-    }
-    let waited = within(deadline, Arc::clone(turns).acquire_owned()).await;
-    waited.and_then(Result::ok).ok_or_else(busy)
-}
-
-async fn within<T>(deadline: Instant, waiting: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout_at(deadline.into(), waiting).await.ok()
 }
 
 fn busy() -> Error {
