@@ -192,10 +192,8 @@ impl Server {
             close(inner).await;
             return Ok(permit);
         }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = turn(&self.permits, deadline).await;
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        waited.ok_or_else(busy)
+        let _waiting = Waiting::among(&self.waiting);
+        turn(&self.permits, deadline).await.ok_or_else(busy)
     }
 
     async fn connect(
@@ -268,6 +266,22 @@ impl Server {
             }
             drop(permit);
         });
+    }
+}
+
+/// Counts as one who waits, for as long as somebody does: a call may give up in the middle.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::SeqCst);
+        Self(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
