@@ -231,11 +231,7 @@ impl PlatformBuilder {
     /// # Errors
     /// When the data folder cannot be used.
     pub async fn tenants(self) -> Result<Tenants> {
-        let data = Data::open(&self.config.data.0)?;
-        let database =
-            database::open_platform(&self.config.database, &data.platform_database()).await?;
-        let key = platform_key(&self.config, &data)?;
-        tenants(&self.config, &data, &database, &key, &self.clock)
+        self.open_tenants().await.map(|(tenants, _)| tenants)
     }
 
     /// The secrets of tenants alone, for tools that change them while the platform runs or not.
@@ -243,12 +239,16 @@ impl PlatformBuilder {
     /// # Errors
     /// When the data folder cannot be used.
     pub async fn secrets(self) -> Result<Secrets> {
+        let (tenants, key) = self.open_tenants().await?;
+        Ok(Secrets::new(tenants, self.clock, key.derive(SECRETS)))
+    }
+
+    async fn open_tenants(&self) -> Result<(Tenants, PlatformKey)> {
         let data = Data::open(&self.config.data.0)?;
         let database =
             database::open_platform(&self.config.database, &data.platform_database()).await?;
         let key = platform_key(&self.config, &data)?;
-        let tenants = tenants(&self.config, &data, &database, &key, &self.clock)?;
-        Ok(Secrets::new(tenants, self.clock, key.derive(SECRETS)))
+        Ok((tenants(&self.config, &data, &database, &key, &self.clock)?, key))
     }
 }
 

@@ -385,6 +385,34 @@ async fn values_come_back_as_what_they_are() {
 }
 
 #[tokio::test]
+async fn a_plan_takes_the_parameters_that_the_statement_takes() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let explain = async |statement: &str, parameters: serde_json::Value| {
+        let body = json!({ "statement": statement, "parameters": parameters });
+        acme.post("/api/probe/sql/explain", body).await
+    };
+    let indexed = explain("SELECT amount FROM things WHERE name = $1", json!(["a"])).await;
+    assert!(indexed.text().contains("things_name"), "{}", indexed.text());
+    // Nothing in the statement says what these are.
+    let open = explain("SELECT $1 AS a, $2 AS b, $3 AS c", json!([7, "x", null])).await;
+    assert_eq!(open.status(), 200, "{}", open.text());
+    let missing = explain("SELECT amount FROM things WHERE name = $1", json!([])).await;
+    assert_eq!(missing.code(), "422 invalid");
+    assert_eq!(explain("COMMIT", json!([])).await.code(), "403 denied");
+}
+
+/// What is streamed stays within the limits that hold for what is not.
+#[tokio::test]
+async fn a_stream_is_of_a_statement_that_there_is_room_for() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let long = format!("SELECT 1 AS a WHERE 'x' <> '{}'", "y".repeat(100_000));
+    let told = acme.post("/api/probe/sql/stream", json!({ "statement": long })).await;
+    assert!(told.text().contains("too large"), "{}", told.text());
+}
+
+#[tokio::test]
 async fn errors_name_the_constraint() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;

@@ -65,17 +65,25 @@ pub(super) async fn run(
     time: Duration,
     mut encoder: Option<&mut Encoder>,
 ) -> Result<u64, Failure> {
-    connection.check_space(text).await.map_err(Failure::Refused)?;
-    check_sizes(text, parameters).map_err(Failure::Refused)?;
-    let statement = prepare(connection, text, parameters, time).await?;
-    let arguments = arguments(&statement, parameters).map_err(Failure::Refused)?;
-    let changed = connection
+    let (statement, arguments) = prepare_to_run(connection, text, parameters, time).await?;
+    connection
         .run(&statement, arguments, time, |row| match &mut encoder {
             Some(encoder) => push_row(encoder, row),
             None => Ok(()),
         })
-        .await?;
-    Ok(changed)
+        .await
+}
+
+/// What is run, and with what: a statement that there is room for.
+pub(super) async fn prepare_to_run(
+    connection: &mut PostgresLease,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+) -> Result<(PgStatement, PgArguments), Failure> {
+    connection.check_space(text).await.map_err(Failure::Refused)?;
+    check_sizes(text, parameters).map_err(Failure::Refused)?;
+    prepare(connection, "", text, parameters, time).await
 }
 
 /// Holds statements and values within the limits that they have on SQLite.
@@ -90,35 +98,32 @@ fn value_too_large() -> Error {
     Error::new(ErrorKind::Limit, "value-too-large", "a value or the statement is too large")
 }
 
-pub(super) async fn prepare(
+async fn prepare(
     connection: &mut PostgresConnection,
+    before: &'static str,
     text: &str,
     parameters: &[Value],
     time: Duration,
-) -> Result<PgStatement, Failure> {
-    let prepared = connection.prepare(text, &[], time).await?;
+) -> Result<(PgStatement, PgArguments), Failure> {
+    let mut prepared = connection.prepare(before, text, &[], time).await?;
     let types = parameter_types(&prepared);
     if types.len() != parameters.len() {
         return Err(Failure::Refused(miscounted(types.len(), parameters.len())));
     }
     // The server takes for text what nothing in the statement tells it.
-    let is_open = |(known, value): (&PgTypeInfo, &Value)| {
-        known.oid() == Some(Oid(oid::TEXT))
-            && !matches!(value, Value::Null | Value::Text(_) | Value::Json(_))
+    let open = |(known, value): (&PgTypeInfo, &Value)| {
+        if known.oid() == Some(Oid(oid::TEXT)) { own_type(value) } else { None }
     };
-    if !types.iter().zip(parameters).any(is_open) {
-        return Ok(prepared);
+    let declared: Vec<_> = types.iter().zip(parameters).map(open).collect();
+    if declared.iter().any(Option::is_some) {
+        // Prepared statements are known by their text, and this is another one.
+        let text = format!("{text}\n/* {declared:?} */");
+        let declared = declared.into_iter().map(|own| PgTypeInfo::with_oid(Oid(own.unwrap_or(0))));
+        let declared: Vec<_> = declared.collect();
+        prepared = connection.prepare(before, &text, &declared, time).await?;
     }
-    let declared: Vec<PgTypeInfo> = types
-        .iter()
-        .zip(parameters)
-        .map(|(known, value)| {
-            PgTypeInfo::with_oid(Oid(if is_open((known, value)) { own_type(value) } else { 0 }))
-        })
-        .collect();
-    // Prepared statements are known by their text, and this is another one.
-    let kinds: String = parameters.iter().map(kind_letter).collect();
-    connection.prepare(&format!("{text}\n/* {kinds} */"), &declared, time).await
+    let arguments = arguments(&prepared, parameters).map_err(Failure::Refused)?;
+    Ok((prepared, arguments))
 }
 
 fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
@@ -128,35 +133,18 @@ fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
     }
 }
 
-/// The type of a value that stands for itself.
-fn own_type(value: &Value) -> u32 {
-    match value {
-        Value::Null => 0,
+/// The type of a value that stands for itself, where that is no text.
+fn own_type(value: &Value) -> Option<u32> {
+    Some(match value {
+        Value::Null | Value::Text(_) | Value::Json(_) => return None,
         Value::Boolean(_) => oid::BOOL,
         Value::Integer(_) => oid::INT8,
         Value::Real(_) => oid::FLOAT8,
-        Value::Text(_) => oid::TEXT,
         Value::Bytes(_) => oid::BYTEA,
         Value::Uuid(_) => oid::UUID,
         Value::Timestamp(_) => oid::TIMESTAMPTZ,
-        Value::Json(_) => oid::JSONB,
         Value::Decimal(_) => oid::NUMERIC,
-    }
-}
-
-fn kind_letter(value: &Value) -> char {
-    match value {
-        Value::Null => 'n',
-        Value::Boolean(_) => 'b',
-        Value::Integer(_) => 'i',
-        Value::Real(_) => 'r',
-        Value::Text(_) => 't',
-        Value::Bytes(_) => 'y',
-        Value::Uuid(_) => 'u',
-        Value::Timestamp(_) => 'm',
-        Value::Json(_) => 'j',
-        Value::Decimal(_) => 'd',
-    }
+    })
 }
 
 fn kind_name(value: &Value) -> &'static str {
@@ -198,7 +186,7 @@ impl Encode<'_, Postgres> for Encoded {
     }
 }
 
-pub(super) fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
+fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
     let mut arguments = PgArguments::default();
     for (index, (wanted, value)) in parameter_types(statement).iter().zip(parameters).enumerate() {
         let encoded = match value {
@@ -222,7 +210,7 @@ pub(super) fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result
 /// The bytes of a value as the type that the statement wants, where it can be that.
 fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
     let wanted = base(wanted);
-    let is_text_like = matches!(wanted.kind(), PgTypeKind::Enum(_));
+    let is_enum = matches!(wanted.kind(), PgTypeKind::Enum(_));
     let number = match value {
         Value::Boolean(value) => Some(i64::from(*value)),
         Value::Integer(value) => Some(*value),
@@ -249,7 +237,7 @@ fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
             oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN,
             Value::Text(value) | Value::Json(value),
         ) => Some(value.as_bytes().to_vec()),
-        (_, Value::Text(value)) if is_text_like => Some(value.as_bytes().to_vec()),
+        (_, Value::Text(value)) if is_enum => Some(value.as_bytes().to_vec()),
         (oid::JSON, Value::Json(value) | Value::Text(value)) => Some(value.as_bytes().to_vec()),
         (oid::JSONB, Value::Json(value) | Value::Text(value)) => {
             // The version of its binary form.
@@ -332,14 +320,10 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
         }
         oid::DATE => {
             let days = i64::from(i32::from_be_bytes(fixed(bytes)?));
-            let date = EPOCH.checked_add(
-                jiff::Span::new()
-                    .try_days(days)
-                    .map_err(|error| not_readable(column, "date").because(error))?,
-            );
-            encoder.text(
-                &date.map_err(|error| not_readable(column, "date").because(error))?.to_string(),
-            );
+            let days = jiff::Span::new().try_days(days);
+            let date = days.and_then(|days| EPOCH.checked_add(days));
+            let date = date.map_err(|error| not_readable(column, "date").because(error))?;
+            encoder.text(&date.to_string());
         }
         oid::JSON => encoder.json(utf8(bytes)?),
         oid::JSONB => encoder.json(utf8(bytes.get(1..).unwrap_or_default())?),
@@ -386,16 +370,14 @@ pub(super) async fn plan(
     time: Duration,
     bytes_max: usize,
 ) -> Result<String, Failure> {
-    // As it is, it must be one that guests may use.
-    let asked = prepare(connection, text, parameters, time).await?;
-    let arguments = arguments(&asked, parameters).map_err(Failure::Refused)?;
+    let (asked, arguments) = prepare(connection, "EXPLAIN ", text, parameters, time).await?;
     let mut plan = String::new();
     let each = |row: &PgRow| {
         plan.push_str(row.try_get(0)?);
         plan.push('\n');
         if plan.len() > bytes_max { Err(too_large("bytes", "a simpler statement")) } else { Ok(()) }
     };
-    connection.explain(text, arguments, time, each).await?;
+    connection.run(&asked, arguments, time, each).await?;
     Ok(plan)
 }
 

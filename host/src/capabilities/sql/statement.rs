@@ -80,8 +80,7 @@ impl Statement {
         connection: &mut Lease,
     ) -> Result<Vec<u8>> {
         let _watch = self.watch();
-        let allowance = self.terms.allowance()?;
-        parameters.iter().try_for_each(check)?;
+        let allowance = self.admitted(parameters)?;
         let mut encoder = Encoder::new(&self.terms.limits);
         match connection {
             Lease::Sqlite { connection, unit } => {
@@ -133,8 +132,7 @@ impl Statement {
     }
 
     async fn change(&self, parameters: &[Value], connection: &mut Lease) -> Result<u64> {
-        let allowance = self.terms.allowance()?;
-        parameters.iter().try_for_each(check)?;
+        let allowance = self.admitted(parameters)?;
         let changed = match connection {
             Lease::Sqlite { connection, .. } => {
                 self.count_parameters(parameters, &allowance, connection).await?;
@@ -156,7 +154,6 @@ impl Statement {
         connection: &mut Lease,
         chunks: &mpsc::Sender<Result<Vec<u8>>>,
     ) -> Result<()> {
-        // What follows the first chunk depends on the reader's pace.
         let mut watch = Some(self.watch());
         let allowance = self.terms.allowance_within(Duration::MAX)?;
         parameters.iter().try_for_each(check)?;
@@ -170,29 +167,23 @@ impl Statement {
                 while let Some(result) = running.next().await.map_err(explain)? {
                     let sqlx::Either::Right(row) = result else { continue };
                     rows.push(&row)?;
-                    if rows.encoder.len() >= CHUNK_BYTES {
-                        drop(watch.take());
-                        if chunks.send(Ok(rows.encoder.take())).await.is_err() {
-                            return Ok(());
-                        }
+                    if !hand_over(&mut rows.encoder, &mut watch, chunks).await {
+                        return Ok(());
                     }
                 }
                 encoder = rows.encoder;
             }
             Lease::Postgres(connection) => {
                 let time = allowance.time;
-                let prepared = postgres::prepare(connection, &self.text, &parameters, time).await;
-                let prepared = prepared.map_err(explain)?;
-                let arguments = postgres::arguments(&prepared, &parameters)?;
+                let prepared =
+                    postgres::prepare_to_run(connection, &self.text, &parameters, time).await;
+                let (prepared, arguments) = prepared.map_err(explain)?;
                 let mut running = connection.start(&prepared, arguments, time);
                 while let Some(result) = running.next().await.map_err(explain)? {
                     let sqlx::Either::Right(row) = result else { continue };
                     postgres::push_row(&mut encoder, &row)?;
-                    if encoder.len() >= CHUNK_BYTES {
-                        drop(watch.take());
-                        if chunks.send(Ok(encoder.take())).await.is_err() {
-                            return Ok(());
-                        }
+                    if !hand_over(&mut encoder, &mut watch, chunks).await {
+                        return Ok(());
                     }
                 }
             }
@@ -210,8 +201,7 @@ impl Statement {
         parameters: &[Value],
         connection: &mut Lease,
     ) -> Result<String> {
-        let allowance = self.terms.allowance()?;
-        parameters.iter().try_for_each(check)?;
+        let allowance = self.admitted(parameters)?;
         match connection {
             Lease::Sqlite { connection, .. } => {
                 self.count_parameters(parameters, &allowance, connection).await?;
@@ -230,6 +220,13 @@ impl Statement {
                     .map_err(explain)
             }
         }
+    }
+
+    /// What it may use, where its parameters are what they say.
+    fn admitted(&self, parameters: &[Value]) -> Result<Allowance> {
+        let allowance = self.terms.allowance()?;
+        parameters.iter().try_for_each(check)?;
+        Ok(allowance)
     }
 
     fn on_sqlite(&self, parameters: &[Value]) -> Query<'_, Sqlite, SqliteArguments> {
@@ -251,6 +248,20 @@ impl Statement {
     fn watch(&self) -> Watch<'_> {
         Watch { text: &self.text, slow: self.terms.slow, started: Instant::now() }
     }
+}
+
+/// Hands over the rows until now, where they are a whole chunk. Says whether anybody takes more.
+async fn hand_over(
+    rows: &mut Encoder,
+    watch: &mut Option<Watch<'_>>,
+    chunks: &mpsc::Sender<Result<Vec<u8>>>,
+) -> bool {
+    if rows.len() < CHUNK_BYTES {
+        return true;
+    }
+    // What follows the first chunk depends on the reader's pace.
+    drop(watch.take());
+    chunks.send(Ok(rows.take())).await.is_ok()
 }
 
 pub(super) fn miscounted(wanted: usize, given: usize) -> Error {

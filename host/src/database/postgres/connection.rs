@@ -71,27 +71,20 @@ impl Connection {
     /// What the server makes of a guest's statement: the types of its parameters and columns. Nothing
     /// crosses the network for one that this connection has seen.
     ///
-    /// `types` are those of parameters which the statement's own words leave open.
+    /// `before` is what the host says before it: nothing, or that it asks for a plan. `types` are
+    /// those of parameters which the statement's own words leave open.
     ///
     /// # Errors
     /// The server's, or that the statement is none of those which guests may use.
     pub(crate) async fn prepare(
         &mut self,
+        before: &'static str,
         statement: &str,
         types: &[PgTypeInfo],
         time: Duration,
     ) -> Result<PgStatement, Failure> {
         let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
-        self.prepare_as_it_is(statement.to_owned(), types, time).await
-    }
-
-    async fn prepare_as_it_is(
-        &mut self,
-        text: String,
-        types: &[PgTypeInfo],
-        time: Duration,
-    ) -> Result<PgStatement, Failure> {
-        let text = AssertSqlSafe(text).into_sql_str();
+        let text = AssertSqlSafe(format!("{before}{statement}")).into_sql_str();
         let preparing = self.inner.prepare_with(text, types);
         let prepared = watched(&mut self.busy, time, preparing).await.ok_or(Failure::Overdue)?;
         self.learn(prepared)
@@ -133,22 +126,6 @@ impl Connection {
         // What lasts for ever does so in a call that does not.
         let deadline = Instant::now().checked_add(time);
         Running { results, busy: &mut self.busy, was_busy, spoilt: &mut self.spoilt, deadline }
-    }
-
-    /// Asks how the server would run a statement that guests may use. `each` gets line by line.
-    ///
-    /// # Errors
-    /// The server's, or that of `each`.
-    pub(crate) async fn explain(
-        &mut self,
-        statement: &str,
-        arguments: PgArguments,
-        time: Duration,
-        each: impl FnMut(&PgRow) -> Result<()>,
-    ) -> Result<(), Failure> {
-        let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
-        let prepared = self.prepare_as_it_is(format!("EXPLAIN {statement}"), &[], time).await?;
-        self.run(&prepared, arguments, time, each).await.map(|_| ())
     }
 
     /// Some errors say that the connection is of no further use.
