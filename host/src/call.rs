@@ -70,7 +70,7 @@ impl TenantStatus {
     }
 
     /// Whether requests may know that there is such a tenant.
-    pub(crate) const fn is_there(self) -> bool {
+    pub const fn is_there(self) -> bool {
         matches!(self, Self::Active | Self::Suspended)
     }
 }

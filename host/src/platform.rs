@@ -16,7 +16,7 @@ use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::{self, PlatformDatabase, PostgresServer, Units};
+use crate::database::{self, ChangeBus, PlatformDatabase, PostgresServer, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::http::{self, App, Authentication, Authenticator};
@@ -29,8 +29,6 @@ use crate::runtime::{
 use crate::usage::{self, Usage};
 use crate::wiring::{Capability, Extensions, Services};
 
-/// How soon a change of a tenant by another process is seen.
-const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked for tenants whose time has come.
 const PURGE_INTERVAL: Duration = Duration::from_secs(5);
 /// What the key of tenants' secrets is derived for.
@@ -444,7 +442,8 @@ fn tenants(
         None => Units::in_files(data.tenants(), config.sql.clone()),
     };
     let (database, clock) = (database.clone(), clock.clone());
-    Ok(Tenants::new(database, clock, Arc::new(units), &config.plans, &config.tenancy))
+    let bus = ChangeBus::new(&config.database);
+    Ok(Tenants::new(database, bus, clock, Arc::new(units), &config.plans, &config.tenancy))
 }
 
 async fn open(
@@ -543,16 +542,17 @@ fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken
     }
 }
 
-/// Forgets tenants that another process changed, until the platform is dropped.
+/// Forgets tenants that somebody changed, until the platform is dropped.
 async fn watch_tenants(
     services: Arc<Services>,
     registry: Arc<Registry>,
     stop: CancellationToken,
 ) -> Result<()> {
+    let mut changes = services.tenants.bus().subscribe();
     let mut revision = services.tenants.newest_revision().await?;
     let watching = async move {
         loop {
-            tokio::time::sleep(CHANGES_INTERVAL).await;
+            changes.next().await;
             match services.tenants.changed_since(revision).await {
                 Ok((changed, newest)) => {
                     revision = newest;

@@ -4,7 +4,9 @@
 
 mod arrows;
 mod cli;
+mod cli_tenants;
 mod crash;
+mod crash_tenants;
 mod dev;
 mod hostile_answers;
 mod hostile_boundary;

@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use hostel_tests::{Client, Folder, TestPlatform, eventually, superuser, until};
 use serde_json::json;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
 
 /// Refused whoever reads them, or without anything in them that is not the tenant's own. `OTHER` is
@@ -488,6 +488,84 @@ async fn two_hosts_serve_the_same_tenants() {
         (answer.status() == 429).then_some(())
     })
     .await;
+}
+
+/// Who listens on the server for changes of the platform.
+async fn listeners(server: &mut PgConnection) -> Vec<i32> {
+    sqlx::query_scalar(
+        "SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'LISTEN %' ORDER BY pid",
+    )
+    .fetch_all(server)
+    .await
+    .unwrap()
+}
+
+/// A host does not only look at times: it tells others of its changes, and hears of theirs, over
+/// another connection too where one was cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_told_through_the_server() {
+    let one = TestPlatform::start().await;
+    let _two = TestPlatform::setup().beside(&one).start().await;
+    let mut server = as_superuser(&one).await;
+    let before = eventually("both hosts listen", async || {
+        let listeners = listeners(&mut server).await;
+        (listeners.len() == 2).then_some(listeners)
+    })
+    .await;
+
+    let url = one.inner().config().database.url.clone().unwrap();
+    let mut told = PgListener::connect(url.expose()).await.unwrap();
+    told.listen("hostel_changes").await.unwrap();
+    one.tenant("acme").await;
+    assert_eq!(told.recv().await.unwrap().payload(), "");
+    drop(told);
+
+    for pid in &before {
+        sqlx::query("SELECT pg_terminate_backend($1)")
+            .bind(pid)
+            .execute(&mut server)
+            .await
+            .unwrap();
+    }
+    eventually("both hosts listen again", async || {
+        let listeners = listeners(&mut server).await;
+        (listeners.iter().filter(|pid| !before.contains(pid)).count() == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_tenant_is_forgotten_by_every_host() {
+    let one = TestPlatform::start().await;
+    let two = TestPlatform::setup().beside(&one).start().await;
+    let (here, there) = (one.tenant("acme").await, two.client("acme"));
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, 1)";
+    for (client, name) in [(&here, "here"), (&there, "there")] {
+        client.execute(insert, json!([name])).await.ok();
+    }
+    let (tenants, slug) = (one.inner().tenants(), "acme".parse().unwrap());
+    tenants.delete(&slug).await.unwrap();
+    tenants.purge(&slug).await.unwrap();
+    eventually("it is unknown there", async || {
+        let answer = there.query("SELECT name FROM things", json!([])).await;
+        (answer.code() == "404 tenant-not-found").then_some(())
+    })
+    .await;
+    let mut server = as_superuser(&one).await;
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^t_[0-9a-f]{32}$'")
+            .fetch_one(&mut server)
+            .await
+            .unwrap();
+    assert_eq!(left, 0);
+    one.tenant("acme").await;
+    let rows = eventually("the new one is served there", async || {
+        let answer = there.query("SELECT name FROM things", json!([])).await;
+        (answer.status() == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(rows, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

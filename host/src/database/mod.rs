@@ -5,6 +5,7 @@
 //! `capabilities/sql`. `unit.rs` is what others see, whichever database there is; `units.rs`, `guard.rs`
 //! and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
+mod bus;
 mod functions;
 mod guard;
 mod ledger;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteSynchronous;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};

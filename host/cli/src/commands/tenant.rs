@@ -244,7 +244,7 @@ async fn run_on_one(command: Command) -> anyhow::Result<()> {
             let how = if now { "at once, for good" } else { "with a time to take it back" };
             confirm(&format!("deletes {} ({}) {how}", tenant.slug, tenant.display_name), yes)?;
             // Where it is deleted already, only the rest is to be done.
-            if !now || tenant.status != TenantStatus::Deleting {
+            if !now || tenant.status.is_there() {
                 let tenant = tenants.delete(&one.slug).await?;
                 let until = tenant.purge_at.map(time).unwrap_or_default();
                 if !now {
@@ -302,7 +302,8 @@ fn print_tenants(all: &[Tenant], json: bool) {
             tenant.id.to_string(),
         ]
     };
-    print_table(&all.iter().map(row).collect::<Vec<_>>());
+    let titles = ["slug", "status", "plan", "name", "id"].map(ToOwned::to_owned).to_vec();
+    print_table(&std::iter::once(titles).chain(all.iter().map(row)).collect::<Vec<_>>());
 }
 
 fn show(tenant: &Tenant, json: bool) {

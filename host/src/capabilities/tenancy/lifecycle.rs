@@ -148,7 +148,7 @@ impl Tenants {
         ] {
             sqlx::query(statement).bind(id.to_string()).execute(&mut *transaction).await?;
         }
-        transaction.commit().await?;
+        self.bus.commit(transaction).await?;
         Ok(())
     }
 }

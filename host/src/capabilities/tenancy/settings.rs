@@ -91,7 +91,7 @@ impl Tenants {
             };
             query.execute(&mut *transaction).await?;
         }
-        transaction.commit().await?;
+        self.bus.commit(transaction).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::TenancyConfig;
 use super::settings::Declarations;
 use crate::call::{Tenant, TenantStatus};
 use crate::clock::Clock;
-use crate::database::{PlatformDatabase, Units, next_revision};
+use crate::database::{ChangeBus, PlatformDatabase, Units, next_revision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Plans, TighterLimits};
 use crate::names::{TenantId, TenantSlug};
@@ -27,6 +27,7 @@ const COLUMNS: &str =
 #[derive(Clone)]
 pub struct Tenants {
     pub(super) database: PlatformDatabase,
+    pub(super) bus: ChangeBus,
     pub(super) clock: Clock,
     /// Microseconds.
     pub(super) delete_grace: i64,
@@ -77,6 +78,7 @@ pub struct TenantQuery {
 impl Tenants {
     pub(crate) fn new(
         database: PlatformDatabase,
+        bus: ChangeBus,
         clock: Clock,
         units: Arc<Units>,
         plans: &Plans,
@@ -84,12 +86,18 @@ impl Tenants {
     ) -> Self {
         Self {
             database,
+            bus,
             clock,
             delete_grace: i64::try_from(config.delete_grace_ms.get() * 1000).unwrap_or(i64::MAX),
             units,
             declared: Declarations::default(),
             plans: plans.keys().cloned().collect(),
         }
+    }
+
+    /// What tells of their changes.
+    pub(crate) fn bus(&self) -> &ChangeBus {
+        &self.bus
     }
 
     /// Their databases.
@@ -160,7 +168,7 @@ impl Tenants {
         .execute(&mut *transaction)
         .await
         .map_err(|error| taken(&tenant.slug, error))?;
-        transaction.commit().await?;
+        self.bus.commit(transaction).await?;
         Ok(tenant)
     }
 
@@ -224,7 +232,7 @@ impl Tenants {
     ) -> Result<Tenant> {
         let mut transaction = self.database.begin().await?;
         let tenant = self.update_within(&mut transaction, slug, edit).await?;
-        transaction.commit().await?;
+        self.bus.commit(transaction).await?;
         Ok(tenant)
     }
 
