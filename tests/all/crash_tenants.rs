@@ -132,13 +132,15 @@ async fn killed_while_it_makes_tenants_databases_it_makes_them_at_the_next_reque
             names.push(name);
         }
         let started = Instant::now();
-        let asking = tokio::spawn(join_all(clients.into_iter().map(note)));
+        let asking = join_all(clients.into_iter().map(note));
         if let Some(span) = span {
-            tokio::time::sleep(moment(nth - 1, span)).await;
-            hostel.kill();
-            asking.await.unwrap();
+            let killing = async {
+                tokio::time::sleep(moment(nth - 1, span)).await;
+                hostel.kill();
+            };
+            tokio::join!(asking, killing);
         } else {
-            for answer in asking.await.unwrap() {
+            for answer in asking.await {
                 assert_eq!(answer.unwrap().status(), 201);
             }
             span = Some(started.elapsed());
