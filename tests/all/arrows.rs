@@ -289,7 +289,7 @@ fn every_invariant_names_a_test_that_is_there() {
 }
 
 /// Module and name of every test function.
-fn test_functions(root: &Path) -> Vec<(String, String)> {
+pub(crate) fn test_functions(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for folder in ["host", "tests", "guest-sdk", "modules", "examples"] {
         for path in files(&root.join(folder), "rs") {

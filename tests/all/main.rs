@@ -20,6 +20,7 @@ mod hostile_sqlite;
 mod hostile_time;
 mod http;
 mod http_bodies;
+mod isolation;
 mod metrics;
 mod migrations;
 mod multipart;

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
 
 /// Refused whoever reads them, or without anything in them that is not the tenant's own. `OTHER` is
 /// another tenant's schema.
-const ATTACKS: &[&str] = &[
+pub(crate) const ATTACKS: &[&str] = &[
     // Sessions, roles and settings.
     "SET ROLE postgres",
     "RESET ROLE",

@@ -4,7 +4,7 @@ use hostel_tests::{Client, TestPlatform};
 use serde_json::json;
 
 /// Refused whoever reads them: each reaches beyond the rows of the module's own tables.
-const REFUSED: &[&str] = &[
+pub(crate) const REFUSED: &[&str] = &[
     "PRAGMA journal_mode = DELETE",
     "PRAGMA hard_heap_limit = 1",
     "PRAGMA writable_schema = 1",

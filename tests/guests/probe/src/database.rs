@@ -147,6 +147,8 @@ pub(crate) enum Step {
     /// A read-only transaction that reads, and then tries to write.
     ReadOnly,
     Run(String),
+    /// A statement of which the rows are asked for.
+    Ask(String),
     /// A statement in the outermost, whatever is open.
     RunOuter(String),
     Commit,
@@ -190,6 +192,9 @@ fn take(step: &Step, db: &Db, open: &mut Vec<Transaction>) -> Result<(), Error> 
         }
         Step::Run(statement) => {
             open.last().ok_or_else(missing)?.execute(statement, params![])?;
+        }
+        Step::Ask(statement) => {
+            open.last().ok_or_else(missing)?.query::<Row>(statement, params![])?;
         }
         Step::RunOuter(statement) => {
             open.first().ok_or_else(missing)?.execute(statement, params![])?;
