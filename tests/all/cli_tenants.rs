@@ -56,6 +56,22 @@ fn a_tenant_lives_by_the_command() {
     ));
 }
 
+/// The first of them makes the platform's key and tables, and nobody knows which that is.
+#[test]
+fn commands_that_come_at_once_to_an_empty_folder_all_succeed() {
+    let folder = Folder::new();
+    let slugs = ["one", "two", "three", "four", "five", "six"];
+    let running: Vec<_> = slugs
+        .iter()
+        .map(|slug| folder.command(&["tenant", "create", slug]).spawn().unwrap())
+        .collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let listed = folder.run(&["tenant", "list"]).stdout;
+    assert!(slugs.iter().all(|slug| listed.contains(slug)), "{listed}");
+}
+
 #[test]
 fn what_cannot_be_done_to_a_tenant_says_why() {
     let folder = Folder::new();

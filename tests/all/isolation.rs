@@ -143,7 +143,7 @@ fn is_refused(answer: &Answer) -> bool {
     if answer.status() != 200 {
         return [403, 422].contains(&answer.status());
     }
-    let Ok(told) = serde_json::from_str::<Value>(&answer.text()) else { return false };
+    let Ok(told) = serde_json::from_str::<Value>(answer.text()) else { return false };
     told["error"].is_string() || (told[2].is_string() && told[2] != "ok")
 }
 

@@ -616,7 +616,13 @@ async fn a_database_is_prepared_by_the_command() {
         let done = folder.run(&["db", "prepare", "--superuser", &superuser, "--yes"]);
         (done.code == Some(0)).then_some(())
     });
-    assert_eq!(folder.run(&["tenant", "create", "acme"]).code, Some(0));
+    // The first of them makes the platform's tables.
+    let creating = ["acme", "b", "c", "d", "e"];
+    let creating =
+        creating.map(|slug| folder.command(&["tenant", "create", slug]).spawn().unwrap());
+    for mut child in creating {
+        assert!(child.wait().unwrap().success());
+    }
     let hostel = folder.start(&["dev"]);
     let acme = hostel.client("acme");
     acme.post("/api/notes", json!({ "title": "First" })).await.ok();

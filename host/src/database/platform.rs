@@ -7,7 +7,7 @@ use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::DatabaseConfig;
 use crate::error::{Error, Result};
@@ -76,7 +76,10 @@ async fn migrate_file(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = pool.acquire().await?;
     sqlx::raw_sql("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
-    sqlx::migrate!("../migrations/sqlite").run_direct(None, &mut *connection, false).await?;
+    // In one transaction: of processes that start at once, one migrates and the others wait.
+    let mut migrating = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::migrate!("../migrations/sqlite").run_direct(None, &mut *migrating, false).await?;
+    migrating.commit().await?;
     sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
     Ok(())
 }
@@ -104,12 +107,20 @@ async fn open_server(url: &str) -> Result<PlatformDatabase> {
         .connect_with(options)
         .await
         .map_err(unusable)?;
-    sqlx::query("CREATE SCHEMA IF NOT EXISTS hostel").execute(&pool).await.map_err(unusable)?;
+    let made = sqlx::query("CREATE SCHEMA IF NOT EXISTS hostel").execute(&pool).await;
+    // Another process may make it at this moment, which the server reports as a duplicate key.
+    if !made.as_ref().is_err_and(is_duplicate) {
+        made.map_err(unusable)?;
+    }
     sqlx::migrate!("../migrations/postgres").run(&pool).await.map_err(|error| {
         Error::internal(format!("`database.url`: {error}"))
             .hint("the database must be made by this version or an older one")
     })?;
     Ok(pool)
+}
+
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.is_unique_violation())
 }
 
 /// The next number of the order in which `what` changes, in the transaction that is open: whoever
