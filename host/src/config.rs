@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capabilities::lookups::LookupsConfig;
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
 use crate::database::{DatabaseConfig, SqlConfig};
@@ -48,6 +49,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// SQL for modules.
     pub sql: SqlConfig,
+    /// Tables that all tenants share.
+    pub lookups: LookupsConfig,
     /// What `/metrics` shows.
     pub metrics: MetricsConfig,
     /// Values for modules' settings: `[settings.<module>]`.

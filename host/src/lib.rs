@@ -78,6 +78,7 @@ pub use wasmtime;
 
 pub use self::bounded::Bounded;
 pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
+pub use self::capabilities::lookups::{Lookup, LookupPage, LookupRow, Lookups};
 pub use self::capabilities::permissions::Caller;
 pub use self::capabilities::tenancy::{
     NewTenant, Secrets, TenantChange, TenantQuery, TenantSettings, Tenants,
@@ -90,7 +91,7 @@ pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};
 pub use self::limits::{LimitsConfig, Plan, Plans, TighterLimits};
 pub use self::metering::MetricsConfig;
-pub use self::names::{AccountId, ModuleName, RequestId, TenantId, TenantSlug};
+pub use self::names::{AccountId, LookupName, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};
 pub use self::runtime::{Installed, ModuleSource};
 pub use self::usage::{Usage, UsageOfDay, UsageQuery};

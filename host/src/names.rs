@@ -87,6 +87,10 @@ label! {
     /// A module's name in URLs, permissions and logs.
     ModuleName, "module name", MODULE_NAME_LENGTH_MAX
 }
+label! {
+    /// A look-up's name: `countries`, `tax-rates`.
+    LookupName, "look-up name", LABEL_LENGTH_MAX
+}
 
 /// A tenant's id: a UUID (version 7) that never changes and names its files and schemas.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::call::Trust;
+use crate::capabilities::lookups::Lookups;
 use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
@@ -241,6 +242,18 @@ impl PlatformBuilder {
         Ok(Secrets::new(tenants, self.clock, key.derive(SECRETS)))
     }
 
+    /// The look-ups alone, for tools that load them while the platform runs or not.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub async fn lookups(self) -> Result<Lookups> {
+        let data = Data::open(&self.config.data.0)?;
+        let database =
+            database::open_platform(&self.config.database, &data.platform_database()).await?;
+        let bus = ChangeBus::new(&self.config.database);
+        Ok(Lookups::new(&self.config.lookups, database, bus, self.clock))
+    }
+
     async fn open_tenants(&self) -> Result<(Tenants, PlatformKey)> {
         let data = Data::open(&self.config.data.0)?;
         let database =
@@ -306,6 +319,11 @@ impl Platform {
     /// The secrets of tenants.
     pub fn secrets(&self) -> &Secrets {
         &self.app.services.secrets
+    }
+
+    /// The look-ups, which all tenants share.
+    pub fn lookups(&self) -> &Lookups {
+        &self.app.services.lookups
     }
 
     /// The modules that tenants are served.
@@ -459,6 +477,12 @@ async fn open(
     let services = Arc::new(Services {
         units: Arc::clone(tenants.units()),
         secrets: Secrets::new(tenants.clone(), clock.clone(), key.derive(SECRETS)),
+        lookups: Lookups::new(
+            &config.lookups,
+            database.clone(),
+            tenants.bus().clone(),
+            clock.clone(),
+        ),
         tenants,
         usage: Usage::new(database.clone(), clock.clone()),
         database,
@@ -542,7 +566,8 @@ fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken
     }
 }
 
-/// Forgets tenants that somebody changed, until the platform is dropped.
+/// Forgets tenants that somebody changed, and learns of look-ups that somebody loaded, until the
+/// platform is dropped.
 async fn watch_tenants(
     services: Arc<Services>,
     registry: Arc<Registry>,
@@ -550,9 +575,13 @@ async fn watch_tenants(
 ) -> Result<()> {
     let mut changes = services.tenants.bus().subscribe();
     let mut revision = services.tenants.newest_revision().await?;
+    services.lookups.refresh().await?;
     let watching = async move {
         loop {
             changes.next().await;
+            if let Err(error) = services.lookups.refresh().await {
+                tracing::warn!(cause = error.causes(), "changes of look-ups cannot be read");
+            }
             match services.tenants.changed_since(revision).await {
                 Ok((changed, newest)) => {
                     revision = newest;

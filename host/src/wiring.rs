@@ -14,7 +14,7 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::call::CallContext;
-use crate::capabilities::{clock, crypto, http, log, permissions, settings, sql, tenancy};
+use crate::capabilities::{clock, crypto, http, log, lookups, permissions, settings, sql, tenancy};
 use crate::clock::Clock;
 use crate::database::{PlatformDatabase, Units};
 use crate::error::{Error, Result};
@@ -31,6 +31,8 @@ pub(crate) struct Services {
     pub(crate) tenants: tenancy::Tenants,
     /// What tenants keep to themselves.
     pub(crate) secrets: tenancy::Secrets,
+    /// Tables that all tenants share.
+    pub(crate) lookups: lookups::Lookups,
     /// Who may do what.
     pub(crate) permissions: permissions::Permissions,
     /// Tenants' databases.
@@ -225,6 +227,16 @@ const OURS: &[Ours] = &[
         name: "log",
         meaning: "write lines to the host's log",
         link: |linker| log::add_to_linker(linker, CallState::log),
+    },
+    Ours {
+        name: "lookups",
+        meaning: "read the platform's look-ups",
+        link: |linker| {
+            lookups::add_to_linker(linker, |state| {
+                state.call.budget.count_host_call();
+                lookups::LookupsView { call: &mut state.call, lookups: &state.services.lookups }
+            })
+        },
     },
     Ours {
         name: "settings",

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod crypto;
 pub mod http;
 pub mod log;
+pub mod lookups;
 pub mod permissions;
 pub mod settings;
 pub mod sql;
@@ -57,6 +58,7 @@ macro_rules! tells_guests_of_errors {
 tells_guests_of_errors!(
     crypto::CryptoView,
     http::HttpView<'_>: call,
+    lookups::LookupsView<'_>: call,
     settings::SettingsView<'_>,
     sql::SqlView<'_>: call,
     tenancy::SecretsView<'_>: call,

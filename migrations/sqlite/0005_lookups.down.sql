@@ -1,0 +1,3 @@
+DELETE FROM revisions WHERE name = 'lookups';
+DROP TABLE lookup_rows;
+DROP TABLE lookups;
