@@ -1,4 +1,4 @@
-//! Deserialises values from text, which is all that a path and a query hold.
+//! Deserialises values from text, which is all that a path, a query and a row of a look-up hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +25,8 @@ pub(crate) struct TextError {
 /// The values of a path: one value, or a tuple or struct in the order of the parameters.
 pub(crate) fn from_values<T: DeserializeOwned>(values: &[String]) -> Result<T, TextError> {
     match values {
-        [value] => T::deserialize(Text(value)),
-        values => T::deserialize(SeqDeserializer::new(values.iter().map(|value| Text(value)))),
+        [value] => T::deserialize(Text::of(value)),
+        values => T::deserialize(SeqDeserializer::new(values.iter().map(|value| Text::of(value)))),
     }
 }
 
@@ -43,12 +43,28 @@ pub(crate) fn from_pairs<T: DeserializeOwned + JsonSchema>(
 }
 
 fn read_pairs<T: DeserializeOwned>(pairs: &[Pair]) -> Result<T, Pair> {
-    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), Text(value)));
-    serde_path_to_error::deserialize(MapDeserializer::new(pairs)).map_err(|error| {
+    read_texts(pairs.iter().map(|(name, value)| (name.as_str(), Text::of(value))))
+}
+
+fn read_texts<'de, T: DeserializeOwned>(
+    texts: impl Iterator<Item = (&'de str, Text<'de>)>,
+) -> Result<T, Pair> {
+    serde_path_to_error::deserialize(MapDeserializer::new(texts)).map_err(|error| {
         let path = error.path().to_string();
         let error: TextError = error.into_inner();
         (error.field.map_or(path, str::to_owned), error.detail)
     })
+}
+
+/// The cells of a row by column, as a struct. A table cannot tell nothing from an empty text: where
+/// nothing is allowed, that is meant.
+///
+/// # Errors
+/// Names the column.
+pub(crate) fn from_row<T: DeserializeOwned>(cells: &BTreeMap<String, String>) -> Result<T, String> {
+    let cells = cells.iter();
+    let texts = cells.map(|(name, text)| (name.as_str(), Text { text, empty_is_none: true }));
+    read_texts(texts).map_err(|(column, detail)| format!("{column}: {detail}"))
 }
 
 /// What `json::fields` does with a document: what is wrong is left out, and the rest read again.
@@ -76,12 +92,21 @@ fn all_wrong(
 }
 
 #[derive(Clone, Copy)]
-struct Text<'de>(&'de str);
+struct Text<'de> {
+    text: &'de str,
+    empty_is_none: bool,
+}
+
+impl<'de> Text<'de> {
+    fn of(text: &'de str) -> Self {
+        Self { text, empty_is_none: false }
+    }
+}
 
 macro_rules! parsed {
     ($($method:ident $visit:ident $type:ty: $what:literal,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-            match self.0.parse::<$type>() {
+            match self.text.parse::<$type>() {
                 Ok(value) => visitor.$visit(value),
                 Err(_) => Err(de::Error::custom(concat!("this is not ", $what))),
             }
@@ -107,11 +132,15 @@ impl<'de> Deserializer<'de> for Text<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        visitor.visit_borrowed_str(self.0)
+        visitor.visit_borrowed_str(self.text)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        visitor.visit_some(self)
+        if self.empty_is_none && self.text.is_empty() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -128,7 +157,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, TextError> {
-        visitor.visit_enum(BorrowedStrDeserializer::new(self.0))
+        visitor.visit_enum(BorrowedStrDeserializer::new(self.text))
     }
 
     forward_to_deserialize_any! {

@@ -49,6 +49,7 @@ mod handler;
 mod id;
 pub mod json;
 pub mod log;
+pub mod lookups;
 mod module;
 pub mod multipart;
 pub mod page;

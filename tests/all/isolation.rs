@@ -52,6 +52,10 @@ const FUNCTIONS: &[(&str, Tried)] = &[
     ("http/types outgoing-stream.open", NOT_SERVED),
     ("http/types outgoing-stream.write", NOT_SERVED),
     ("log/log write", Elsewhere(&["hostile_boundary::a_flood_of_lines_and_of_print_is_cut_off"])),
+    ("lookups/lookups get", OfNobody),
+    ("lookups/lookups get-many", OfNobody),
+    ("lookups/lookups rows", OfNobody),
+    ("lookups/lookups version", OfNobody),
     (
         "settings/settings get",
         Elsewhere(&["tenants::a_tenants_own_settings_hold_over_the_configuration"]),

@@ -21,6 +21,7 @@ mod hostile_time;
 mod http;
 mod http_bodies;
 mod isolation;
+mod lookups;
 mod metrics;
 mod migrations;
 mod multipart;

@@ -26,6 +26,7 @@ use crate::Timestamp;
 pub struct App {
     grants: BTreeSet<String>,
     settings: BTreeMap<String, String>,
+    lookups: BTreeMap<String, String>,
     limits: BTreeMap<String, u64>,
     clock_micros: Option<i64>,
 }
@@ -68,6 +69,18 @@ impl App {
             Ok(value) => self.settings.insert(name.into(), value),
             Err(error) => panic!("setting `{}` cannot be JSON: {error}", name.into()),
         };
+        self
+    }
+
+    /// The platform has this look-up: CSV with a header, as `hostel lookup load` takes it. Rows are
+    /// found by the first column.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().lookup("countries", "code,name\nNO,Norway\nSE,Sweden").start();
+    /// ```
+    pub fn lookup(mut self, name: impl Into<String>, csv: impl Into<String>) -> Self {
+        self.lookups.insert(name.into(), csv.into());
         self
     }
 

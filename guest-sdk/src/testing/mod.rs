@@ -40,8 +40,8 @@
 //!
 //! # What tests share
 //!
-//! Tenants and users are cheap; platforms cost some ten milliseconds. Tests with the same settings are
-//! tenants of one platform, and tests that set the clock have a platform to themselves while they
+//! Tenants and users are cheap; platforms cost some ten milliseconds. Tests with the same settings and
+//! look-ups are tenants of one platform, and tests that set the clock have a platform to themselves while they
 //! run. Nothing that a test does can be seen in another.
 //!
 //! # Time

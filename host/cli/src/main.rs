@@ -56,6 +56,9 @@ enum Command {
     /// Make, change and list tenants, and show what they used.
     #[command(subcommand)]
     Tenant(commands::tenant::Command),
+    /// Load, show and remove tables that all tenants share.
+    #[command(subcommand)]
+    Lookup(commands::lookup::Command),
     /// Prepare a PostgreSQL database.
     #[command(subcommand)]
     Db(commands::db::Command),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
             Command::Sdk(command) => commands::sdk::run(command),
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
+            Command::Lookup(command) => commands::lookup::run(command).await,
             Command::Db(command) => commands::db::run(command).await,
             Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod key;
+pub(crate) mod lookup;
 pub(crate) mod module;
 pub(crate) mod new;
 pub(crate) mod sdk;

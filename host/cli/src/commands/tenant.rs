@@ -368,7 +368,7 @@ fn limit(text: &str) -> anyhow::Result<(String, u64)> {
 }
 
 /// As RFC 3339 writes it.
-fn time(micros: i64) -> String {
+pub(super) fn time(micros: i64) -> String {
     jiff::Timestamp::from_microsecond(micros).map(|time| time.to_string()).unwrap_or_default()
 }
 

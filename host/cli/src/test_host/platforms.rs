@@ -1,5 +1,5 @@
-//! Platforms by what is configured for all their tenants (settings, a set clock), started when the
-//! first test asks; each test gets a tenant of its own.
+//! Platforms by what all their tenants share (settings, look-ups, a set clock), started when the first
+//! test asks; each test gets a tenant of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -49,15 +49,24 @@ durability = 'normal'
 pub(super) struct Wanted {
     /// What everybody may do.
     grants: BTreeSet<String>,
-    settings: Settings,
+    settings: BTreeMap<String, String>,
+    /// An older SDK knows of none.
+    #[serde(default)]
+    lookups: BTreeMap<String, String>,
     /// Limits of the tenant's own, by key of `[limits]`.
     limits: BTreeMap<String, u64>,
     /// The time at which the test's clock stands still; without it, time passes.
     clock_micros: Option<i64>,
 }
 
-/// Values of the settings of the module under test, each as JSON.
-type Settings = BTreeMap<String, String>;
+/// What holds for all tenants of a platform.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Shared {
+    /// Values of the settings of the module under test, each as JSON.
+    settings: BTreeMap<String, String>,
+    /// Look-ups by name, as CSV.
+    lookups: BTreeMap<String, String>,
+}
 
 /// What a test gets.
 #[derive(Serialize)]
@@ -81,9 +90,9 @@ pub(super) struct Platforms {
 
 #[derive(Default)]
 struct Running {
-    shared: HashMap<Settings, Arc<Started>>,
+    shared: HashMap<Shared, Arc<Started>>,
     /// Platforms with a clock that no test uses now.
-    free: HashMap<Settings, Vec<Arc<Started>>>,
+    free: HashMap<Shared, Vec<Arc<Started>>>,
     /// By slug.
     tenants: HashMap<String, Tenant>,
     started: usize,
@@ -92,8 +101,8 @@ struct Running {
 /// One test's tenant.
 struct Tenant {
     platform: Arc<Started>,
-    /// The platform's settings, where its clock is this test's.
-    own_clock: Option<Settings>,
+    /// What the platform was started with, where its clock is this test's.
+    own_clock: Option<Shared>,
 }
 
 struct Started {
@@ -135,12 +144,13 @@ impl Platforms {
             .iter()
             .try_fold(TighterLimits::default(), |limits, (key, value)| limits.with(key, *value))?;
         let slug = format!("test-{}", self.tenants.fetch_add(1, Ordering::Relaxed) + 1);
+        let shared = Shared { settings: wanted.settings, lookups: wanted.lookups };
         let made = match wanted.clock_micros {
             Some(micros) => Tenant {
-                platform: self.with_clock(&wanted.settings, micros).await?,
-                own_clock: Some(wanted.settings),
+                platform: self.with_clock(&shared, micros).await?,
+                own_clock: Some(shared),
             },
-            None => Tenant { platform: self.shared(wanted.settings).await?, own_clock: None },
+            None => Tenant { platform: self.shared(shared).await?, own_clock: None },
         };
         self.callers.begin(&slug, &wanted.grants)?;
         self.lines.begin(&slug);
@@ -193,36 +203,35 @@ impl Platforms {
         self.lines.forget(tenant);
         self.callers.forget(tenant);
         let mut running = self.running.lock().await;
-        if let Some(Tenant { platform, own_clock: Some(settings) }) = running.tenants.remove(tenant)
-        {
-            running.free.entry(settings).or_default().push(platform);
+        if let Some(Tenant { platform, own_clock: Some(shared) }) = running.tenants.remove(tenant) {
+            running.free.entry(shared).or_default().push(platform);
         }
     }
 
-    async fn shared(&self, settings: Settings) -> anyhow::Result<Arc<Started>> {
+    async fn shared(&self, shared: Shared) -> anyhow::Result<Arc<Started>> {
         let mut running = self.running.lock().await;
-        if let Some(started) = running.shared.get(&settings) {
+        if let Some(started) = running.shared.get(&shared) {
             return Ok(Arc::clone(started));
         }
-        let started = self.start(&settings, Clock::system(), &mut running).await?;
-        running.shared.insert(settings, Arc::clone(&started));
+        let started = self.start(&shared, Clock::system(), &mut running).await?;
+        running.shared.insert(shared, Arc::clone(&started));
         Ok(started)
     }
 
-    async fn with_clock(&self, settings: &Settings, micros: i64) -> anyhow::Result<Arc<Started>> {
+    async fn with_clock(&self, shared: &Shared, micros: i64) -> anyhow::Result<Arc<Started>> {
         let mut running = self.running.lock().await;
-        match running.free.get_mut(settings).and_then(Vec::pop) {
+        match running.free.get_mut(shared).and_then(Vec::pop) {
             Some(free) => {
                 free.clock.set(micros);
                 Ok(free)
             }
-            None => self.start(settings, Clock::fixed(micros), &mut running).await,
+            None => self.start(shared, Clock::fixed(micros), &mut running).await,
         }
     }
 
     async fn start(
         &self,
-        settings: &Settings,
+        shared: &Shared,
         clock: Clock,
         running: &mut Running,
     ) -> anyhow::Result<Arc<Started>> {
@@ -230,8 +239,8 @@ impl Platforms {
         running.started += 1;
         let data = self.data_folder(&running.started.to_string())?;
         let mut config = config(&data)?;
-        if !settings.is_empty() {
-            let values = settings.iter().map(|(name, json)| Ok((name.clone(), toml(json)?)));
+        if !shared.settings.is_empty() {
+            let values = shared.settings.iter().map(|(name, json)| Ok((name.clone(), toml(json)?)));
             let values = values.collect::<anyhow::Result<_>>()?;
             config.settings.insert(self.module_name.clone(), values);
         }
@@ -243,6 +252,11 @@ impl Platforms {
             .build()
             .await?;
         drop(lock);
+        for (name, csv) in &shared.lookups {
+            let named = name.parse()?;
+            let loading = platform.lookups().load(&named, csv.as_bytes(), None);
+            loading.await.with_context(|| format!("look-up `{name}`"))?;
+        }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let served = platform.clone();

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
 pub use self::store::{Lookup, LookupPage, Lookups};
-use self::table::Table;
 pub use self::table::LookupRow;
+use self::table::Table;
 use crate::bindings::hostel::lookups::lookups as wit;
 use crate::bounded::Bounded;
 use crate::call::CallContext;
@@ -81,11 +81,7 @@ impl wit::Host for LookupsView<'_> {
         Ok(found.map(ToOwned::to_owned))
     }
 
-    async fn get_many(
-        &mut self,
-        lookup: String,
-        keys: Vec<String>,
-    ) -> Result<Vec<Option<String>>> {
+    async fn get_many(&mut self, lookup: String, keys: Vec<String>) -> Result<Vec<Option<String>>> {
         if keys.len() > ROWS_MAX {
             let message = format!("at most {ROWS_MAX} keys at once, and these are {}", keys.len());
             return Err(Error::new(ErrorKind::Limit, "lookup-keys", message));
@@ -109,16 +105,17 @@ impl wit::Host for LookupsView<'_> {
     ) -> Result<wit::Page> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if !(1..=ROWS_MAX).contains(&limit) {
-            return Err(Error::invalid(format!("a page has 1 to {ROWS_MAX} rows, and not {limit}")));
+            return Err(Error::invalid(format!(
+                "a page has 1 to {ROWS_MAX} rows, and not {limit}"
+            )));
         }
         let table = self.table(&lookup).await?;
         let (rows, more) = table.page(after.as_deref(), limit, ANSWER_MAX_BYTES);
         let bytes = rows.iter().map(LookupRow::text_bytes).sum::<usize>();
         self.call.budget.pay_for_bytes(bytes + after.map_or(0, |after| after.len()))?;
-        let rows = rows.iter().map(|row| wit::Row {
-            key: row.key.to_string(),
-            object: row.object.to_string(),
-        });
-        Ok(wit::Page { version: table.version, rows: rows.collect(), more })
+        let rows = rows
+            .iter()
+            .map(|row| wit::Entry { key: row.key.to_string(), object: row.object.to_string() });
+        Ok(wit::Page { version: table.version, entries: rows.collect(), more })
     }
 }

@@ -79,6 +79,9 @@ struct Known {
 }
 
 impl Lookups {
+    /// The largest CSV file that can be loaded.
+    pub const CSV_MAX_BYTES: u64 = table::MAX_BYTES as u64;
+
     pub(crate) fn new(
         config: &LookupsConfig,
         database: PlatformDatabase,

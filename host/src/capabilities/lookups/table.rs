@@ -166,7 +166,7 @@ impl Rows {
     ) -> Result<()> {
         if record.len() != columns.len() {
             let (has, needed) = (record.len(), columns.len());
-            return Err(Error::invalid(format!("{has} fields, where the header has {needed}")));
+            return Err(Error::invalid(format!("there are {has} of {needed} fields")));
         }
         let key: Box<str> = record[key_at].into();
         if !(1..=KEY_MAX_BYTES).contains(&key.len()) || key.contains(char::is_control) {

@@ -1,8 +1,10 @@
 //! Calls of the capabilities other than SQL.
 
+use std::collections::BTreeMap;
+
 use hostel_sdk::bindings::hostel::settings::settings;
 use hostel_sdk::prelude::*;
-use hostel_sdk::{clock as host_clock, crypto, log as host_log};
+use hostel_sdk::{clock as host_clock, crypto, log as host_log, lookups};
 
 /// The probe's settings, for tests to change.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,59 @@ pub(crate) fn setting(Path(name): Path<String>) -> Result<Json<serde_json::Value
 /// What no real module would tell.
 pub(crate) fn secret(Path(name): Path<String>) -> Result<Json<Option<String>>, Problem> {
     hostel_sdk::tenancy::secret(&name).map(Json).map_err(reveal)
+}
+
+/// Where a page of a look-up begins and ends.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Part {
+    after: Option<String>,
+    limit: usize,
+}
+
+/// Cells as they are.
+type Cells = BTreeMap<String, Option<String>>;
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Rows {
+    version: u64,
+    rows: Vec<Cells>,
+    next: Option<String>,
+}
+
+pub(crate) fn lookup_page(
+    Path(lookup): Path<String>,
+    Query(Part { after, limit }): Query<Part>,
+) -> Result<Json<Rows>, Problem> {
+    let page = lookups::page(&lookup, after.as_deref(), limit).map_err(reveal)?;
+    Ok(Json(Rows { version: page.version, rows: page.rows, next: page.next }))
+}
+
+pub(crate) fn lookup_all(Path(lookup): Path<String>) -> Result<Json<Vec<Cells>>, Problem> {
+    lookups::all(&lookup).map(Json).map_err(reveal)
+}
+
+/// A key, as `?key=…`: it may have any characters.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Key {
+    key: String,
+}
+
+pub(crate) fn lookup_row(
+    Path(lookup): Path<String>,
+    Query(Key { key }): Query<Key>,
+) -> Result<Json<Option<Cells>>, Problem> {
+    lookups::get(&lookup, &key).map(Json).map_err(reveal)
+}
+
+pub(crate) fn lookup_rows(
+    Path(lookup): Path<String>,
+    Json(keys): Json<Vec<String>>,
+) -> Result<Json<Vec<Option<Cells>>>, Problem> {
+    lookups::get_many(&lookup, &keys).map(Json).map_err(reveal)
+}
+
+pub(crate) fn lookup_version(Path(lookup): Path<String>) -> Result<Json<u64>, Problem> {
+    lookups::version(&lookup).map(Json).map_err(reveal)
 }
 
 /// A moment, as a number and as a text.

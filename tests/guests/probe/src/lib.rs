@@ -47,6 +47,11 @@ fn with_capabilities(module: Module) -> Module {
         .route(get("/log", capabilities::log).public())
         .route(get("/settings/{name}", capabilities::setting).public())
         .route(get("/tenant-secret/{name}", capabilities::secret).public())
+        .route(get("/lookups/{lookup}", capabilities::lookup_page).public())
+        .route(get("/lookups/{lookup}/all", capabilities::lookup_all).public())
+        .route(get("/lookups/{lookup}/row", capabilities::lookup_row).public())
+        .route(post("/lookups/{lookup}/rows", capabilities::lookup_rows).public())
+        .route(get("/lookups/{lookup}/version", capabilities::lookup_version).public())
         .route(get("/clock", capabilities::clock).public())
         .route(get("/random/{n}", capabilities::random).public())
 }

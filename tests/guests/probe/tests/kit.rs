@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hostel_sdk::Timestamp;
-use hostel_sdk::testing::{App, Level, json};
+use hostel_sdk::testing::{App, Level, RunningApp, json};
 
 /// What a test that fails says.
 fn complaint(test: impl FnOnce()) -> String {
@@ -136,4 +136,18 @@ fn a_failure_shows_request_answer_and_log() {
     assert!(told.contains("refuses") && told.contains("probe:*:rea*"), "{told}");
     let told = complaint(|| drop(App::new().clock("tomorrow")));
     assert!(told.contains("2026-01-31T12:00:00Z"), "{told}");
+}
+
+#[test]
+fn a_platform_has_the_look_ups_that_a_test_brings() {
+    let app = App::new().lookup("countries", "code,name\nNO,Norway").start();
+    let other = App::new().lookup("countries", "code,name\nNO,Norge").start();
+    let name = |app: &RunningApp| {
+        app.get("/lookups/countries/row?key=NO").expect(200).json()["name"].clone()
+    };
+    assert_eq!((name(&app), name(&other)), (json!("Norway"), json!("Norge")));
+    let without = App::new().start();
+    without.get("/lookups/countries/row?key=NO").expect_problem(404, "not-found");
+    let told = complaint(|| drop(App::new().lookup("countries", "code\nNO\nNO").start()));
+    assert!(told.contains("look-up `countries`: line 3: the key `NO` is in line 2"), "{told}");
 }
