@@ -42,6 +42,18 @@ use crate::{Error, ErrorKind};
 const ROWS_MAX: usize = 1_000;
 
 /// Rows of one version of a look-up, in the order of their keys.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::lookups::{self, LookupPage};
+/// # #[derive(Deserialize)]
+/// # struct Country { name: String }
+/// fn first_name() -> Result<Option<String>, Error> {
+///     let page: LookupPage<Country> = lookups::page("countries", None, 1)?;
+///     Ok(page.rows.into_iter().next().map(|country| country.name))
+/// }
+/// # let _ = first_name;
+/// ```
 #[derive(Clone, Debug)]
 pub struct LookupPage<T> {
     /// The version.
