@@ -21,6 +21,7 @@ mod hostile_time;
 mod http;
 mod http_bodies;
 mod isolation;
+mod isolation_migrations;
 mod metrics;
 mod migrations;
 mod multipart;
