@@ -465,6 +465,29 @@ async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
     acme.execute("UPDATE things SET amount = 3", json!([])).await.ok();
 }
 
+/// The platform has few connections of its own, and none of them waits for what a tenant has locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_locked_holds_up_nothing_of_the_platforms() {
+    let walls = Walls::new().await;
+    walls.other.post("/api/notes", json!({ "title": "First" })).await.ok();
+    let mut server = as_superuser(&walls.platform).await;
+    let lock = format!("BEGIN; LOCK TABLE {}.things IN ACCESS EXCLUSIVE MODE", walls.schema);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();
+    // The unit is measured when it was not for a while.
+    let setup = TestPlatform::setup().beside(&walls.platform);
+    let beside = setup.start().await;
+    let answer = beside.client("other").post("/api/notes", json!({ "title": "Second" })).await;
+    assert_eq!(answer.status(), 201, "{}", answer.text());
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock'",
+    )
+    .fetch_one(&mut server)
+    .await
+    .unwrap();
+    assert_eq!(waiting, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_serve_the_same_tenants() {
     let one = TestPlatform::start().await;
