@@ -32,7 +32,8 @@ pub fn hostile_with_migrations<'a>(scripts: impl IntoIterator<Item = &'a str>) -
         room.push(0);
     }
     let place = &mut wasm[at..at + room.len()];
-    let is_free = place.iter().skip("here is room for migrations\0".len()).all(|byte| *byte == b'.');
+    let is_free =
+        place.iter().skip("here is room for migrations\0".len()).all(|byte| *byte == b'.');
     assert!(is_free, "there is no room for {} bytes", room.len());
     place.copy_from_slice(&room);
     wasm

@@ -9,8 +9,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
 
-use hostel_sdk::{Migration, clock};
 use hostel_sdk::prelude::*;
+use hostel_sdk::{Migration, clock};
 
 use crate::{ends, memory, time};
 
