@@ -5,7 +5,7 @@
 //! written down as applied by the test, so that the next one has its turn. A file of SQLite is looked
 //! into by the test itself, PostgreSQL as its superuser.
 
-use hostel_tests::{Client, TestPlatform, hostile_with_migrations, superuser};
+use hostel_tests::{Client, TestPlatform, eventually, hostile_with_migrations, superuser};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -587,7 +587,8 @@ const LOOKED_AT: &str = "
         (SELECT count(*) FROM pg_event_trigger), (SELECT count(*) FROM pg_foreign_data_wrapper),
         (SELECT count(*) FROM pg_publication), (SELECT count(*) FROM pg_subscription),
         (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_policy),
-        (SELECT count(*) FROM pg_trigger), (SELECT count(*) FROM pg_cast),
+        (SELECT count(*) FROM pg_trigger), (SELECT count(*) FROM pg_cast JOIN pg_type t ON t.oid = castsource
+            WHERE typnamespace <> '{own}'::regnamespace),
         (SELECT count(*) FROM pg_operator), (SELECT count(*) FROM pg_collation),
         (SELECT count(*) FROM pg_conversion), (SELECT count(*) FROM pg_ts_dict),
         (SELECT count(*) FROM pg_ts_config), (SELECT count(*) FROM pg_transform),
@@ -650,6 +651,15 @@ impl Attacked {
     }
 }
 
+impl Attacked {
+    async fn is_unharmed(&mut self, before: &[String]) {
+        let after = self.look().await;
+        let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
+        let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+        assert!(gone.is_empty() && new.is_empty(), "gone: {gone:#?}\nnew: {new:#?}");
+    }
+}
+
 fn dialect() -> &'static [(Outcome, &'static str)] {
     if superuser().is_some() { ON_POSTGRES } else { ON_SQLITE }
 }
@@ -667,10 +677,7 @@ async fn no_migration_reaches_beyond_its_unit() {
         .map(|((script, outcome), _)| format!("{outcome:?}: {script}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let after = attacked.look().await;
-    let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
-    let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
-    assert!(gone.is_empty() && new.is_empty(), "gone: {gone:#?}\nnew: {new:#?}");
+    attacked.is_unharmed(&before).await;
 }
 
 /// A module's migrations are applied whatever others have done to the unit that it shares.
@@ -708,4 +715,93 @@ async fn a_migration_does_not_outgrow_its_tenants_quota() {
     // PostgreSQL measures, where SQLite counts.
     let first = if superuser().is_some() { Applied } else { Refused };
     assert_eq!(outcomes, [first, Refused, Applied, Applied]);
+}
+
+/// What would tell, or would fail, if anybody but the tenant's own modules touched it.
+const TRAPS_ON_SQLITE: &[&str] = &[
+    "CREATE TABLE tenants (a); CREATE TABLE manifests (a); CREATE TABLE usage (a)",
+    "CREATE TABLE trap (a, b DEFAULT (load_extension('x')))",
+    "CREATE TRIGGER trap_things AFTER UPDATE ON things BEGIN SELECT load_extension('x'); END",
+    "CREATE VIEW trap_files AS SELECT load_extension('x') FROM pragma_database_list, dbstat",
+    "CREATE INDEX trap_index ON things (json_extract(name, '$.a')) WHERE json_valid(name)",
+    "CREATE TABLE trap_names (`a'b`, `c;d`, `\"e\"`); CREATE TABLE `x'); DROP TABLE things; --` (a)",
+];
+const TRAPS_ON_POSTGRES: &[&str] = &[
+    "CREATE TABLE tenants (a int); CREATE TABLE manifests (a int); CREATE TABLE usage (a int)",
+    "CREATE TABLE pg_class (a int); CREATE TABLE pg_namespace (a int); CREATE TABLE pg_roles (a int)",
+    "CREATE TABLE trap (who text DEFAULT current_user CHECK (current_user ~ '^[to]_[0-9a-f]{32}$'))",
+    "CREATE DOMAIN own AS text CHECK (current_user ~ '^[to]_[0-9a-f]{32}$'); CREATE TABLE trap_domain (a own)",
+    "CREATE VIEW trap_view AS SELECT query_to_xml('DELETE FROM hostel.tenants', true, true, '')::text AS a, current_user AS who",
+    "CREATE VIEW trap_activity AS SELECT * FROM pg_stat_activity",
+    "CREATE TABLE trap_generated (a int, b int GENERATED ALWAYS AS (a / a) STORED)",
+    "CREATE INDEX trap_index ON things ((100 / nullif(amount, 1)))",
+    "CREATE TYPE lower AS RANGE (SUBTYPE = text); CREATE TYPE count AS (a int); CREATE TYPE sum AS ENUM ('a')",
+    "ALTER TABLE things ENABLE ROW LEVEL SECURITY",
+    "CREATE MATERIALIZED VIEW trap_kept AS SELECT current_user AS who",
+    "CREATE TABLE trap_parts (a int) PARTITION BY LIST (a); CREATE TABLE trap_part PARTITION OF trap_parts DEFAULT",
+    "CREATE TABLE \"a'b\" (\"c;d\" int); CREATE TABLE \"x'); DROP SCHEMA hostel CASCADE; --\" (a int)",
+    "CREATE SEQUENCE trap_sequence; CREATE UNLOGGED TABLE trap_unlogged (a int DEFAULT nextval('trap_sequence'))",
+];
+
+/// Nothing that the platform does touches what its tenants made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
+    let traps = if superuser().is_some() { TRAPS_ON_POSTGRES } else { TRAPS_ON_SQLITE };
+    let mut attacked = Attacked::by(traps).await;
+    let before = attacked.look().await;
+    for (script, outcome) in attacked.attack().await {
+        assert_eq!(outcome, Applied, "{script}");
+    }
+    attacked.is_unharmed(&before).await;
+
+    let schema = schema_of(&attacked.platform, "hostile").await;
+    let Attacked { platform, inspector, .. } = attacked;
+    let platform = platform.stop().await.start().await;
+    let (hostile, canary) = (platform.client("hostile"), platform.client("canary"));
+    // Another module of the tenant, its tables and the size of all.
+    hostile.post("/api/notes", json!({ "title": "First" })).await.ok();
+    platform.nobody().get("/metrics").await;
+    let slug = "hostile".parse().unwrap();
+    let (tenants, secrets) = (platform.inner().tenants(), platform.inner().secrets());
+    secrets.set(&slug, "KEY", &hostel::Secret::new("own".to_owned())).await.unwrap();
+    tenants.suspend(&slug).await.unwrap();
+    tenants.resume(&slug).await.unwrap();
+    assert_eq!(
+        tenants.list(&hostel::TenantQuery { limit: 10, ..Default::default() }).await.unwrap().len(),
+        3
+    );
+    platform.tenant("another").await.execute(INSERT, json!(["row"])).await.ok();
+    if let Inspector::Postgres(mut server) = inspector {
+        let url = platform.inner().config().database.url.clone().unwrap();
+        let superuser = hostel::Secret::new(superuser().unwrap());
+        eventually("it is prepared again", async || {
+            let preparation = hostel::Preparation::plan(&superuser, &url).await.unwrap();
+            preparation.apply().await.ok()
+        })
+        .await;
+        let sprung = format!("SELECT count(*) FROM {schema}.trap");
+        let sprung: i64 =
+            sqlx::query_scalar(AssertSqlSafe(sprung)).fetch_one(&mut *server).await.unwrap();
+        assert_eq!(sprung, 0);
+        tenants.delete(&slug).await.unwrap();
+        tenants.purge(&slug).await.unwrap();
+        let left: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = $1)
+                  + (SELECT count(*) FROM pg_roles WHERE substr(rolname, 3) = substr($1, 3))",
+        )
+        .bind(&schema)
+        .fetch_one(&mut *server)
+        .await
+        .unwrap();
+        assert_eq!(left, 0);
+    } else {
+        let file = platform.unit("hostile").await;
+        tenants.delete(&slug).await.unwrap();
+        tenants.purge(&slug).await.unwrap();
+        assert!(!file.exists());
+    }
+    let again = platform.tenant("hostile").await;
+    assert_eq!(again.query("SELECT name FROM things", json!([])).await.ok(), json!([]));
+    let rows = canary.query("SELECT name, amount FROM things", json!([])).await.ok();
+    assert_eq!(rows, json!([{ "name": "canary", "amount": 1 }]));
 }
