@@ -559,7 +559,7 @@ const LOOKED_AT: &str = "
     UNION ALL SELECT 'ledger of others ' || to_jsonb(t)::text FROM {own}.hostel_migrations t
         WHERE module <> 'hostile'
     UNION ALL SELECT 'table of the host ' || concat_ws(' ', c.oid, relname, relowner, relacl)
-        FROM pg_class c WHERE c.relnamespace = '{own}'::regnamespace AND relname ~* 'hostel'
+        FROM pg_class c WHERE c.relnamespace = '{own}'::regnamespace AND relname ~* '^hostel'
     UNION ALL SELECT 'schema ' || concat_ws(' ', nspname, nspowner, nspacl) FROM pg_namespace n
         WHERE nspname !~ '^pg_(toast|temp)'
     UNION ALL SELECT 'relation ' || concat_ws(' ', n.nspname, relname, relkind, relowner, relacl,
