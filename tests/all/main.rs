@@ -22,6 +22,7 @@ mod http;
 mod http_bodies;
 mod isolation;
 mod lookups;
+mod isolation_migrations;
 mod metrics;
 mod migrations;
 mod multipart;

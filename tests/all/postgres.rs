@@ -219,6 +219,69 @@ async fn the_catalogue_tells_no_tenants_name() {
     }
 }
 
+/// Whatever the catalogue shows to everybody, it shows no tenant's name, rows, secrets or statements,
+/// and not how busy anybody is.
+#[tokio::test]
+async fn nothing_that_a_guest_can_read_tells_of_others() {
+    let walls = Walls::new().await;
+    let secrets = walls.platform.inner().secrets();
+    let kept = hostel::Secret::new("hunter2".to_owned());
+    secrets.set(&"other".parse().unwrap(), "KEY", &kept).await.unwrap();
+    let mut server = as_superuser(&walls.platform).await;
+    let analyse = format!("ANALYZE {}.things", walls.schema);
+    sqlx::raw_sql(AssertSqlSafe(analyse)).execute(&mut server).await.unwrap();
+    let relations: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'v')
+         AND relnamespace = 'pg_catalog'::regnamespace ORDER BY relname",
+    )
+    .fetch_all(&mut server)
+    .await
+    .unwrap();
+    assert!(relations.len() > 100);
+    for relation in relations {
+        let asked = format!(
+            "SELECT count(*) AS n FROM pg_catalog.{relation} c
+             WHERE c::text ~ '([c]anary|[a]cme|[h]unter2|[S]CRAM|[I]NSERT INTO things)'"
+        );
+        let answer = walls.acme.query(&asked, json!([])).await;
+        let hides = ["pg_stat_", "pg_statio_", "pg_locks", "pg_settings", "pg_roles", "pg_authid"];
+        if hides.iter().any(|hidden| relation.starts_with(hidden)) || answer.status() != 200 {
+            assert_eq!(answer.code(), "403 denied", "{relation}: {}", answer.text());
+        } else {
+            assert_eq!(answer.ok(), json!([{ "n": 0 }]), "{relation}");
+        }
+    }
+    for function in [
+        "pg_relation_size(oid)",
+        "pg_total_relation_size(oid)",
+        "pg_stat_get_live_tuples(oid)",
+        "pg_stat_get_numscans(oid)",
+        "pg_stat_get_db_xact_commit(1)",
+        "pg_current_wal_lsn()::text",
+        "pg_show_all_settings()::text",
+    ] {
+        let asked = format!("SELECT {function} AS a FROM pg_class WHERE relname = 'things'");
+        let answer = walls.acme.query(&asked, json!([])).await;
+        assert_eq!(answer.code(), "403 denied", "{function}: {}", answer.text());
+    }
+    // What is there and what is not are refused alike.
+    let ask = async |table: &str| {
+        let asked = format!("SELECT * FROM {}.{table}", walls.schema);
+        walls.acme.query(&asked, json!([])).await.json()["detail"].clone()
+    };
+    assert_eq!(ask("things").await, ask("absent").await);
+}
+
+/// The server repeats in an error what it could not read.
+#[tokio::test]
+async fn an_error_is_told_in_a_few_words() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let answer = acme.query("SELECT repeat('a', 1000000)::integer AS a", json!([])).await;
+    assert_eq!(answer.code(), "422 invalid");
+    assert!(answer.text().len() < 2_000, "{} bytes", answer.text().len());
+}
+
 /// A statement that leaves its connection otherwise than it was is seen by nobody.
 #[tokio::test]
 async fn connections_are_given_on_as_they_were() {
@@ -463,6 +526,29 @@ async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
     assert_eq!(answer.code(), "503 unavailable");
     sqlx::raw_sql("ROLLBACK").execute(&mut server).await.unwrap();
     acme.execute("UPDATE things SET amount = 3", json!([])).await.ok();
+}
+
+/// The platform has few connections of its own, and none of them waits for what a tenant has locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_locked_holds_up_nothing_of_the_platforms() {
+    let walls = Walls::new().await;
+    walls.other.post("/api/notes", json!({ "title": "First" })).await.ok();
+    let mut server = as_superuser(&walls.platform).await;
+    let lock = format!("BEGIN; LOCK TABLE {}.things IN ACCESS EXCLUSIVE MODE", walls.schema);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();
+    // The unit is measured when it was not for a while.
+    let setup = TestPlatform::setup().beside(&walls.platform);
+    let beside = setup.start().await;
+    let answer = beside.client("other").post("/api/notes", json!({ "title": "Second" })).await;
+    assert_eq!(answer.status(), 201, "{}", answer.text());
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock'",
+    )
+    .fetch_one(&mut server)
+    .await
+    .unwrap();
+    assert_eq!(waiting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

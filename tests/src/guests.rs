@@ -18,6 +18,27 @@ pub fn hostile_from_the_start(script: &str) -> Vec<u8> {
     patched(hostile(), "describe and start as a module should, and no other way", script)
 }
 
+/// The hostile guest with these migrations: `0000`, `0001` and so on.
+///
+/// # Panics
+/// When there is no room for them.
+pub fn hostile_with_migrations<'a>(scripts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let mut room = Vec::from(b"here is room for migrations\0");
+    let mut wasm = std::fs::read(hostile()).unwrap();
+    let at = wasm.windows(room.len()).position(|window| window == room).unwrap();
+    room.clear();
+    for script in scripts {
+        room.extend_from_slice(script.as_bytes());
+        room.push(0);
+    }
+    let place = &mut wasm[at..at + room.len()];
+    let is_free =
+        place.iter().skip("here is room for migrations\0".len()).all(|byte| *byte == b'.');
+    assert!(is_free, "there is no room for {} bytes", room.len());
+    place.copy_from_slice(&room);
+    wasm
+}
+
 /// The guest that shows what a guest sees.
 pub fn probe() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_PROBE"))

@@ -39,7 +39,9 @@ pub use self::attack::{Attack, resident_bytes};
 pub use self::binary::{Finished, Folder, Hostel, program};
 pub use self::client::{Client, Outgoing};
 pub use self::friendly::Friendly;
-pub use self::guests::{hostile, hostile_from_the_start, notes, patched, probe};
+pub use self::guests::{
+    hostile, hostile_from_the_start, hostile_with_migrations, notes, patched, probe,
+};
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;
 pub use self::platform::{Setup, TestPlatform};

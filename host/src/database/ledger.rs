@@ -71,4 +71,24 @@ impl GuestConnection {
             .await?;
         Ok(!rows.is_empty())
     }
+
+    /// What there is of the host's in the unit, and what refers to it. A table whose foreign key leads
+    /// to one of the host's decides whether the host can write there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn hosts_own(&mut self) -> Result<Vec<String>> {
+        let rows = self
+            .fetch_as_host(sqlx::query(
+                r"SELECT format('%s %s on %s: %s', type, name, tbl_name, sql) FROM sqlite_schema
+                  WHERE name LIKE 'hostel\_%' ESCAPE '\' OR tbl_name LIKE 'hostel\_%' ESCAPE '\'
+                  UNION ALL
+                  SELECT format('%s refers to %s', m.name, f.`table`)
+                  FROM sqlite_schema m, pragma_foreign_key_list(m.name) f
+                  WHERE m.type = 'table' AND f.`table` LIKE 'hostel\_%' ESCAPE '\'
+                  ORDER BY 1",
+            ))
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
 }

@@ -329,6 +329,17 @@ impl Migrator {
         }
     }
 
+    /// What there is of the host's in the unit, and what refers to it: no script may change that.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn hosts_own(&mut self) -> Result<Vec<String>> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.hosts_own().await,
+            Self::Postgres { connection, .. } => connection.hosts_own().await,
+        }
+    }
+
     /// Runs a module's migration script.
     ///
     /// # Errors
@@ -336,7 +347,10 @@ impl Migrator {
     pub(crate) async fn run(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
         match self {
             Self::Sqlite { connection, .. } => connection.migrate(script, time).await,
-            Self::Postgres { connection, .. } => connection.migrate(script, time).await,
+            Self::Postgres { connection, unit } => {
+                unit.check_space_to_migrate(script).await.map_err(Failure::Refused)?;
+                connection.migrate(script, time).await
+            }
         }
     }
 

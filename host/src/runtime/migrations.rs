@@ -110,7 +110,14 @@ async fn apply(module: &str, step: &Migration, migrator: &mut Migrator) -> Resul
 
 async fn run(step: &Migration, migrator: &mut Migrator) -> Result<()> {
     let script = text(&step.up, migrator);
-    migrator.run(script, STEP_TIMEOUT).await.map_err(|failure| failed(step, failure))
+    let before = migrator.hosts_own().await?;
+    migrator.run(script, STEP_TIMEOUT).await.map_err(|failure| failed(step, failure))?;
+    if migrator.hosts_own().await? != before {
+        let what = "it makes, changes or refers to tables of the platform, whose names begin with `hostel_`";
+        let refused = Error::new(ErrorKind::Denied, "statement-refused", what);
+        return Err(failed(step, Failure::Refused(refused)));
+    }
+    Ok(())
 }
 
 fn failed(step: &Migration, failure: Failure) -> Error {

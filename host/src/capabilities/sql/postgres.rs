@@ -390,6 +390,13 @@ pub(super) fn may_be_repeated(error: &Error) -> bool {
     [CONFLICT, TABLES_CHANGED].contains(&error.code())
 }
 
+/// Characters of what the server says that a guest is told. It repeats values, however long.
+const MESSAGE_LENGTH_MAX: usize = 1_000;
+
+fn shortened(message: &str) -> String {
+    message.chars().take(MESSAGE_LENGTH_MAX).collect()
+}
+
 /// What a guest is told of a statement that failed. The server's messages speak of the guest's own
 /// statement and tables.
 pub(super) fn explain(failure: Failure) -> Error {
@@ -403,10 +410,10 @@ pub(super) fn explain(failure: Failure) -> Error {
     };
     let refusal = match &error {
         sqlx::Error::Database(refusal) => refusal,
-        sqlx::Error::Protocol(message) => return Error::invalid(message.clone()),
+        sqlx::Error::Protocol(message) => return Error::invalid(shortened(message)),
         _ => return unavailable(error),
     };
-    let message = refusal.message().to_owned();
+    let message = shortened(refusal.message());
     let constraint = refusal.constraint().map(str::to_owned);
     // Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
     let code = refusal.code().unwrap_or_default();

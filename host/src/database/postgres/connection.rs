@@ -268,6 +268,39 @@ impl Connection {
             .await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// What there is of the host's in the unit, what refers to it, and what the transaction that is
+    /// open has written to the ledger. The role that migrates may write there, and could let others
+    /// write through a view.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn hosts_own(&mut self) -> Result<Vec<String>> {
+        let schema = &self.schema;
+        let statement = format!(
+            r"WITH own AS (
+                  SELECT c.oid, c.relname FROM pg_catalog.pg_class c
+                  WHERE c.relnamespace = '{schema}'::regnamespace AND c.relname LIKE 'hostel\_%'
+              )
+              SELECT 'relation ' || oid FROM own
+              UNION ALL
+              SELECT 'type ' || t.oid FROM pg_catalog.pg_type t
+              WHERE t.typnamespace = '{schema}'::regnamespace AND t.typname LIKE 'hostel\_%'
+              UNION ALL
+              SELECT DISTINCT 'rule ' || d.objid FROM pg_catalog.pg_depend d
+              JOIN own ON own.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+              WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass
+              UNION ALL
+              SELECT 'row ' || module || ' ' || id FROM {schema}.hostel_migrations
+              WHERE xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid
+              ORDER BY 1"
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .persistent(false)
+            .fetch_all(&mut self.inner)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
 }
 
 /// Waits until what runs on a connection has ended, for at most `time`. Given up before, by time or

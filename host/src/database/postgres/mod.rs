@@ -359,17 +359,18 @@ impl Unit {
         Ok(Lease { connection: Some(connection), unit, is_owner: true, _turn: turn })
     }
 
-    /// Refuses to make a unit larger that is as large as it may be. It is measured from time to time,
-    /// so that it may outgrow its limit by what is written meanwhile.
+    /// Refuses to make a unit larger that is as large as it may be. It is measured once in an
+    /// interval, so that it may outgrow its limit by what is written meanwhile.
     ///
     /// # Errors
     /// `limit` when it is full.
-    async fn check_space(&self) -> Result<()> {
+    async fn check_space(&self, interval: Duration) -> Result<()> {
         let mut size = self.size.lock().await;
         let bytes = match &*size {
-            Some(measured) if measured.at.elapsed() < SIZE_INTERVAL => measured.bytes,
+            Some(measured) if measured.at.elapsed() < interval => measured.bytes,
             _ => {
-                let bytes = self.server.roles.size(&self.names).await?;
+                let known = size.as_ref().map_or(0, |measured| measured.bytes);
+                let bytes = self.server.roles.size(&self.names).await?.unwrap_or(known);
                 *size = Some(Measured { at: Instant::now(), bytes });
                 bytes
             }
@@ -384,6 +385,18 @@ impl Unit {
         ))
     }
 
+    /// Refuses a migration that adds to a unit which is full.
+    ///
+    /// # Errors
+    /// `limit`, `denied` for what is none, and when it cannot be measured.
+    pub(crate) async fn check_space_to_migrate(&self, script: &str) -> Result<()> {
+        if statements::migration_may_grow(script)? {
+            // Steps follow each other at once.
+            self.check_space(Duration::ZERO).await?;
+        }
+        Ok(())
+    }
+
     /// Lets go of what connections know of the tables, after these were changed.
     pub(crate) fn tables_changed(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -396,7 +409,11 @@ impl Lease {
     /// # Errors
     /// `limit`, and when it cannot be measured.
     pub(crate) async fn check_space(&self, statement: &str) -> Result<()> {
-        if statements::may_grow(statement) { self.unit.check_space().await } else { Ok(()) }
+        if statements::may_grow(statement) {
+            self.unit.check_space(SIZE_INTERVAL).await
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 
 /// Functions that reach beyond the rows of a role: settings of the session, locks and messages that
 /// others see, time that is slept away, files, large objects, statements in text, and what tells of
-/// other sessions. As patterns of `LIKE`.
+/// other sessions and of other tables: how large they are, how much is done with them. As patterns of `LIKE`.
 const FUNCTIONS: &[&str] = &[
     "set\\_config",
     "pg\\_advisory%",
@@ -24,8 +24,7 @@ const FUNCTIONS: &[&str] = &[
     "pg\\_export\\_snapshot",
     "pg\\_cancel\\_backend",
     "pg\\_terminate\\_backend",
-    "pg\\_stat\\_get\\_activity",
-    "pg\\_stat\\_get\\_backend%",
+    "pg\\_stat\\_get\\_%",
     "pg\\_lock\\_status",
     "pg\\_blocking\\_pids",
     "pg\\_safe\\_snapshot\\_blocking\\_pids",
@@ -34,6 +33,13 @@ const FUNCTIONS: &[&str] = &[
     "pg\\_notification\\_queue\\_usage",
     "pg\\_database\\_size",
     "pg\\_tablespace\\_size",
+    "pg\\_relation\\_size",
+    "pg\\_table\\_size",
+    "pg\\_indexes\\_size",
+    "pg\\_total\\_relation\\_size",
+    "pg\\_show\\_all\\_settings",
+    "pg\\_current\\_wal%",
+    "pg\\_isolation\\_test%",
     "lo\\_%",
     "loread",
     "lowrite",
@@ -46,26 +52,17 @@ const FUNCTIONS: &[&str] = &[
     "ts\\_rewrite",
 ];
 
-/// Views of the catalogue that tell of other roles' sessions and settings.
+/// Views of the catalogue that tell of other roles' sessions, work and settings. As patterns, too.
 const VIEWS: &[&str] = &[
-    "pg_stat_activity",
-    "pg_stat_replication",
-    "pg_stat_ssl",
-    "pg_stat_gssapi",
-    "pg_stat_database",
-    "pg_stat_all_tables",
-    "pg_stat_sys_tables",
-    "pg_stat_user_tables",
-    "pg_stat_all_indexes",
-    "pg_stat_user_indexes",
-    "pg_statio_all_tables",
-    "pg_locks",
-    "pg_prepared_xacts",
-    "pg_settings",
-    "pg_roles",
-    "pg_user",
-    "pg_group",
-    "pg_seclabels",
+    "pg\\_stat\\_%",
+    "pg\\_statio\\_%",
+    "pg\\_locks",
+    "pg\\_prepared\\_xacts",
+    "pg\\_settings",
+    "pg\\_roles",
+    "pg\\_user",
+    "pg\\_group",
+    "pg\\_seclabels",
 ];
 
 /// What a superuser would do, so that it can be read first.
@@ -109,9 +106,10 @@ impl Preparation {
         if !known.try_get::<bool, _>(1)? {
             server.push(format!("CREATE DATABASE {database} OWNER {role}"));
         }
-        let functions = functions(&mut connection).await?;
+        let functions = matching(&mut connection, FUNCTIONS_LIKE, FUNCTIONS).await?;
+        let views = matching(&mut connection, VIEWS_LIKE, VIEWS).await?;
         connection.close().await?;
-        let within = within_database(&role, &database, &functions);
+        let within = within_database(&role, &database, &functions, &views);
         Ok(Self { server, within, as_superuser, name })
     }
 
@@ -138,23 +136,26 @@ impl Preparation {
     }
 }
 
-/// The functions of this server that match the patterns, with the types of their arguments.
-async fn functions(connection: &mut PgConnection) -> Result<Vec<String>> {
-    let rows = sqlx::query(
-        "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
-         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
-         WHERE p.proname LIKE ANY ($1) ORDER BY 1",
-    )
-    .bind(FUNCTIONS)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+/// Functions, with the types of their arguments.
+const FUNCTIONS_LIKE: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
+    WHERE p.proname LIKE ANY ($1) ORDER BY 1";
+const VIEWS_LIKE: &str = "SELECT 'pg_catalog.' || c.relname FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pg_catalog'
+    WHERE c.relkind = 'v' AND c.relname LIKE ANY ($1) ORDER BY 1";
+
+/// What there is on this server that matches the patterns.
+async fn matching(
+    connection: &mut PgConnection,
+    query: &'static str,
+    patterns: &[&str],
+) -> Result<String> {
+    let rows = sqlx::query(query).bind(patterns).fetch_all(connection).await?;
+    let names = rows.iter().map(|row| row.try_get::<String, _>(0));
+    Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
 }
 
-fn within_database(role: &str, database: &str, functions: &[String]) -> Vec<String> {
-    let functions = functions.join(", ");
-    let views =
-        VIEWS.iter().map(|view| format!("pg_catalog.{view}")).collect::<Vec<_>>().join(", ");
+fn within_database(role: &str, database: &str, functions: &str, views: &str) -> Vec<String> {
     vec![
         format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
         // It passes the right to connect on to its guests.
@@ -164,9 +165,9 @@ fn within_database(role: &str, database: &str, functions: &[String]) -> Vec<Stri
         "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned(),
         "REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC".to_owned(),
         format!("REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC"),
-        format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"),
+        format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}, pg_monitor"),
         format!("REVOKE ALL ON {views} FROM PUBLIC"),
-        format!("GRANT SELECT ON {views} TO {role}"),
+        format!("GRANT SELECT ON {views} TO {role}, pg_monitor"),
     ]
 }
 

@@ -4,6 +4,8 @@
 //! Roles log in with passwords derived from the platform key, so that nothing has to be kept. Names
 //! are made of ids alone: whoever reads the catalogue learns nothing of a tenant.
 
+use std::borrow::Cow;
+
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -16,6 +18,10 @@ use crate::names::TenantId;
 /// Connections of a role beyond those that are in use: of those that were ended, the server may see
 /// some for a moment longer.
 const CONNECTIONS_SPARE: u64 = 4;
+
+/// How long measuring a unit waits for a lock of its tenant's.
+const SIZE_LOCK_TIMEOUT_MS: u64 = 50;
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// What may be done with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,18 +166,26 @@ impl Roles {
         Ok(())
     }
 
-    /// Bytes that the unit's tables take on the server's disk, with their indexes.
-    pub(super) async fn size(&self, names: &Names) -> Result<u64> {
-        let size: i64 = sqlx::query(
-            "SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint
+    /// Bytes that the unit's tables take on the server's disk, with their indexes; none while one of
+    /// them is locked by who changes it: that may last, and the platform has few connections.
+    pub(super) async fn size(&self, names: &Names) -> Result<Option<u64>> {
+        // One message, and so one transaction, in which the setting holds.
+        let statement = format!(
+            "SET LOCAL lock_timeout = '{SIZE_LOCK_TIMEOUT_MS}ms';
+             SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')",
-        )
-        .bind(names.schema())
-        .fetch_one(&self.platform)
-        .await?
-        .try_get(0)?;
-        Ok(size.unsigned_abs())
+             WHERE n.nspname = '{}' AND c.relkind IN ('r', 'm')",
+            names.schema()
+        );
+        // The first statement gives no row, after which asking for one would end.
+        match sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(&self.platform).await {
+            Ok(rows) => {
+                let size: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+                Ok(Some(size.unsigned_abs()))
+            }
+            Err(error) if code_of(&error).as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a unit: its schema, whatever is in it, and its roles.
@@ -226,9 +240,12 @@ pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String,
     Ok(guests)
 }
 
+/// One of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(|refusal| refusal.code())
+}
+
 fn is_duplicate(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    // https://www.postgresql.org/docs/current/errcodes-appendix.html: it exists, or comes into being
-    // at this moment.
-    code.is_some_and(|code| ["42710", "23505"].contains(&&*code))
+    // It exists, or comes into being at this moment.
+    code_of(error).is_some_and(|code| ["42710", "23505"].contains(&&*code))
 }

@@ -73,6 +73,16 @@ pub(super) fn of_migration(script: &str) -> Result<Vec<&str>> {
     Ok(statements)
 }
 
+/// Whether a migration's script may make a unit larger.
+///
+/// # Errors
+/// As for [`of_migration`].
+pub(super) fn migration_may_grow(script: &str) -> Result<bool> {
+    const GROWING: &[&str] = &["CREATE", "REFRESH", "INSERT", "UPDATE", "MERGE", "WITH"];
+    let statements = of_migration(script)?;
+    Ok(statements.into_iter().any(|statement| is_one_of(first_word(statement), GROWING)))
+}
+
 fn is_migration(words: &[String]) -> bool {
     let mut words = words.iter().map(String::as_str);
     let first = words.next().unwrap_or_default();

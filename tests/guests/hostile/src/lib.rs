@@ -26,7 +26,7 @@ fn hostile() -> Module {
     let module = with_ends(module);
     let module = with_consumption(module);
     let module = with_answers(module);
-    script::while_describing(with_boundary(module))
+    script::while_describing(script::with_migrations(with_boundary(module)))
 }
 
 fn with_ends(module: Module) -> Module {

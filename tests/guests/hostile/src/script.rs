@@ -9,13 +9,46 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
 
-use hostel_sdk::clock;
 use hostel_sdk::prelude::*;
+use hostel_sdk::{Migration, clock};
 
 use crate::{ends, memory, time};
 
 /// `describe …`, `start …` or `start sometimes …`, and then what: the name of a route, or one of those below.
 static SCRIPT: [u8; 55] = *b"describe and start as a module should, and no other way";
+
+/// Where tests put the module's migrations, each up to a zero byte. There are none in the file.
+const MIGRATIONS_BYTES: usize = 64 * 1024;
+static MIGRATIONS: [u8; MIGRATIONS_BYTES] = {
+    let mut room = [b'.'; MIGRATIONS_BYTES];
+    let mark = *b"here is room for migrations\0";
+    let mut at = 0;
+    while at < mark.len() {
+        room[at] = mark[at];
+        at += 1;
+    }
+    room
+};
+
+pub(crate) fn with_migrations(module: Module) -> Module {
+    // The compiler must not know what is in it.
+    let room: &[u8] = black_box(&MIGRATIONS);
+    let mut texts: Vec<&[u8]> = room.split(|byte| *byte == 0).collect();
+    // What follows the last one.
+    texts.pop();
+    if texts.first().is_some_and(|text| text.starts_with(b"here is room")) {
+        return module;
+    }
+    let steps: Vec<Migration> = texts
+        .iter()
+        .enumerate()
+        .map(|(n, text)| {
+            let text = String::from_utf8_lossy(text).into_owned().leak();
+            Migration::portable(format!("{n:04}").leak(), text, "")
+        })
+        .collect();
+    module.migrations(steps.leak())
+}
 
 /// The words of the script after these.
 fn said(begin: &str) -> Option<String> {
