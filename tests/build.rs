@@ -9,6 +9,7 @@ use std::process::ExitCode;
 /// The variable that holds a guest's path, and the guest's crate.
 const GUESTS: &[(&str, &str)] = &[
     ("HOSTEL_GUEST_NOTES", "modules/notes"),
+    ("HOSTEL_GUEST_TENANTS", "modules/tenants"),
     ("HOSTEL_GUEST_PROBE", "tests/guests/probe"),
     ("HOSTEL_GUEST_HOSTILE", "tests/guests/hostile"),
 ];

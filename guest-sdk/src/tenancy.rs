@@ -8,6 +8,21 @@ use crate::request::Request;
 
 pub use crate::bindings::hostel::tenancy::tenancy::Tenant;
 
+/// All tenants of the platform: made, found, changed and removed. A module that uses this is served
+/// to the platform's own tenant alone, and an operator grants it `tenancy/admin` by that name.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// use hostel_sdk::tenancy::admin;
+///
+/// fn close(Path(slug): Path<String>) -> Result<String, Problem> {
+///     let tenant = admin::suspend(&slug)?;
+///     Ok(format!("{} is closed for now", tenant.display_name))
+/// }
+/// # let _ = post("/{slug}/close", close);
+/// ```
+pub use crate::bindings::hostel::tenancy::admin;
+
 /// The tenant that this call is for. Handlers can take it as an argument:
 ///
 /// ```

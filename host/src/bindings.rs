@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         "hostel:lookups": async | trappable,
         "hostel:sql/sql.current-dialect": trappable,
         "hostel:sql": async | trappable,
+        "hostel:tenancy/admin": async | trappable,
         "hostel:tenancy/secrets": async | trappable,
         default: trappable,
     },

@@ -43,6 +43,33 @@ pub struct Tenant {
     pub(crate) revision: i64,
 }
 
+impl Tenant {
+    /// The slug of the tenant in which operators work. It is there from the first start on, cannot
+    /// be suspended, renamed or deleted, and no other tenant can bear its slug.
+    pub const PLATFORM: &str = "platform";
+
+    /// One that is nowhere, for code that runs for no tenant.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            id: TenantId::new(),
+            slug: "nobody".parse().expect("a constant that is a label"),
+            display_name: String::new(),
+            status: TenantStatus::Suspended,
+            plan: None,
+            limits: TighterLimits::default(),
+            created_at: 0,
+            purge_at: None,
+            status_before: None,
+            revision: 0,
+        }
+    }
+
+    /// Whether it is the one in which operators work.
+    pub fn is_platform(&self) -> bool {
+        self.slug.as_str() == Self::PLATFORM
+    }
+}
+
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -107,6 +134,8 @@ pub enum Principal {
         /// Whose.
         id: AccountId,
     },
+    /// Whoever runs the platform. Only the platform's own tenant knows them.
+    Operator,
 }
 
 /// Who put a module on the platform, which decides what it may import.
@@ -220,4 +249,23 @@ pub struct CallContext {
     pub(crate) meter: Arc<Meter>,
     /// The time it has used on processors, shared with those who compute for it.
     pub(crate) cpu: Arc<CpuTime>,
+}
+
+impl CallContext {
+    /// Does what a guest asked for until the call's deadline: wasm interrupts do not bound host calls.
+    ///
+    /// # Errors
+    /// What `work` says, or `timeout`.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::time::timeout_at(self.deadline.into(), work).await.map_err(|_| {
+            Error::new(
+                ErrorKind::Timeout,
+                "timeout",
+                "the host did not answer before the call's end",
+            )
+        })?
+    }
 }

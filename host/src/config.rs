@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::Tenant;
 use crate::capabilities::lookups::LookupsConfig;
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
@@ -166,6 +167,12 @@ impl Config {
             return Err(Error::invalid(format!(
                 "`http.body_inline_max_bytes` is {inline}: at most a quarter of `limits.memory_max_bytes`, which is {memory}"
             )));
+        }
+        let default_tenant = self.tenancy.default_tenant.as_ref();
+        if default_tenant.is_some_and(|slug| slug.as_str() == Tenant::PLATFORM) {
+            return Err(Error::invalid(
+                "`tenancy.default_tenant` is `platform`: that is the platform's own tenant, which requests must name",
+            ));
         }
         if self.platform.key.is_some() && self.platform.key_file.is_some() {
             return Err(Error::invalid(

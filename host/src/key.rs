@@ -81,7 +81,7 @@ impl PlatformKey {
     }
 }
 
-/// What operators show to `/platform/v1` and `/metrics`: derived from the platform key, so that nodes
+/// What operators show to `/platform/v1`, to `/metrics` and in the platform's own tenant: derived from the platform key, so that nodes
 /// share it and it needs no place of its own.
 #[derive(Clone)]
 pub struct OperatorToken([u8; KEY_LENGTH]);

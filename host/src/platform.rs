@@ -170,6 +170,7 @@ impl PlatformBuilder {
         }
         check_known(&configured, &modules)?;
         services.tenants.check_plans().await?;
+        services.tenants.ensure_platform().await?;
         if let Some(slug) = &config.tenancy.default_tenant {
             services.tenants.ensure(slug).await?;
         }

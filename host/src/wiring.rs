@@ -114,6 +114,16 @@ impl CallState {
         log::LogView { call: &mut self.call }
     }
 
+    fn tenancy_admin(&mut self) -> tenancy::AdminView<'_> {
+        self.call.budget.count_host_call();
+        let services = &*self.services;
+        tenancy::AdminView {
+            call: &mut self.call,
+            tenants: &services.tenants,
+            secrets: &services.secrets,
+        }
+    }
+
     fn sql(&mut self) -> sql::SqlView<'_> {
         self.call.budget.count_host_call();
         sql::SqlView { call: &mut self.call, table: &mut self.table, units: &self.services.units }
@@ -198,6 +208,9 @@ struct Ours {
     name: &'static str,
     /// In plain words, what a module that imports it can do.
     meaning: &'static str,
+    /// Whether it is power over all tenants: a module that imports it is served to the platform's
+    /// own tenant alone, and `*` in grants does not stand for it.
+    is_privileged: bool,
     link: fn(&mut Linker<CallState>) -> Result<(), wasmtime::Error>,
 }
 
@@ -206,6 +219,7 @@ const OURS: &[Ours] = &[
     Ours {
         name: "clock",
         meaning: "read the time of day",
+        is_privileged: false,
         link: |linker| {
             clock::add_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -216,6 +230,7 @@ const OURS: &[Ours] = &[
     Ours {
         name: "crypto",
         meaning: "draw random bytes",
+        is_privileged: false,
         link: |linker| {
             crypto::add_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -226,11 +241,13 @@ const OURS: &[Ours] = &[
     Ours {
         name: "log",
         meaning: "write lines to the host's log",
+        is_privileged: false,
         link: |linker| log::add_to_linker(linker, CallState::log),
     },
     Ours {
         name: "lookups",
         meaning: "read the platform's look-ups",
+        is_privileged: false,
         link: |linker| {
             lookups::add_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -241,6 +258,7 @@ const OURS: &[Ours] = &[
     Ours {
         name: "settings",
         meaning: "read its own settings",
+        is_privileged: false,
         link: |linker| {
             settings::add_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -251,11 +269,13 @@ const OURS: &[Ours] = &[
     Ours {
         name: "sql",
         meaning: "read and write tables in its tenant's database",
+        is_privileged: false,
         link: |linker| sql::add_to_linker(linker, CallState::sql),
     },
     Ours {
         name: "tenancy",
         meaning: "know its tenant's id, slug and name",
+        is_privileged: false,
         link: |linker| {
             tenancy::add_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -264,8 +284,15 @@ const OURS: &[Ours] = &[
         },
     },
     Ours {
+        name: "tenancy/admin",
+        meaning: "make, change and remove tenants",
+        is_privileged: true,
+        link: |linker| tenancy::add_admin_to_linker(linker, CallState::tenancy_admin),
+    },
+    Ours {
         name: "tenancy/secrets",
         meaning: "read its tenant's secrets",
+        is_privileged: false,
         link: |linker| {
             tenancy::add_secrets_to_linker(linker, |state| {
                 state.call.budget.count_host_call();
@@ -314,6 +341,11 @@ pub(crate) fn classify(interface: &str, extensions: &Extensions) -> Import {
         },
         None => Import::Unknown,
     }
+}
+
+/// Whether the capability of that name is power over all tenants.
+pub(crate) fn is_privileged(name: &str) -> bool {
+    OURS.iter().any(|ours| ours.name == name && ours.is_privileged)
 }
 
 /// The names of all capabilities, ours and the embedder's.

@@ -41,6 +41,12 @@ const BODIES: Tried = Elsewhere(&[
 /// No host serves what these are for.
 const NOT_SERVED: Tried = Elsewhere(&["hostile_boundary::handles_are_few_and_end_with_their_call"]);
 
+/// They are for the platform's own tenant, and no other is served who imports them.
+const ADMIN: Tried = Elsewhere(&[
+    "tenants_api::nobody_but_an_operator_in_the_platforms_own_tenant_reaches_tenants",
+    "tenants_api::power_over_tenants_is_granted_by_its_name_alone",
+]);
+
 const FUNCTIONS: &[(&str, Tried)] = &[
     ("clock/clock now", OfNobody),
     ("crypto/crypto random-bytes", OfNobody),
@@ -98,6 +104,20 @@ const FUNCTIONS: &[(&str, Tried)] = &[
         ),
     ),
     ("sql/sql transaction.rollback", TRANSACTIONS),
+    ("tenancy/admin change", ADMIN),
+    ("tenancy/admin create", ADMIN),
+    ("tenancy/admin delete", ADMIN),
+    ("tenancy/admin find", ADMIN),
+    ("tenancy/admin get", ADMIN),
+    ("tenancy/admin purge", ADMIN),
+    ("tenancy/admin remove-secret", ADMIN),
+    ("tenancy/admin resume", ADMIN),
+    ("tenancy/admin secrets", ADMIN),
+    ("tenancy/admin set-secret", ADMIN),
+    ("tenancy/admin set-settings", ADMIN),
+    ("tenancy/admin settings", ADMIN),
+    ("tenancy/admin suspend", ADMIN),
+    ("tenancy/admin undelete", ADMIN),
     ("tenancy/secrets get", Elsewhere(&["tenants::a_tenants_secret_is_its_own"])),
     (
         "tenancy/tenancy current",

@@ -16,7 +16,7 @@ fn shared() -> PathBuf {
     Path::new(env!("OUT_DIR")).join("artefacts")
 }
 
-/// Puts what is known of `notes`, `probe` and `hostile` into a data folder that has no artefacts yet.
+/// Puts what is known of the guests into a data folder that has no artefacts yet.
 pub(crate) async fn seed(data: &Path) {
     let shared = shared();
     compile_once(&shared).await;
@@ -39,7 +39,7 @@ async fn compile_once(shared: &Path) {
     let lock = File::create(shared.join("lock")).unwrap();
     // Tests are processes of their own, and all of them come here at once.
     lock.lock().unwrap();
-    let guests_are_old = [super::notes(), super::probe(), super::hostile()]
+    let guests_are_old = [super::notes(), super::tenants(), super::probe(), super::hostile()]
         .iter()
         .all(|guest| is_newer(&done, guest));
     // Another program may have another engine, whose artefacts bear other names.
@@ -53,6 +53,7 @@ async fn compile_once(shared: &Path) {
         .config_toml(&format!("data = {shared:?}\n[platform]\nkey = '{PLATFORM_KEY}'"))
         .unwrap()
         .system_module("notes", fs::read(super::notes()).unwrap())
+        .system_module("tenants", fs::read(super::tenants()).unwrap())
         .module_file(super::probe())
         .module_file(super::hostile())
         .build()

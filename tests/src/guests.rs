@@ -7,6 +7,11 @@ pub fn notes() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_NOTES"))
 }
 
+/// The module of the platform's own tenant, as the binary carries it.
+pub fn tenants() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_TENANTS"))
+}
+
 /// The guest that does what a hostile or broken one does.
 pub fn hostile() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_HOSTILE"))

@@ -61,5 +61,6 @@ tells_guests_of_errors!(
     lookups::LookupsView<'_>: call,
     settings::SettingsView<'_>,
     sql::SqlView<'_>: call,
+    tenancy::AdminView<'_>: call,
     tenancy::SecretsView<'_>: call,
 );

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use http::header::{self, HeaderName};
 use http::request::Parts;
 
-use super::App;
+use super::{App, operator};
 use crate::call::Tenant;
 use crate::capabilities::permissions::Caller;
 use crate::error::{Error, ErrorKind, Result};
@@ -107,12 +107,16 @@ impl<A: Authenticator> Asked for A {
     }
 }
 
-/// Who sends this request.
+/// Who sends this request. The operator's token is that in the platform's own tenant, and nobody's
+/// in any other.
 ///
 /// # Errors
 /// `invalid-credentials` for those that nobody knows: saying so beats answering as if they had not
 /// been sent.
 pub(super) async fn of(app: &App, parts: &Parts, tenant: &TenantState) -> Result<Caller> {
+    if tenant.tenant.is_platform() && operator::is_operator(app, &parts.headers) {
+        return Ok(Caller::operator());
+    }
     if let Some(authentication) = &app.authentication {
         let asking = authentication.asked.ask(parts, &tenant.tenant);
         let timeout = tenant.limits.call_timeout_ms.as_millis();

@@ -11,7 +11,7 @@ use http::{HeaderValue, Uri};
 use hyper::body::Body as _;
 
 use super::{App, answer, caller, incoming, problem};
-use crate::call::TenantStatus;
+use crate::call::{Tenant, TenantStatus};
 use crate::capabilities::permissions::{Caller, Decision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
@@ -127,7 +127,7 @@ async fn answer(
         };
     let route = &version.manifest.routes[index as usize];
 
-    permitted(app, &caller, &route.access)?;
+    permitted(app, &tenant.tenant, &caller, &route.access)?;
     let request = runtime::Request {
         route: index,
         parameters: incoming::parameters(&parameters)?,
@@ -157,9 +157,9 @@ async fn answer(
 ///
 /// # Errors
 /// `denied`, or `unauthenticated` where signing in might help.
-fn permitted(app: &App, caller: &Caller, access: &Access) -> Result<()> {
+fn permitted(app: &App, tenant: &Tenant, caller: &Caller, access: &Access) -> Result<()> {
     let Access::Permission(permission) = access else { return Ok(()) };
-    match app.services.permissions.decide(caller, permission) {
+    match app.services.permissions.decide(tenant, caller, permission) {
         Decision::Allowed => Ok(()),
         Decision::Denied => Err(Error::new(
             ErrorKind::Denied,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, VIA};
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::{App, chain};
@@ -31,26 +31,25 @@ const OF_PROXIES: [HeaderName; 4] = [
 /// # Errors
 /// `unauthenticated` without the token, `invalid-credentials` with another.
 fn operator(app: &App, request: &Request) -> Result<()> {
-    let Some(sent) = request.headers().get(AUTHORIZATION) else {
-        return Err(Error::new(
-            ErrorKind::Unauthenticated,
+    if is_operator(app, request.headers()) {
+        return Ok(());
+    }
+    let (code, message) = match request.headers().contains_key(AUTHORIZATION) {
+        true => ("invalid-credentials", "these credentials are not the operator's"),
+        false => (
             "unauthenticated",
             "this needs the operator's token, which `hostel key operator-token` shows",
-        ));
+        ),
     };
-    let token = sent.to_str().ok().and_then(|sent| sent.split_once(' '));
-    match token {
-        Some((scheme, token))
-            if scheme.eq_ignore_ascii_case("bearer") && app.operator.is(token.trim()) =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::new(
-            ErrorKind::Unauthenticated,
-            "invalid-credentials",
-            "these credentials are not the operator's",
-        )),
-    }
+    Err(Error::new(ErrorKind::Unauthenticated, code, message))
+}
+
+/// Whether the operator's token was sent (RFC 6750, section 2.1).
+pub(super) fn is_operator(app: &App, headers: &HeaderMap) -> bool {
+    let sent = headers.get(AUTHORIZATION).and_then(|sent| sent.to_str().ok());
+    sent.and_then(|sent| sent.split_once(' ')).is_some_and(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case("bearer") && app.operator.is(token.trim())
+    })
 }
 
 /// Lets operators through, and programs on this machine that ask without a proxy.

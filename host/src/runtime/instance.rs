@@ -330,6 +330,7 @@ fn lower(store: &mut InstanceStore, request: Request) -> Result<wit::Request> {
     let (kind, id) = match &request.principal {
         Principal::Anonymous => (wit::PrincipalKind::Anonymous, String::new()),
         Principal::Account { id } => (wit::PrincipalKind::Account, id.to_string()),
+        Principal::Operator => (wit::PrincipalKind::Operator, String::new()),
     };
     let principal = wit::Principal { kind, id, impersonator: None };
     Ok(wit::Request {

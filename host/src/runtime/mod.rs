@@ -80,7 +80,8 @@ pub(crate) struct Configured {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrantsConfig {
-    /// For the operator's modules: names of capabilities, or `*` for all.
+    /// For the operator's modules: names of capabilities, or `*` for all but those that are power
+    /// over all tenants, such as `tenancy/admin`.
     pub operator: Vec<String>,
 }
 
@@ -94,7 +95,9 @@ impl GrantsConfig {
     fn allows(&self, trust: Trust, capability: &str) -> bool {
         match trust {
             Trust::System => true,
-            Trust::Operator => self.operator.iter().any(|name| name == "*" || name == capability),
+            Trust::Operator => self.operator.iter().any(|name| {
+                name == capability || (name == "*" && !wiring::is_privileged(capability))
+            }),
         }
     }
 }

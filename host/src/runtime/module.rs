@@ -18,12 +18,11 @@ use super::{Configured, Instances, Manifest, ModuleSource, Runtime};
 use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
-use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus};
+use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant};
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::TighterLimits;
-use crate::names::{RequestId, TenantId};
-use crate::wiring::CallState;
+use crate::names::RequestId;
+use crate::wiring::{self, CallState};
 
 /// The contract that stored manifests were made by; another one means describing again.
 const CONTRACT: &str = "hostel:module@0.1.0";
@@ -41,6 +40,8 @@ pub struct ModuleVersion {
     pub(crate) routes: RouteTable,
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
+    /// Whether it is served to the platform's own tenant alone, for what it imports.
+    is_privileged: bool,
     wasm: bytes::Bytes,
     code: OnceCell<Arc<Code>>,
 }
@@ -57,7 +58,7 @@ impl Runtime {
         configured: &Configured,
     ) -> Result<ModuleVersion> {
         let in_file = |error| source.name_in(error);
-        self.requested(source).map_err(in_file)?;
+        let requested = self.requested(source).map_err(in_file)?;
         let manifest = self.manifest_of(source).await.map_err(in_file)?;
         let name = manifest.name.as_str();
         let nothing = HashMap::new();
@@ -72,6 +73,10 @@ impl Runtime {
             routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
             instances: configured.instances.get(&manifest.name).copied().unwrap_or_default(),
             settings,
+            is_privileged: requested
+                .iter()
+                .filter_map(|import| import.capability)
+                .any(wiring::is_privileged),
             manifest,
             wasm: source.wasm.clone(),
             code: OnceCell::new(),
@@ -133,8 +138,8 @@ impl Runtime {
             Error::invalid(format!("it does not fit the contract: {error:#}"))
         };
         let mut linker = Linker::new(&self.engine.wasmtime);
-        crate::wiring::link_for_describe(&mut linker).map_err(unlinkable)?;
-        crate::wiring::link_traps(&mut linker, &component, &self.services.extensions)
+        wiring::link_for_describe(&mut linker).map_err(unlinkable)?;
+        wiring::link_traps(&mut linker, &component, &self.services.extensions)
             .map_err(unlinkable)?;
         let pre = linker.instantiate_pre(&component).map_err(unlinkable)?;
         ModulePre::new(pre).map_err(unlinkable)
@@ -182,18 +187,7 @@ impl Runtime {
     /// could ask for it.
     fn nobodys_call(&self) -> CallContext {
         CallContext {
-            tenant: Arc::new(Tenant {
-                id: TenantId::new(),
-                slug: "describe".parse().expect("a constant that is a label"),
-                display_name: String::new(),
-                status: TenantStatus::Suspended,
-                plan: None,
-                limits: TighterLimits::default(),
-                created_at: 0,
-                purge_at: None,
-                status_before: None,
-                revision: 0,
-            }),
+            tenant: Arc::new(Tenant::nobody()),
             principal: Principal::Anonymous,
             module: Arc::new(ModuleIdentity {
                 name: "describe".parse().expect("a constant that is a label"),
@@ -211,6 +205,11 @@ impl Runtime {
 }
 
 impl ModuleVersion {
+    /// Whether `tenant` is served it.
+    pub(super) fn is_for(&self, tenant: &Tenant) -> bool {
+        !self.is_privileged || tenant.is_platform()
+    }
+
     /// The code, mapped and linked at the first call.
     pub(super) async fn code(&self, runtime: &Runtime) -> Result<Arc<Code>> {
         if let Some(code) = self.code.get() {

@@ -156,7 +156,7 @@ impl Registry {
         let (weight, limits) = runtime.limits_of(&tenant);
         let cpu = Arc::new(TenantCpu::new(limits.tenant_minute_cpu_ms.as_millis()));
         let modules = self.modules.load();
-        let modules = modules.iter().map(|version| {
+        let modules = modules.iter().filter(|version| version.is_for(&tenant)).map(|version| {
             let module = self.module_of(&tenant, &settings, &cpu, version, false);
             (version.manifest.name.clone(), Arc::new(module))
         });
@@ -228,7 +228,7 @@ impl Registry {
         for (_, tenant) in &self.tenants {
             let mut served = HashMap::clone(&tenant.modules.load());
             let before = served.remove(name);
-            if let Some(version) = version {
+            if let Some(version) = version.filter(|version| version.is_for(&tenant.tenant)) {
                 let is_ready = before.as_ref().is_some_and(|before| is_ready(&tenant, before));
                 let module = self.module_of(
                     &tenant.tenant,

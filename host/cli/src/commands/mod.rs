@@ -28,10 +28,19 @@ mod carried {
     include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 }
 
+/// The module that shows how modules are written.
+const EXAMPLE: &str = "notes";
+
 /// A platform with the modules that this binary carries.
 fn platform_with_bundled(config: Config) -> PlatformBuilder {
+    platform_with(config, |_| true)
+}
+
+/// A platform with those of the modules that this binary carries which are wanted.
+fn platform_with(config: Config, is_wanted: impl Fn(&str) -> bool) -> PlatformBuilder {
     bundled::BUNDLED
         .iter()
+        .filter(|(name, _)| is_wanted(name))
         .fold(PlatformBuilder::default().config(config), |builder, (name, wasm)| {
             builder.system_module(name, *wasm)
         })

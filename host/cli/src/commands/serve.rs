@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hostel::Config;
 use hostel::runtime::{Access, Manifest, Method};
-use hostel::{Config, Platform};
 use tokio::net::TcpListener;
 
-use super::{platform_with_bundled, spinner};
+use super::{EXAMPLE, platform_with, spinner};
 use crate::options::{Listen, Options};
 use crate::sources::{self, Sources};
 
@@ -61,10 +61,7 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
 
     let waiting = spinner();
     let tell = waiting.clone();
-    let builder = match serves_bundled(dev.as_deref()) {
-        true => platform_with_bundled(config),
-        false => Platform::builder().config(config),
-    };
+    let builder = platform_with(config, |name| name != EXAMPLE || serves_example(dev.as_deref()));
     let builder = builder.progress(move |what| tell.set_message(what.to_owned()));
     let platform = builder.build().await?;
     waiting.finish_and_clear();
@@ -82,8 +79,8 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
     Ok(())
 }
 
-/// Examples are in the way of somebody who has modules of their own.
-fn serves_bundled(watched: Option<&[Sources]>) -> bool {
+/// The example is in the way of somebody who has modules of their own.
+fn serves_example(watched: Option<&[Sources]>) -> bool {
     watched.is_none_or(|crates| crates.is_empty() || crates.iter().any(Sources::is_bundled))
 }
 
@@ -107,7 +104,7 @@ impl Front {
     fn greet(&self, data: &Path, watched: &[Sources]) {
         let Self { url, curl } = self;
         println!("\nHostel is at {url}; everything is kept in {}.\n", data.display());
-        if serves_bundled(Some(watched)) {
+        if serves_example(Some(watched)) {
             println!(
                 "  {curl} {url}/api/notes
   {curl} {url}/api/notes -H 'content-type: application/json' -d '{{\"title\":\"First\",\"body\":\"Hello!\"}}'

@@ -9,7 +9,7 @@ mod pattern;
 use std::sync::Arc;
 
 pub use self::pattern::{Pattern, PermissionName};
-use crate::call::Principal;
+use crate::call::{Principal, Tenant};
 use crate::error::Result;
 use crate::names::AccountId;
 
@@ -26,6 +26,11 @@ impl Caller {
     /// Somebody who did not say who they are.
     pub fn anonymous() -> Self {
         Self { principal: Principal::Anonymous, grants: Arc::default() }
+    }
+
+    /// Whoever runs the platform, in its own tenant: they may do everything there.
+    pub(crate) fn operator() -> Self {
+        Self { principal: Principal::Operator, grants: Arc::default() }
     }
 
     /// The holder of an account in the tenant that is called.
@@ -72,10 +77,18 @@ impl Permissions {
         Self { everybody }
     }
 
-    /// Whether `caller` holds `permission`.
-    pub fn decide(&self, caller: &Caller, permission: &PermissionName) -> Decision {
-        let mut held = self.everybody.iter().chain(caller.grants.iter());
+    /// Whether `caller` holds `permission` in `tenant`. What everybody holds, nobody does in the
+    /// platform's own tenant: there it would be power over all others.
+    pub fn decide(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        permission: &PermissionName,
+    ) -> Decision {
+        let everybody = if tenant.is_platform() { &[] } else { &*self.everybody };
+        let mut held = everybody.iter().chain(caller.grants.iter());
         match &caller.principal {
+            Principal::Operator => Decision::Allowed,
             _ if held.any(|grant| grant.covers(permission)) => Decision::Allowed,
             Principal::Anonymous => Decision::Unauthenticated,
             Principal::Account { .. } => Decision::Denied,
@@ -93,17 +106,32 @@ mod tests {
         let write: PermissionName = "notes:write".parse().unwrap();
         let nobody = Permissions::default();
         let readers = Permissions::new(vec!["notes:read".parse().unwrap()]);
+        let tenant = Tenant::nobody();
+        let decide = |held: &Permissions, caller: &Caller, permission: &PermissionName| {
+            held.decide(&tenant, caller, permission)
+        };
         let anonymous = Caller::anonymous();
-        assert_eq!(nobody.decide(&anonymous, &read), Decision::Unauthenticated);
-        assert_eq!(readers.decide(&anonymous, &read), Decision::Allowed);
-        assert_eq!(readers.decide(&anonymous, &write), Decision::Unauthenticated);
+        assert_eq!(decide(&nobody, &anonymous, &read), Decision::Unauthenticated);
+        assert_eq!(decide(&readers, &anonymous, &read), Decision::Allowed);
+        assert_eq!(decide(&readers, &anonymous, &write), Decision::Unauthenticated);
         let alice = Caller::account("alice".parse().unwrap());
-        assert_eq!(nobody.decide(&alice, &read), Decision::Denied);
-        assert_eq!(readers.decide(&alice, &read), Decision::Allowed);
-        assert_eq!(readers.decide(&alice, &write), Decision::Denied);
+        assert_eq!(decide(&nobody, &alice, &read), Decision::Denied);
+        assert_eq!(decide(&readers, &alice, &read), Decision::Allowed);
+        assert_eq!(decide(&readers, &alice, &write), Decision::Denied);
         let writer = alice.granting(["notes:write"]).unwrap();
-        assert_eq!(nobody.decide(&writer, &write), Decision::Allowed);
-        assert_eq!(nobody.decide(&writer, &read), Decision::Denied);
+        assert_eq!(decide(&nobody, &writer, &write), Decision::Allowed);
+        assert_eq!(decide(&nobody, &writer, &read), Decision::Denied);
         assert!(writer.granting(["notes:re*"]).is_err());
+    }
+
+    #[test]
+    fn what_everybody_holds_nobody_does_in_the_platforms_own_tenant() {
+        let read: PermissionName = "tenants:read".parse().unwrap();
+        let everything = Permissions::new(vec!["*".parse().unwrap()]);
+        let platform = Tenant { slug: Tenant::PLATFORM.parse().unwrap(), ..Tenant::nobody() };
+        let anonymous = Caller::anonymous();
+        assert_eq!(everything.decide(&Tenant::nobody(), &anonymous, &read), Decision::Allowed);
+        assert_eq!(everything.decide(&platform, &anonymous, &read), Decision::Unauthenticated);
+        assert_eq!(everything.decide(&platform, &Caller::operator(), &read), Decision::Allowed);
     }
 }

@@ -1,5 +1,6 @@
 //! Tenancy: which tenants there are, how a request finds its own, and what a module may know of it.
 
+mod admin;
 mod lifecycle;
 mod secrets;
 mod settings;
@@ -8,13 +9,14 @@ mod store;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
+pub(crate) use self::admin::{AdminView, add_to_linker as add_admin_to_linker};
 pub use self::secrets::Secrets;
 pub use self::settings::TenantSettings;
 pub use self::store::{NewTenant, TenantChange, TenantQuery, Tenants};
 use crate::bindings::hostel::tenancy::{secrets as wit_secrets, tenancy};
 use crate::bounded::Bounded;
 use crate::call::CallContext;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::names::TenantSlug;
 
 /// `[tenancy]`: how requests find their tenant.
@@ -85,11 +87,7 @@ pub(crate) fn add_secrets_to_linker<T: Send + 'static>(
 
 impl wit_secrets::Host for SecretsView<'_> {
     async fn get(&mut self, name: String) -> Result<Option<String>> {
-        // Host calls end by the call's deadline, since wasm interrupts do not bound them.
-        let reading = self.secrets.read(self.call.tenant.id, &name);
-        tokio::time::timeout_at(self.call.deadline.into(), reading).await.map_err(|_| {
-            Error::new(ErrorKind::Timeout, "timeout", "the secret could not be read in time")
-        })?
+        self.call.within_deadline(self.secrets.read(self.call.tenant.id, &name)).await
     }
 }
 

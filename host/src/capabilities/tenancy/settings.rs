@@ -45,6 +45,7 @@ impl Declarations {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Invalid, "invalid-settings", wrong.join("; "))
+            .about("settings")
             .hint("`hostel module inspect` shows what a module's settings may be"))
     }
 }

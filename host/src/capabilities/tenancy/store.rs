@@ -17,8 +17,6 @@ use crate::names::{TenantId, TenantSlug};
 const DISPLAY_NAME_LENGTH_MAX: usize = 200;
 /// The order of changes of tenants.
 const REVISION: &str = "tenants";
-/// The tenant in which operators work. It is there from the first start on and cannot go.
-pub(crate) const PLATFORM: &str = "platform";
 
 const COLUMNS: &str =
     "id, slug, display_name, status, plan, limits, created_at, purge_at, status_before, revision";
@@ -115,6 +113,7 @@ impl Tenants {
                 Err(Error::invalid(format!(
                     "there is no plan `{plan}` in the configuration: {known}"
                 ))
+                .about("plan")
                 .hint("plans are sections of the configuration: `[plans.small.limits]`"))
             }
             _ => Ok(()),
@@ -140,6 +139,10 @@ impl Tenants {
     /// `conflict` when the slug is taken, `invalid` when it is kept for the platform.
     pub async fn create(&self, new: NewTenant) -> Result<Tenant> {
         check_not_reserved(&new.slug)?;
+        self.insert(new).await
+    }
+
+    async fn insert(&self, new: NewTenant) -> Result<Tenant> {
         self.check_plan(new.plan.as_deref())?;
         let mut transaction = self.database.begin().await?;
         let tenant = Tenant {
@@ -175,13 +178,22 @@ impl Tenants {
     /// Makes a tenant unless there is one of that slug.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer, or the slug is kept for the platform.
     pub async fn ensure(&self, slug: &TenantSlug) -> Result<()> {
-        if self.find(slug).await?.is_some() {
+        check_not_reserved(slug)?;
+        self.ensure_there(slug.clone(), String::new()).await
+    }
+
+    /// Makes the platform's own tenant unless it is there.
+    pub(crate) async fn ensure_platform(&self) -> Result<()> {
+        self.ensure_there(Tenant::PLATFORM.parse()?, "The platform".to_owned()).await
+    }
+
+    async fn ensure_there(&self, slug: TenantSlug, display_name: String) -> Result<()> {
+        if self.find(&slug).await?.is_some() {
             return Ok(());
         }
-        let new = NewTenant { slug: slug.clone(), display_name: String::new(), plan: None };
-        match self.create(new).await {
+        match self.insert(NewTenant { slug, display_name, plan: None }).await {
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
             // Another process was quicker.
             _ => Ok(()),
@@ -375,6 +387,7 @@ impl Tenants {
 
 pub(super) fn unknown(slug: &TenantSlug) -> Error {
     Error::new(ErrorKind::NotFound, "tenant-not-found", format!("there is no tenant `{slug}`"))
+        .about("slug")
         .hint("`hostel tenant list` shows those that there are")
 }
 
@@ -393,28 +406,31 @@ pub(super) fn wrong_status(tenant: &Tenant, expected: &str) -> Error {
         "tenant-status",
         format!("tenant `{slug}` is {status}: it must be {expected}"),
     )
+    .about("status")
 }
 
 /// The platform's own tenant bears its name for ever, and no other does.
 pub(super) fn check_not_reserved(slug: &TenantSlug) -> Result<()> {
-    if slug.as_str() == PLATFORM {
-        return Err(Error::invalid(format!("`{PLATFORM}` is the platform's own tenant"))
+    if slug.as_str() == Tenant::PLATFORM {
+        return Err(Error::invalid(format!("`{slug}` is the platform's own tenant"))
+            .about("slug")
             .hint("choose another slug"));
     }
     Ok(())
 }
 
 fn display_name(name: &str, slug: &TenantSlug) -> Result<String> {
-    match name.trim() {
-        "" => Ok(slug.to_string()),
-        name if name.chars().count() > DISPLAY_NAME_LENGTH_MAX => Err(Error::invalid(format!(
-            "a tenant's display name has at most {DISPLAY_NAME_LENGTH_MAX} characters"
-        ))),
-        name if name.chars().any(char::is_control) => {
-            Err(Error::invalid("a tenant's display name is one line"))
+    let wrong = match name.trim() {
+        "" => return Ok(slug.to_string()),
+        name if name.chars().count() > DISPLAY_NAME_LENGTH_MAX => {
+            format!("a tenant's display name has at most {DISPLAY_NAME_LENGTH_MAX} characters")
         }
-        name => Ok(name.to_owned()),
-    }
+        name if name.chars().any(char::is_control) => {
+            "a tenant's display name is one line".to_owned()
+        }
+        name => return Ok(name.to_owned()),
+    };
+    Err(Error::invalid(wrong).about("display-name"))
 }
 
 fn taken(slug: &TenantSlug, error: sqlx::Error) -> Error {
@@ -424,6 +440,7 @@ fn taken(slug: &TenantSlug, error: sqlx::Error) -> Error {
             "tenant-exists",
             format!("there is a tenant `{slug}` already"),
         )
+        .about("slug")
         .hint("choose another slug; `hostel tenant list` shows those that are taken"),
         _ => error.into(),
     }
