@@ -76,7 +76,7 @@ async fn tenants_made_while_it_serves_see_only_their_own_notes() {
     let listed: Value = serde_json::from_str(&ok(&folder, &["tenant", "list", "--json"])).unwrap();
     let listed: Vec<&str> =
         listed.as_array().unwrap().iter().map(|tenant| tenant["slug"].as_str().unwrap()).collect();
-    assert_eq!(listed, ["default", "one", "three", "two"]);
+    assert_eq!(listed, ["default", "one", "platform", "three", "two"]);
     assert!(ok(&folder, &["tenant", "list"]).contains("House two"));
 }
 

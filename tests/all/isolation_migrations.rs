@@ -768,7 +768,7 @@ async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
     tenants.resume(&slug).await.unwrap();
     assert_eq!(
         tenants.list(&hostel::TenantQuery { limit: 10, ..Default::default() }).await.unwrap().len(),
-        3
+        4
     );
     platform.tenant("another").await.execute(INSERT, json!(["row"])).await.ok();
     if let Inspector::Postgres(mut server) = inspector {

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use wasmtime::component::{HasData, Linker};
 
 use super::{NewTenant, Secrets, TenantChange, TenantQuery, Tenants};
 use crate::bindings::hostel::tenancy::admin as wit;
@@ -24,20 +23,6 @@ pub(crate) struct AdminView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) tenants: &'a Tenants,
     pub(crate) secrets: &'a Secrets,
-}
-
-struct AdminData;
-
-impl HasData for AdminData {
-    type Data<'a> = AdminView<'a>;
-}
-
-/// Links `hostel:tenancy/admin`.
-pub(crate) fn add_to_linker<T: Send + 'static>(
-    linker: &mut Linker<T>,
-    view: fn(&mut T) -> AdminView<'_>,
-) -> Result<(), wasmtime::Error> {
-    wit::add_to_linker::<T, AdminData>(linker, view)
 }
 
 impl AdminView<'_> {

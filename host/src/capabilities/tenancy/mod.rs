@@ -9,11 +9,11 @@ mod store;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
-pub(crate) use self::admin::{AdminView, add_to_linker as add_admin_to_linker};
+pub(crate) use self::admin::AdminView;
 pub use self::secrets::Secrets;
 pub use self::settings::TenantSettings;
 pub use self::store::{NewTenant, TenantChange, TenantQuery, Tenants};
-use crate::bindings::hostel::tenancy::{secrets as wit_secrets, tenancy};
+use crate::bindings::hostel::tenancy::{admin as wit_admin, secrets as wit_secrets, tenancy};
 use crate::bounded::Bounded;
 use crate::call::CallContext;
 use crate::error::Result;
@@ -83,6 +83,20 @@ pub(crate) fn add_secrets_to_linker<T: Send + 'static>(
     view: fn(&mut T) -> SecretsView<'_>,
 ) -> Result<(), wasmtime::Error> {
     wit_secrets::add_to_linker::<T, SecretsData>(linker, view)
+}
+
+struct AdminData;
+
+impl HasData for AdminData {
+    type Data<'a> = AdminView<'a>;
+}
+
+/// Links `hostel:tenancy/admin`.
+pub(crate) fn add_admin_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> AdminView<'_>,
+) -> Result<(), wasmtime::Error> {
+    wit_admin::add_to_linker::<T, AdminData>(linker, view)
 }
 
 impl wit_secrets::Host for SecretsView<'_> {
