@@ -200,7 +200,7 @@ async fn a_permission_that_nobody_granted_is_asked_for() {
 async fn credentials_that_nobody_knows_are_refused_even_where_none_are_needed() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
-    let request = acme.request("GET", "/api/probe/counter").header("authorization", "Bearer abc");
+    let request = acme.request("GET", "/api/probe/counter").bearer("abc");
     let answer = request.send().await;
     assert_snapshot!(answer.problem());
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));

@@ -183,8 +183,7 @@ async fn no_function_that_takes_statements_reaches_beyond_the_tenants_own_rows()
         let insert = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), $1, 1)";
         client.execute(insert, json!([name])).await.ok();
     }
-    let neighbour = platform.inner().tenants().get(&"other".parse().unwrap()).await.unwrap();
-    let schema = format!("t_{}", neighbour.id.to_string().replace('-', ""));
+    let schema = platform.schema("other").await;
     let attacks = if superuser().is_some() { ATTACKS } else { REFUSED };
     let mut wrong = Vec::new();
     for (function, tried) in FUNCTIONS {

@@ -8,9 +8,11 @@
 use hostel_tests::{Client, TestPlatform, eventually, hostile_with_migrations, superuser};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::postgres::as_superuser;
 
 /// What became of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,11 +426,6 @@ struct Attacked {
 
 const INSERT: &str = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), $1, 1)";
 
-async fn schema_of(platform: &TestPlatform, slug: &str) -> String {
-    let tenant = platform.inner().tenants().get(&slug.parse().unwrap()).await.unwrap();
-    format!("t_{}", tenant.id.to_string().replace('-', ""))
-}
-
 impl Attacked {
     /// `{other}` in a script is the schema of the other tenant, `{id}` what its roles are called by, and
     /// `{own}` the attacker's schema.
@@ -443,8 +440,7 @@ impl Attacked {
         for (client, name) in [(&hostile, "own"), (&canary, "canary")] {
             client.execute(INSERT, json!([name])).await.ok();
         }
-        let (own, other) =
-            (schema_of(&platform, "hostile").await, schema_of(&platform, "canary").await);
+        let (own, other) = (platform.schema("hostile").await, platform.schema("canary").await);
         let id = other.trim_start_matches("t_").to_owned();
         let secrets = platform.inner().secrets();
         let kept = hostel::Secret::new("hunter2".to_owned());
@@ -458,14 +454,7 @@ impl Attacked {
         let wasm = hostile_with_migrations(scripts.iter().map(String::as_str));
         let platform = platform.stop().await.hostile_is(&wasm).start().await;
         let inspector = match superuser() {
-            Some(superuser) => {
-                let config = platform.inner().config();
-                let url = config.database.url.as_ref().unwrap().expose();
-                let own: PgConnectOptions = url.parse().unwrap();
-                let superuser: PgConnectOptions = superuser.parse().unwrap();
-                let superuser = superuser.database(own.get_database().unwrap());
-                Inspector::Postgres(Box::new(superuser.connect().await.unwrap()))
-            }
+            Some(_) => Inspector::Postgres(Box::new(as_superuser(&platform).await)),
             None => Inspector::Sqlite,
         };
         let (hostile, canary) = (platform.client("hostile"), platform.client("canary"));
@@ -480,7 +469,7 @@ impl Attacked {
 
     /// The ids of the hostile module's migrations that are in its tenant's ledger.
     async fn applied(&mut self) -> Vec<String> {
-        let schema = schema_of(&self.platform, "hostile").await;
+        let schema = self.platform.schema("hostile").await;
         match &mut self.inspector {
             Inspector::Sqlite => {
                 let statement = "SELECT id FROM hostel_migrations WHERE module = 'hostile'";
@@ -498,7 +487,7 @@ impl Attacked {
     /// Writes a migration down as applied.
     async fn skip(&mut self, n: usize) {
         let checksum = Sha256::digest(self.scripts[n].as_bytes()).to_vec();
-        let schema = schema_of(&self.platform, "hostile").await;
+        let schema = self.platform.schema("hostile").await;
         match &mut self.inspector {
             Inspector::Sqlite => {
                 let statement = "INSERT INTO hostel_migrations (module, id, checksum) VALUES ('hostile', $1, $2)";
@@ -624,7 +613,7 @@ impl Attacked {
     /// What must be the same afterwards.
     async fn look(&mut self) -> Vec<String> {
         let (own, other) =
-            (schema_of(&self.platform, "hostile").await, schema_of(&self.platform, "canary").await);
+            (self.platform.schema("hostile").await, self.platform.schema("canary").await);
         if let Inspector::Postgres(server) = &mut self.inspector {
             let statement = LOOKED_AT.replace("{own}", &own).replace("{other}", &other);
             return sqlx::query_scalar(AssertSqlSafe(statement))
@@ -649,9 +638,7 @@ impl Attacked {
         found.extend(ledger.into_iter().filter(|row| !row.contains("'hostile'")));
         found
     }
-}
 
-impl Attacked {
     async fn is_unharmed(&mut self, before: &[String]) {
         let after = self.look().await;
         let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
@@ -754,7 +741,7 @@ async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
     }
     attacked.is_unharmed(&before).await;
 
-    let schema = schema_of(&attacked.platform, "hostile").await;
+    let schema = attacked.platform.schema("hostile").await;
     let Attacked { platform, inspector, .. } = attacked;
     let platform = platform.stop().await.start().await;
     let (hostile, canary) = (platform.client("hostile"), platform.client("canary"));

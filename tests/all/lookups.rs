@@ -170,32 +170,13 @@ async fn a_module_that_is_not_granted_them_is_not_served() {
     assert!(told.contains("lookups") && told.contains("is not granted to it"), "{told}");
 }
 
-/// What commands say, without the time of day.
-fn transcript(folder: &Folder, commands: &[&str]) -> String {
-    let told = commands.iter().map(|command| {
-        let arguments: Vec<&str> = command.split(' ').collect();
-        let done = folder.run(&[&["lookup"], arguments.as_slice()].concat());
-        let code = done.code.filter(|code| *code != 0).map(|code| format!("exit code {code}\n"));
-        let words = |line: &str| -> String {
-            let words = line.split(' ').map(|word| {
-                if word.starts_with("20") && word.contains(':') { "[time]" } else { word }
-            });
-            format!("{}\n", words.collect::<Vec<_>>().join(" "))
-        };
-        let lines = format!("{}{}", done.stdout, done.stderr);
-        let lines: String = lines.lines().map(words).collect();
-        format!("$ hostel lookup {command}\n{lines}{}", code.unwrap_or_default())
-    });
-    told.collect()
-}
-
 #[test]
 fn a_look_up_lives_by_the_command() {
     let folder = Folder::new();
     folder.write("countries.csv", COUNTRIES);
     folder.write("lines.csv", "key,text\n1,\"one\ntwo\"\n2,\u{1b}[31m\n");
-    assert_snapshot!(transcript(
-        &folder,
+    assert_snapshot!(folder.transcript(
+        "lookup",
         &[
             "list",
             "load countries countries.csv",
@@ -248,8 +229,8 @@ fn what_is_no_table_says_why() {
         folder.write(name, csv);
     }
     folder.write("latin1.csv", b"code,name\nGL,Gr\xf8nland\n");
-    assert_snapshot!(transcript(
-        &folder,
+    assert_snapshot!(folder.transcript(
+        "lookup",
         &[
             "load countries empty.csv",
             "load countries blank.csv",

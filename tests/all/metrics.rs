@@ -62,7 +62,7 @@ async fn metrics_are_for_this_machine_and_for_operators() {
     let forwarded = |token: Option<String>| {
         let request = nobody.request("GET", "/metrics").header("x-forwarded-for", "192.0.2.1");
         match token {
-            Some(token) => request.header("authorization", &format!("Bearer {token}")).send(),
+            Some(token) => request.bearer(&token).send(),
             None => request.send(),
         }
     };
@@ -77,9 +77,8 @@ async fn metrics_are_for_this_machine_and_for_operators() {
 }
 
 async fn usage(platform: &TestPlatform, query: &str) -> Answer {
-    let bearer = format!("Bearer {}", platform.operator_token());
     let request = platform.nobody().request("GET", &format!("/platform/v1/usage{query}"));
-    request.header("authorization", &bearer).send().await
+    request.bearer(&platform.operator_token()).send().await
 }
 
 #[tokio::test]
@@ -135,9 +134,8 @@ async fn the_command_shows_what_was_used_and_the_token_works() {
     let mut hostel = folder.start(&["serve"]);
     assert_eq!(hostel.nobody().get("/api/notes").await.status(), 401);
     let token = folder.run(&["key", "operator-token"]).stdout;
-    let bearer = format!("Bearer {}", token.trim());
     let asked = hostel.nobody();
-    let asked = asked.request("GET", "/platform/v1/usage").header("authorization", &bearer);
+    let asked = asked.request("GET", "/platform/v1/usage").bearer(token.trim());
     assert_eq!(asked.send().await.ok()["items"][0]["requests"], 1);
     hostel.terminate();
     assert_eq!(hostel.wait(), Some(0));

@@ -147,8 +147,7 @@ impl Walls {
             let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, 1)";
             client.execute(insert, json!([name])).await.ok();
         }
-        let tenant = platform.inner().tenants().find(&"other".parse().unwrap()).await.unwrap();
-        let schema = format!("t_{}", tenant.unwrap().id.to_string().replace('-', ""));
+        let schema = platform.schema("other").await;
         Self { platform, acme, other, schema }
     }
 
@@ -161,7 +160,7 @@ impl Walls {
 }
 
 /// Speaks to the test's database as the server's superuser.
-async fn as_superuser(platform: &TestPlatform) -> PgConnection {
+pub(super) async fn as_superuser(platform: &TestPlatform) -> PgConnection {
     let config = platform.inner().config();
     let own: PgConnectOptions = config.database.url.as_ref().unwrap().expose().parse().unwrap();
     let superuser: PgConnectOptions = superuser().unwrap().parse().unwrap();
@@ -499,8 +498,7 @@ async fn a_table_that_changes_under_a_statement_is_read_as_it_is() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
     acme.query("SELECT * FROM things", json!([])).await.ok();
-    let tenant = platform.inner().tenants().find(&"acme".parse().unwrap()).await.unwrap().unwrap();
-    let schema = format!("t_{}", tenant.id.to_string().replace('-', ""));
+    let schema = platform.schema("acme").await;
     let mut server = as_superuser(&platform).await;
     let change = format!("ALTER TABLE {schema}.things ADD COLUMN more text DEFAULT 'x'");
     sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut server).await.unwrap();
@@ -517,8 +515,7 @@ async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
     let acme = platform.tenant("acme").await;
     let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'a', 1)";
     acme.execute(insert, json!([])).await.ok();
-    let tenant = platform.inner().tenants().find(&"acme".parse().unwrap()).await.unwrap().unwrap();
-    let schema = format!("t_{}", tenant.id.to_string().replace('-', ""));
+    let schema = platform.schema("acme").await;
     let mut server = as_superuser(&platform).await;
     let lock = format!("BEGIN; UPDATE {schema}.things SET amount = 2");
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();

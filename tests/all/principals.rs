@@ -72,7 +72,7 @@ async fn credentials_that_are_wrong_or_of_another_tenant_are_refused() {
         let refused = get(&acme, "/api/probe/counter", wrong).await;
         assert_eq!(refused.code(), "401 invalid-credentials", "{wrong}");
     }
-    let unread = acme.request("GET", "/api/probe/counter").header("authorization", "Bearer abc");
+    let unread = acme.request("GET", "/api/probe/counter").bearer("abc");
     assert_eq!(unread.send().await.code(), "401 invalid-credentials");
 }
 

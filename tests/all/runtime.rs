@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
-use hostel::{OperatorToken, PlatformKey};
-use hostel_tests::{Client, PLATFORM_KEY, Setup, TestPlatform, patched, probe, tenants};
+use hostel_tests::{Client, TestPlatform, patched, probe};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -153,27 +152,19 @@ async fn a_second_start_compiles_nothing() {
     assert_eq!(artefacts(&platform), before);
 }
 
-/// One that serves every guest of which there is an artefact.
-fn with_all_guests() -> Setup {
-    let wasm = std::fs::read(tenants()).unwrap();
-    TestPlatform::setup().built(move |it| it.system_module("tenants", wasm.clone()))
-}
-
-/// Calls every guest, which needs its code.
-async fn call_all_guests(platform: &TestPlatform, key: &str) {
+/// Calls every guest of which there is an artefact, which needs its code.
+async fn call_all_guests(platform: &TestPlatform) {
     let acme = platform.client("acme");
     assert_eq!(counter(&acme).await, 1);
     assert_eq!(acme.get("/api/notes").await.status(), 200);
     assert_eq!(acme.get("/api/hostile/counter").await.status(), 200);
     let asked = platform.client("platform").request("GET", "/api/tenants");
-    let token = OperatorToken::of(&PlatformKey::parse(key).unwrap()).expose();
-    let asked = asked.header("authorization", &format!("Bearer {token}")).send().await;
-    assert_eq!(asked.status(), 200);
+    assert_eq!(asked.bearer(&platform.operator_token()).send().await.status(), 200);
 }
 
 #[tokio::test]
 async fn an_artefact_that_was_tampered_with_is_compiled_again() {
-    let mut platform = with_all_guests().start().await;
+    let mut platform = TestPlatform::setup().with_tenants_module().start().await;
     for damage in [|content: &mut Vec<u8>| flip_a_byte(content), truncate, empty] {
         for extension in ["cwasm", "mac"] {
             let known = artefacts(&platform);
@@ -188,7 +179,7 @@ async fn an_artefact_that_was_tampered_with_is_compiled_again() {
             if acme.get("/api/probe/counter").await.status() == 404 {
                 platform.tenant("acme").await;
             }
-            call_all_guests(&platform, PLATFORM_KEY).await;
+            call_all_guests(&platform).await;
             for ((path, before), (_, after)) in known.iter().zip(artefacts(&platform)) {
                 assert_ne!(*before, after, "{} was compiled again", path.display());
             }
@@ -211,13 +202,13 @@ fn empty(content: &mut Vec<u8>) {
 
 #[tokio::test]
 async fn another_platforms_artefacts_are_not_trusted() {
-    let platform = with_all_guests().start().await;
+    let platform = TestPlatform::setup().with_tenants_module().start().await;
     let before = artefacts(&platform);
     let other_key = "11".repeat(32);
     let setup = platform.stop().await.config(&format!("[platform]\nkey = '{other_key}'"));
     let platform = setup.start().await;
     platform.tenant("acme").await;
-    call_all_guests(&platform, &other_key).await;
+    call_all_guests(&platform).await;
     for ((_, before), (_, after)) in before.iter().zip(artefacts(&platform)) {
         assert_ne!(*before, after);
     }

@@ -20,11 +20,8 @@ struct Operator {
 
 impl Operated {
     async fn start() -> Self {
-        let wasm = std::fs::read(tenants()).unwrap();
-        let setup = TestPlatform::setup()
-            .config("[plans.small.limits]\ncpu_ms = 500\n[dev]\nanonymous_grants = ['*']");
-        let platform =
-            setup.built(move |it| it.system_module("tenants", wasm.clone())).start().await;
+        let config = "[plans.small.limits]\ncpu_ms = 500\n[dev]\nanonymous_grants = ['*']";
+        let platform = TestPlatform::setup().config(config).with_tenants_module().start().await;
         let (client, token) = (platform.client("platform"), platform.operator_token());
         Self { platform, operator: Operator { client, token } }
     }
@@ -33,8 +30,7 @@ impl Operated {
 impl Operator {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let path = format!("{TENANTS}{path}");
-        let token = format!("Bearer {}", self.token);
-        let request = self.client.request(method, &path).header("authorization", &token);
+        let request = self.client.request(method, &path).bearer(&self.token);
         match body {
             Some(body) => request.json(&body).send().await,
             None => request.send().await,
@@ -202,7 +198,7 @@ async fn nobody_but_an_operator_in_the_platforms_own_tenant_reaches_tenants() {
     assert_eq!(guesser.get("").await.code(), "401 invalid-credentials");
     // The operator is one to every module of that tenant.
     let who = operator.client.request("GET", "/api/probe/echo/who");
-    let who = who.header("authorization", &format!("Bearer {}", operator.token)).send().await;
+    let who = who.bearer(&operator.token).send().await;
     assert!(who.text().contains("operator"), "{}", who.text());
 }
 

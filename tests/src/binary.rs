@@ -90,6 +90,20 @@ impl Folder {
         finish(&mut self.command(arguments))
     }
 
+    /// What `hostel GROUP …` says to commands that are run one after the other, but for ids and times.
+    pub fn transcript(&self, group: &str, commands: &[&str]) -> String {
+        let told = commands.iter().map(|command| {
+            let arguments: Vec<&str> = command.split(' ').collect();
+            let done = self.run(&[&[group], arguments.as_slice()].concat());
+            let code =
+                done.code.filter(|code| *code != 0).map(|code| format!("exit code {code}\n"));
+            let told = format!("{}{}", done.stdout, done.stderr);
+            let lines: String = told.lines().map(|line| format!("{}\n", stable(line))).collect();
+            format!("$ hostel {group} {command}\n{lines}{}", code.unwrap_or_default())
+        });
+        told.collect()
+    }
+
     /// Starts `hostel serve` or `hostel dev` on a free port and waits until it listens.
     pub fn start(&self, arguments: &[&str]) -> Hostel {
         let mut command = self.command(arguments);
@@ -102,6 +116,17 @@ impl Default for Folder {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A line without what differs from run to run.
+fn stable(line: &str) -> String {
+    let words =
+        line.split(' ').map(|word| match word.trim_matches(|mark| ['(', ')'].contains(&mark)) {
+            id if uuid::Uuid::try_parse(id).is_ok() => word.replace(id, "[id]"),
+            time if time.starts_with("20") && time.contains(':') => word.replace(time, "[time]"),
+            _ => word.to_owned(),
+        });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Runs a command to its end.

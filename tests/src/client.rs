@@ -77,6 +77,12 @@ impl Outgoing {
         Self(self.0.header(name, value))
     }
 
+    /// Bears a token.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        Self(self.0.bearer_auth(token))
+    }
+
     /// Sends JSON.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {

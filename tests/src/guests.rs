@@ -28,19 +28,18 @@ pub fn hostile_from_the_start(script: &str) -> Vec<u8> {
 /// # Panics
 /// When there is no room for them.
 pub fn hostile_with_migrations<'a>(scripts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
-    let mut room = Vec::from(b"here is room for migrations\0");
-    let mut wasm = std::fs::read(hostile()).unwrap();
-    let at = wasm.windows(room.len()).position(|window| window == room).unwrap();
-    room.clear();
+    let mark = b"here is room for migrations\0";
+    let mut texts = Vec::new();
     for script in scripts {
-        room.extend_from_slice(script.as_bytes());
-        room.push(0);
+        texts.extend_from_slice(script.as_bytes());
+        texts.push(0);
     }
-    let place = &mut wasm[at..at + room.len()];
-    let is_free =
-        place.iter().skip("here is room for migrations\0".len()).all(|byte| *byte == b'.');
-    assert!(is_free, "there is no room for {} bytes", room.len());
-    place.copy_from_slice(&room);
+    let mut wasm = std::fs::read(hostile()).unwrap();
+    let at = wasm.windows(mark.len()).position(|window| window == mark).unwrap();
+    let room = &mut wasm[at..at + texts.len()];
+    let is_free = room.iter().skip(mark.len()).all(|byte| *byte == b'.');
+    assert!(is_free, "there is no room for {} bytes", texts.len());
+    room.copy_from_slice(&texts);
     wasm
 }
 

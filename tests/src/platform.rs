@@ -103,6 +103,13 @@ impl Setup {
         self
     }
 
+    /// Serves the module of the platform's own tenant, too.
+    #[must_use]
+    pub fn with_tenants_module(self) -> Self {
+        let wasm = std::fs::read(guests::tenants()).unwrap();
+        self.built(move |builder| builder.system_module("tenants", wasm.clone()))
+    }
+
     /// Uses the PostgreSQL database of another one, with a data folder of its own.
     #[must_use]
     pub fn beside(mut self, other: &TestPlatform) -> Self {
@@ -226,7 +233,8 @@ impl TestPlatform {
 
     /// What operators show.
     pub fn operator_token(&self) -> String {
-        OperatorToken::of(&PlatformKey::parse(PLATFORM_KEY).unwrap()).expose()
+        let key = self.platform.config().platform.key.as_ref().unwrap().expose();
+        OperatorToken::of(&PlatformKey::parse(key).unwrap()).expose()
     }
 
     /// A client that names this tenant, whether there is one or not.
@@ -252,6 +260,12 @@ impl TestPlatform {
     /// A file in its data folder.
     pub fn data(&self, path: impl AsRef<Path>) -> PathBuf {
         self.setup.data.path().join(path)
+    }
+
+    /// The schema of a tenant's tables, on PostgreSQL.
+    pub async fn schema(&self, slug: &str) -> String {
+        let tenant = self.platform.tenants().get(&slug.parse().unwrap()).await.unwrap();
+        format!("t_{}", tenant.id.to_string().replace('-', ""))
     }
 
     /// The file of a tenant's tables.
