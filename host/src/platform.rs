@@ -176,7 +176,7 @@ impl PlatformBuilder {
         }
         let registry = Arc::new(Registry::new(Arc::new(runtime), modules, configured)?);
         let stop = CancellationToken::new();
-        watch_tenants(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
+        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
         purge_tenants(Arc::clone(&services), stop.clone());
         if config.modules.watch {
@@ -220,9 +220,7 @@ impl PlatformBuilder {
     /// # Errors
     /// When the data folder cannot be used.
     pub async fn usage(self) -> Result<Usage> {
-        let data = Data::open(&self.config.data.0)?;
-        let database =
-            database::open_platform(&self.config.database, &data.platform_database()).await?;
+        let (_, database) = self.open_database().await?;
         Ok(Usage::new(database, self.clock))
     }
 
@@ -248,17 +246,20 @@ impl PlatformBuilder {
     /// # Errors
     /// When the data folder cannot be used.
     pub async fn lookups(self) -> Result<Lookups> {
-        let data = Data::open(&self.config.data.0)?;
-        let database =
-            database::open_platform(&self.config.database, &data.platform_database()).await?;
+        let (_, database) = self.open_database().await?;
         let bus = ChangeBus::new(&self.config.database);
         Ok(Lookups::new(&self.config.lookups, database, bus, self.clock))
     }
 
-    async fn open_tenants(&self) -> Result<(Tenants, PlatformKey)> {
+    async fn open_database(&self) -> Result<(Data, PlatformDatabase)> {
         let data = Data::open(&self.config.data.0)?;
         let database =
             database::open_platform(&self.config.database, &data.platform_database()).await?;
+        Ok((data, database))
+    }
+
+    async fn open_tenants(&self) -> Result<(Tenants, PlatformKey)> {
+        let (data, database) = self.open_database().await?;
         let key = platform_key(&self.config, &data)?;
         Ok((tenants(&self.config, &data, &database, &key, &self.clock)?, key))
     }
@@ -569,7 +570,7 @@ fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken
 
 /// Forgets tenants that somebody changed, and learns of look-ups that somebody loaded, until the
 /// platform is dropped.
-async fn watch_tenants(
+async fn watch_changes(
     services: Arc<Services>,
     registry: Arc<Registry>,
     stop: CancellationToken,

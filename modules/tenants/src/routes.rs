@@ -37,12 +37,13 @@ pub(crate) fn read(Path(slug): Path<String>) -> Answer {
 }
 
 pub(crate) fn change(Path(slug): Path<String>, Json(change): Json<Change>) -> Answer {
-    let limits = change.limits.map(|limits| serde_json::json!(limits).to_string());
-    let Change { slug: new_slug, display_name, plan, limits: _ } = change;
-    answer(admin::change(
-        &slug,
-        &admin::TenantChange { slug: new_slug, display_name, plan, limits },
-    ))
+    let change = admin::TenantChange {
+        slug: change.slug,
+        display_name: change.display_name,
+        plan: change.plan,
+        limits: change.limits.map(|limits| serde_json::json!(limits).to_string()),
+    };
+    answer(admin::change(&slug, &change))
 }
 
 pub(crate) fn remove(Path(slug): Path<String>) -> Answer {

@@ -91,8 +91,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Remove { one, yes } => {
             let lookups = lookups(&one.options).await?;
-            let page = lookups.rows(&one.name, None, 0).await?;
-            confirm(&format!("removes {} ({} rows)", one.name, page.lookup.row_count), yes)?;
+            let Lookup { name, row_count, .. } = lookups.get(&one.name).await?;
+            confirm(&format!("removes {name} ({row_count} rows)"), yes)?;
             lookups.remove(&one.name).await?;
             println!("removed {}", one.name);
         }

@@ -61,11 +61,7 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 
 impl LookupsView<'_> {
     async fn table(&self, lookup: &str) -> Result<Arc<Table>> {
-        // Host calls end by the call's deadline, since wasm interrupts do not bound them.
-        let reading = self.lookups.table(lookup);
-        tokio::time::timeout_at(self.call.deadline.into(), reading).await.map_err(|_| {
-            Error::new(ErrorKind::Timeout, "timeout", "the look-up could not be read in time")
-        })?
+        self.call.within_deadline(self.lookups.table(lookup)).await
     }
 }
 

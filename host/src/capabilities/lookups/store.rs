@@ -161,6 +161,15 @@ impl Lookups {
         Ok(self.known.load().by_name.values().map(|lookup| Lookup::clone(lookup)).collect())
     }
 
+    /// The look-up of that name, without its rows.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn get(&self, name: &LookupName) -> Result<Lookup> {
+        self.refresh().await?;
+        self.current(name.as_str()).map(|lookup| Lookup::clone(&lookup))
+    }
+
     /// Rows of a look-up in the order of their keys (by bytes), those after a key alone where one is
     /// given.
     ///

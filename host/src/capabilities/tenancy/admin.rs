@@ -57,7 +57,7 @@ impl AdminView<'_> {
 impl wit::Host for AdminView<'_> {
     async fn create(&mut self, new: wit::NewTenant) -> Result<wit::TenantEntry> {
         self.must_be_platform()?;
-        let slug = parse_slug(&new.slug)?;
+        let slug = parse_slug("slug", &new.slug)?;
         let new = NewTenant { slug, display_name: new.display_name, plan: new.plan };
         let tenants = self.tenants;
         self.entry(tenants.create(new)).await
@@ -74,7 +74,7 @@ impl wit::Host for AdminView<'_> {
             status: query.status.map(status_of_guest),
             plan: query.plan,
             name: query.name,
-            after: query.after.map(after).transpose()?,
+            after: query.after.map(|after| parse_slug("after", &after)).transpose()?,
             limit: query.limit.min(FIND_MAX),
         };
         let tenants = self.call.within_deadline(self.tenants.list(&query)).await?;
@@ -90,7 +90,7 @@ impl wit::Host for AdminView<'_> {
     ) -> Result<wit::TenantEntry> {
         let (slug, tenants) = (self.slug(&slug)?, self.tenants);
         let change = TenantChange {
-            slug: change.slug.as_deref().map(parse_slug).transpose()?,
+            slug: change.slug.map(|slug| parse_slug("slug", &slug)).transpose()?,
             display_name: change.display_name,
             plan: change.plan,
             limits: change.limits.as_deref().map(parse_limits).transpose()?,
@@ -165,21 +165,15 @@ impl wit::Host for AdminView<'_> {
     }
 }
 
-fn parse_slug(slug: &str) -> Result<TenantSlug> {
-    slug.parse().map_err(|error: Error| error.about("slug"))
-}
-
-fn after(slug: String) -> Result<TenantSlug> {
-    slug.parse().map_err(|error: Error| error.about("after"))
+/// The slug that a field holds.
+fn parse_slug(field: &'static str, slug: &str) -> Result<TenantSlug> {
+    slug.parse().map_err(|error: Error| error.about(field))
 }
 
 fn parse_limits(limits: &str) -> Result<TighterLimits> {
-    serde_json::from_str(limits).map_err(|error| {
-        // Where in the text that the guest wrote says nothing to whoever sent the value.
-        let text = error.to_string();
-        let said = text.rsplit_once(" at line ").map_or(&*text, |(said, _)| said).to_owned();
-        Error::invalid(said).about("limits")
-    })
+    // In two steps: where in the guest's text a limit stands says nothing to whoever sent it.
+    let limits = serde_json::from_str::<Value>(limits).and_then(serde_json::from_value);
+    limits.map_err(|error| Error::invalid(error.to_string()).about("limits"))
 }
 
 fn entry_of(tenant: Tenant) -> Result<wit::TenantEntry> {
