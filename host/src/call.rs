@@ -83,6 +83,8 @@ pub enum TenantStatus {
     Deleting,
     /// Everything of it is being removed.
     Purging,
+    /// It is being filled from an archive, and is not there before that has ended.
+    Importing,
 }
 
 impl TenantStatus {
@@ -93,6 +95,7 @@ impl TenantStatus {
             Self::Suspended => "suspended",
             Self::Deleting => "deleting",
             Self::Purging => "purging",
+            Self::Importing => "importing",
         }
     }
 
@@ -106,7 +109,7 @@ impl FromStr for TenantStatus {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::Active, Self::Suspended, Self::Deleting, Self::Purging];
+        let all = [Self::Active, Self::Suspended, Self::Deleting, Self::Purging, Self::Importing];
         all.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
             Error::invalid(format!(
                 "`{text}` is no status of a tenant: there are {}",

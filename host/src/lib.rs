@@ -50,6 +50,7 @@
 //! `platform` builds; `http` turns requests into calls; `runtime` runs them; `wiring` names every
 //! capability; `capabilities` are what modules may ask for. `ARCHITECTURE.md` has the map.
 
+mod archive;
 pub mod bindings;
 mod bounded;
 mod call;
@@ -76,6 +77,7 @@ mod wiring;
 
 pub use wasmtime;
 
+pub use self::archive::{Archives, Exported, Imported};
 pub use self::bounded::Bounded;
 pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
 pub use self::capabilities::lookups::{Lookup, LookupPage, LookupRow, Lookups};

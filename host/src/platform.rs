@@ -11,6 +11,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::archive::Archives;
 use crate::call::Trust;
 use crate::capabilities::lookups::Lookups;
 use crate::capabilities::permissions::Permissions;
@@ -141,6 +142,35 @@ impl PlatformBuilder {
     /// # Errors
     /// Says which part cannot be used, and why.
     pub async fn build(self) -> Result<Platform> {
+        let config = self.config.clone();
+        let (loaded, authentication) = self.load().await?;
+        let Loaded { key, services, registry, folder } = loaded;
+        services.tenants.check_plans().await?;
+        services.tenants.ensure_platform().await?;
+        if let Some(slug) = &config.tenancy.default_tenant {
+            services.tenants.ensure(slug).await?;
+        }
+        let stop = CancellationToken::new();
+        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
+        keep_usage(Arc::clone(&services), stop.clone());
+        purge_tenants(Arc::clone(&services), stop.clone());
+        if config.modules.watch {
+            watch_folder(folder, Arc::clone(&registry), stop.clone());
+        }
+        let app = Arc::new(App {
+            config: config.http.clone(),
+            tenancy: config.tenancy.clone(),
+            services,
+            registry,
+            operator: OperatorToken::of(&key),
+            authentication,
+            draining: AtomicBool::new(false),
+        });
+        Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
+    }
+
+    /// Opens the data folder and loads every module.
+    async fn load(self) -> Result<(Loaded, Option<Authentication>)> {
         let tell = |what: &str| self.progress.iter().for_each(|progress| progress(what));
         let config = self.config;
         config.check()?;
@@ -169,29 +199,18 @@ impl PlatformBuilder {
             modules.push(module);
         }
         check_known(&configured, &modules)?;
-        services.tenants.check_plans().await?;
-        services.tenants.ensure_platform().await?;
-        if let Some(slug) = &config.tenancy.default_tenant {
-            services.tenants.ensure(slug).await?;
-        }
         let registry = Arc::new(Registry::new(Arc::new(runtime), modules, configured)?);
-        let stop = CancellationToken::new();
-        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
-        keep_usage(Arc::clone(&services), stop.clone());
-        purge_tenants(Arc::clone(&services), stop.clone());
-        if config.modules.watch {
-            watch_folder(folder, Arc::clone(&registry), stop.clone());
-        }
-        let app = Arc::new(App {
-            config: config.http.clone(),
-            tenancy: config.tenancy.clone(),
-            services,
-            registry,
-            operator: OperatorToken::of(&key),
-            authentication: self.authentication,
-            draining: AtomicBool::new(false),
-        });
-        Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
+        Ok((Loaded { key, services, registry, folder }, self.authentication))
+    }
+
+    /// The export and import of tenants alone, for tools that do it while the platform runs or not.
+    /// Modules are loaded, since it is they who make tables.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub async fn archives(self) -> Result<Archives> {
+        let (loaded, _) = self.load().await?;
+        Ok(Archives::new(loaded.registry))
     }
 
     /// Looks at a module's file as this platform would, without serving it.
@@ -265,6 +284,14 @@ impl PlatformBuilder {
     }
 }
 
+/// A platform before it serves.
+struct Loaded {
+    key: PlatformKey,
+    services: Arc<Services>,
+    registry: Arc<Registry>,
+    folder: Folder,
+}
+
 /// A running platform. Clones are the same platform.
 #[derive(Clone)]
 pub struct Platform {
@@ -326,6 +353,11 @@ impl Platform {
     /// The look-ups, which all tenants share.
     pub fn lookups(&self) -> &Lookups {
         &self.app.services.lookups
+    }
+
+    /// The export and import of tenants.
+    pub fn archives(&self) -> Archives {
+        Archives::new(Arc::clone(&self.app.registry))
     }
 
     /// The modules that tenants are served.

@@ -15,6 +15,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("config", 1),
     ("http", 2),
     ("folder", 2),
+    ("archive", 2),
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),

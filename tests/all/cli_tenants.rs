@@ -66,3 +66,23 @@ fn what_cannot_be_done_to_a_tenant_says_why() {
         ],
     ));
 }
+
+#[tokio::test]
+async fn a_tenant_travels_by_the_command() {
+    let folder = Folder::warm().await;
+    folder.write("none.zip", "no zip");
+    assert_snapshot!(folder.transcript(
+        "tenant",
+        &[
+            "create acme --name Acme",
+            "export nobody --output acme.zip",
+            "export acme --output acme.zip",
+            "export acme --output acme.zip",
+            "import acme.zip",
+            "import acme.zip --as copy",
+            "import none.zip --as other",
+            "import missing.zip",
+            "list",
+        ],
+    ));
+}

@@ -4,8 +4,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hostel::TenantStatus;
-use hostel_tests::{Client, Hostel, TestPlatform, eventually, program};
+use hostel::{TenantQuery, TenantStatus};
+use hostel_tests::{Client, Hostel, TestPlatform, eventually, probe, program};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
@@ -152,5 +152,75 @@ async fn killed_while_it_makes_tenants_databases_it_makes_them_at_the_next_reque
         assert_eq!(answer.status(), 201, "{name}: {}", answer.text());
         // Another module's tables are made beside them.
         platform.client(&name).query("SELECT name FROM things", json!([])).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_imports_a_tenant_it_is_there_whole_or_not_at_all() {
+    const ROWS: i64 = 5_000;
+
+    let platform = TestPlatform::start().await;
+    platform.tenant("acme").await;
+    let (acme, archive) = ("acme".parse().unwrap(), platform.data("acme.zip"));
+    let numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)";
+    let id = match platform.inner().config().database.url {
+        Some(_) => "gen_random_uuid()",
+        None => "randomblob(16)",
+    };
+    let insert = format!(
+        "{numbers} INSERT INTO things (id, name, amount) SELECT {id}, 'thing ' || i, i FROM n"
+    );
+    platform.inner().query(&acme, "probe", insert).await.unwrap();
+    platform.inner().archives().export(&acme, &archive).await.unwrap();
+    // The command finds the probe where an operator would put it.
+    let modules = platform.data("more");
+    std::fs::create_dir(&modules).unwrap();
+    std::fs::copy(probe(), modules.join("probe.wasm")).unwrap();
+    let config = format!("[modules]\ndirectory = '{}'", modules.display());
+    std::fs::write(platform.data("platform.toml"), config).unwrap();
+
+    let (mut span, mut whole, mut killed) = (None, 0, 0);
+    for nth in 0..=kills() {
+        let name = format!("copy-{nth}");
+        let mut import = command(&platform, &["tenant", "import", "acme.zip", "--as", &name]);
+        let started = Instant::now();
+        let mut child = import.spawn().unwrap();
+        if let Some(span) = span {
+            tokio::time::sleep(moment(nth - 1, span)).await;
+            child.kill().unwrap();
+            killed += 1;
+            ended(child).await;
+        } else {
+            assert!(ended(child).await.success());
+            span = Some(started.elapsed());
+        }
+        if platform.inner().tenants().find(&name.parse().unwrap()).await.unwrap().is_some() {
+            let client = platform.client(&name);
+            let count = client.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
+            assert_eq!(count, json!([{ "n": ROWS }]), "{name}");
+            whole += 1;
+        }
+    }
+    let importing = TenantQuery {
+        status: Some(TenantStatus::Importing),
+        limit: 1_000,
+        ..TenantQuery::default()
+    };
+    let left = platform.inner().tenants().list(&importing).await.unwrap();
+    println!("{killed} kills: {whole} whole with the first, {} cut short", left.len());
+
+    // Hours later, nothing of those that were cut short is there.
+    let later = hostel::Clock::system().now_micros() + 3_600_000_000;
+    let clock = hostel::Clock::fixed(later);
+    let setup = platform.stop().await;
+    let platform = setup.built(move |builder| builder.clock(clock.clone())).start().await;
+    eventually("what was cut short is removed", async || {
+        platform.inner().tenants().list(&importing).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    for tenant in left {
+        let id = tenant.id.to_string();
+        eventually("nothing is left", async || (!is_left(&platform, &id).await).then_some(()))
+            .await;
     }
 }

@@ -120,12 +120,11 @@ impl Default for Folder {
 
 /// A line without what differs from run to run.
 fn stable(line: &str) -> String {
-    let words =
-        line.split(' ').map(|word| match word.trim_matches(|mark| ['(', ')'].contains(&mark)) {
-            id if uuid::Uuid::try_parse(id).is_ok() => word.replace(id, "[id]"),
-            time if time.starts_with("20") && time.contains(':') => word.replace(time, "[time]"),
-            _ => word.to_owned(),
-        });
+    let words = line.split(' ').map(|word| match word.trim_matches(['(', ')', ':']) {
+        id if uuid::Uuid::try_parse(id).is_ok() => word.replace(id, "[id]"),
+        time if time.starts_with("20") && time.contains(':') => word.replace(time, "[time]"),
+        _ => word.to_owned(),
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 

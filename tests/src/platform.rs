@@ -44,6 +44,7 @@ pub struct Setup {
     probe: PathBuf,
     hostile: PathBuf,
     more: Option<More>,
+    in_files: bool,
     /// The address of its PostgreSQL database, once there is one.
     database: Option<String>,
 }
@@ -59,6 +60,7 @@ impl Setup {
             probe: guests::probe().to_owned(),
             hostile: guests::hostile().to_owned(),
             more: None,
+            in_files: false,
             database: None,
         }
     }
@@ -117,6 +119,13 @@ impl Setup {
         self
     }
 
+    /// Keeps everything in SQLite files, wherever other tests keep theirs.
+    #[must_use]
+    pub fn in_files(mut self) -> Self {
+        self.in_files = true;
+        self
+    }
+
     /// Begins without compiled guests.
     #[must_use]
     pub fn cold(mut self) -> Self {
@@ -140,7 +149,7 @@ impl Setup {
         if self.seeded {
             artefacts::seed(self.data.path()).await;
         }
-        if self.database.is_none() {
+        if self.database.is_none() && !self.in_files {
             self.database = postgres::database().await;
         }
         if let Some(url) = &self.database {

@@ -220,6 +220,23 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     Ok(guard)
 }
 
+/// Lets rows be written without what triggers do then. Those of foreign keys are none.
+pub(super) async fn turn_triggers_off(connection: &mut SqliteConnection) -> Result<()> {
+    let mut handle = connection.lock_handle().await?;
+    let database = handle.as_raw_handle().as_ptr();
+    let mut now: c_int = -1;
+    // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock; the option
+    // takes an int and a pointer to an int, which lives on.
+    let code = unsafe {
+        let option = ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+        ffi::sqlite3_db_config(database, option, 0 as c_int, &raw mut now)
+    };
+    if code != ffi::SQLITE_OK || now != 0 {
+        return Err(Error::internal("SQLite does not turn triggers off"));
+    }
+    Ok(())
+}
+
 /// Whether a transaction is open: some errors make SQLite undo all of it.
 pub(super) async fn is_in_transaction(connection: &mut SqliteConnection) -> Result<bool> {
     let mut handle = connection.lock_handle().await?;

@@ -2,8 +2,9 @@
 //!
 //! A unit is one file or one schema that guests write to, and a connection serves exactly one unit.
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
-//! `capabilities/sql`. `unit.rs` is what others see, whichever database there is; `units.rs`, `guard.rs`
-//! and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
+//! `capabilities/sql`. `transfer/` carries a unit's rows to another one. `unit.rs` is what others see,
+//! whichever database there is; `units.rs`, `guard.rs` and `functions.rs` are SQLite's side,
+//! `postgres/` is PostgreSQL's.
 
 mod bus;
 mod functions;
@@ -11,6 +12,7 @@ mod guard;
 mod ledger;
 mod platform;
 mod postgres;
+mod transfer;
 mod unit;
 mod units;
 
@@ -30,11 +32,13 @@ pub(crate) use self::postgres::{
     Begin as PostgresBegin, Connection as PostgresConnection, Lease as PostgresLease,
     Server as PostgresServer,
 };
+pub(crate) use self::transfer::{Batch, Cell, Dialect, Loader, Sequence, Snapshot, Table};
 pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{
     Access, ColumnKind, Failure, GuestConnection as SqliteConnection, Unit as SqliteUnit,
 };
 use crate::bounded::Bounded;
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
 /// Bytes of a guest's statement, at most.
@@ -110,6 +114,15 @@ impl Durability {
             Self::Full => SqliteSynchronous::Full,
         }
     }
+}
+
+/// Of a unit that takes no more.
+fn full() -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        "database-full",
+        "the tenant's database has reached its size limit",
+    )
 }
 
 /// One of the turns that there are, after a wait until `deadline` at most. Waiting is fair and costs

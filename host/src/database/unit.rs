@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ledger::AppliedMigration;
+use super::transfer::Dialect;
 use super::units::{self as sqlite, Access, Failure};
 use super::{SqlConfig, postgres};
 use crate::error::{Error, Result};
@@ -80,6 +81,25 @@ impl Units {
         match self {
             Self::Sqlite(units) => units.remove(tenant).await,
             Self::Postgres(units) => units.remove(tenant).await,
+        }
+    }
+
+    /// Whose words units speak.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Takes to the disk that there is this unit, where its database does not do so by itself.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub(crate) async fn sync_names(&self, tenant: TenantId) -> Result<()> {
+        match self {
+            Self::Sqlite(units) => units.sync_names(tenant).await,
+            Self::Postgres(_) => Ok(()),
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) enum ColumnKind {
 }
 
 impl ColumnKind {
-    fn of_declared(declared: &str) -> Option<Self> {
+    pub(super) fn of_declared(declared: &str) -> Option<Self> {
         let declared = declared.to_ascii_lowercase();
         // With or without precision and scale: `numeric(12, 2)`.
         if declared.starts_with("decimal") || declared.starts_with("numeric") {
@@ -145,6 +145,17 @@ impl Units {
         self.removed.insert(tenant, ());
         self.forget(tenant).await;
         self.remove_files(tenant).await
+    }
+
+    /// Takes the names of a unit's files to the disk.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub(crate) async fn sync_names(&self, tenant: TenantId) -> Result<()> {
+        for folder in [&self.folder.join(tenant.to_string()), &self.folder] {
+            tokio::fs::File::open(folder).await?.sync_all().await?;
+        }
+        Ok(())
     }
 
     async fn remove_files(&self, tenant: TenantId) -> Result<()> {
@@ -326,6 +337,7 @@ impl Manager for Connector {
             guard,
             busy: false,
             read_only: false,
+            spoilt: false,
             parameters: HashMap::new(),
         })
     }
@@ -345,6 +357,8 @@ pub(crate) struct GuestConnection {
     busy: bool,
     /// Whether SQLite refuses to write until the transaction ends.
     read_only: bool,
+    /// Whether it is set up for one task of the host's, and for nobody after that.
+    spoilt: bool,
     /// How many parameters a statement has, for those that ran lately.
     parameters: HashMap<String, usize>,
 }
@@ -353,7 +367,7 @@ impl GuestConnection {
     /// Whether nothing is left of those who had it: no statement, no transaction, no low priority of
     /// its thread.
     fn is_as_new(&self) -> bool {
-        !self.busy && !self.guard.gave_way()
+        !self.busy && !self.spoilt && !self.guard.gave_way()
     }
 
     /// Runs `statement` as `speaker`, within `allowance`. `each` gets row by row and may stop with an
@@ -491,6 +505,17 @@ impl GuestConnection {
     /// When the database does not answer.
     pub(crate) async fn is_in_transaction(&mut self) -> Result<bool> {
         guard::is_in_transaction(&mut self.connection).await
+    }
+
+    /// Makes the connection write rows as they come: what triggers would add to them has come, too,
+    /// and what they refer to may come later. It is closed afterwards.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn prepare_to_load(&mut self) -> Result<()> {
+        self.spoilt = true;
+        self.as_host("PRAGMA foreign_keys = 0").await?;
+        guard::turn_triggers_off(&mut self.connection).await
     }
 
     /// Runs a module's migration script, which may hold many statements.

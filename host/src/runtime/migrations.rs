@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::manifest::Script;
-use super::{Migration, ModuleVersion};
+use super::{Manifest, Migration, ModuleVersion};
 use crate::capabilities::sql;
-use crate::database::{AppliedMigration, Failure, Migrator, Unit, checksum};
+use crate::database::{AppliedMigration, Dialect, Failure, Migrator, Unit, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long one step may take.
@@ -55,6 +55,64 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
     }
     migrator.end(false).await.map_err(sql::explain)?;
     outcome
+}
+
+/// Refuses to make tables that another unit has where the module's migrations are others than those
+/// which that unit has `seen`. Their texts are compared where both are in the same words.
+///
+/// # Errors
+/// Names the migration, and what to do.
+pub(crate) fn check_seen(
+    module: &ModuleVersion,
+    seen: &[AppliedMigration],
+    same_words: Option<Dialect>,
+) -> Result<()> {
+    let Manifest { name, version, migrations, .. } = &module.manifest;
+    for seen in seen {
+        let id = &seen.id;
+        let step = migrations.iter().find(|step| step.id == *id).ok_or_else(|| {
+            Error::invalid(format!(
+                "module `{name}` {version} has no migration `{id}`, which the tenant has seen"
+            ))
+            .hint(format!("serve a later version of `{name}`"))
+        })?;
+        let text = match same_words {
+            Some(Dialect::Sqlite) => &step.up.sqlite,
+            Some(Dialect::Postgres) => &step.up.postgres,
+            None => continue,
+        };
+        if checksum(text) != seen.checksum {
+            return Err(Error::invalid(format!(
+                "migration `{id}` of module `{name}` {version} is another one than the tenant has seen"
+            ))
+            .hint(format!("serve a version of `{name}` in which it is as it was")));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the tables that another unit has, by the migrations that it has `seen`.
+///
+/// # Errors
+/// Names the migration, and why it failed.
+pub(crate) async fn migrate_as_seen(
+    module: &ModuleVersion,
+    seen: &[AppliedMigration],
+    unit: &Unit,
+    deadline: Instant,
+) -> Result<()> {
+    let name = module.manifest.name.as_str();
+    let mut migrator = unit.migrator(deadline).await?;
+    // Makes the ledger, where there is none.
+    migrator.applied(name).await?;
+    let steps = module.manifest.migrations.iter();
+    for step in steps.filter(|step| seen.iter().any(|seen| seen.id == step.id)) {
+        apply(name, step, &mut migrator).await.map_err(|error| {
+            let cause = error.causes().unwrap_or_else(|| error.to_string());
+            Error::invalid(format!("module `{name}`: {cause}")).because(error)
+        })?;
+    }
+    migrator.tables_changed().await
 }
 
 /// The steps that come next.

@@ -10,7 +10,7 @@ mod install;
 mod instance;
 mod limits;
 mod manifest;
-mod migrations;
+pub(crate) mod migrations;
 mod module;
 mod registry;
 mod routes;
@@ -225,7 +225,7 @@ impl Runtime {
     }
 
     /// A tenant's share beside others', and its limits.
-    fn limits_of(&self, tenant: &Tenant) -> (usize, LimitsConfig) {
+    pub(crate) fn limits_of(&self, tenant: &Tenant) -> (usize, LimitsConfig) {
         let plan = tenant.plan.as_ref().and_then(|name| self.plans.get(name));
         let (weight, limits) = match plan {
             Some(plan) => (plan.weight.as_usize(), self.limits.tightened(&plan.limits)),

@@ -36,6 +36,8 @@ pub(crate) enum Status {
     Deleting,
     /// Everything of it is being removed.
     Purging,
+    /// Its data is on its way in; nobody sees it yet.
+    Importing,
 }
 
 /// A tenant to be made.
@@ -126,6 +128,7 @@ impl From<admin::TenantStatus> for Status {
             admin::TenantStatus::Suspended => Self::Suspended,
             admin::TenantStatus::Deleting => Self::Deleting,
             admin::TenantStatus::Purging => Self::Purging,
+            admin::TenantStatus::Importing => Self::Importing,
         }
     }
 }
@@ -137,6 +140,7 @@ impl From<Status> for admin::TenantStatus {
             Status::Suspended => Self::Suspended,
             Status::Deleting => Self::Deleting,
             Status::Purging => Self::Purging,
+            Status::Importing => Self::Importing,
         }
     }
 }

@@ -3,14 +3,16 @@
 pub(crate) mod secret;
 pub(crate) mod setting;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use hostel::{
-    Config, NewTenant, Platform, Tenant, TenantChange, TenantQuery, TenantSlug, TenantStatus,
-    Tenants, TighterLimits, Usage, UsageOfDay, UsageQuery,
+    Archives, Config, NewTenant, Platform, Tenant, TenantChange, TenantQuery, TenantSlug,
+    TenantStatus, Tenants, TighterLimits, Usage, UsageOfDay, UsageQuery,
 };
 
-use super::{confirm, print_table};
+use super::{confirm, platform_with_bundled, print_table, spinner};
 use crate::options::Options;
 
 /// Tenants that are read at once.
@@ -147,6 +149,26 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Write a tenant to a file: its rows as they are at one moment, its settings, plan and limits,
+    /// while it is served or not. Secrets are left out.
+    Export {
+        #[command(flatten)]
+        one: One,
+        /// The file to be made, a zip that only its owner may read.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Make a tenant of such a file, also of one from another platform or from the other database.
+    /// It is there as a whole in the end, or not at all.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Its name in URLs and headers, instead of the one that it had.
+        #[arg(long = "as", value_name = "SLUG")]
+        slug: Option<TenantSlug>,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Values of modules' settings that hold for one tenant.
     #[command(subcommand)]
     Setting(setting::Command),
@@ -216,6 +238,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             let query = TenantQuery { status, plan, name, after, limit: limit.unwrap_or(PAGE) };
             print_tenants(&read_tenants(&tenants, query, limit.is_some()).await?, json);
         }
+        Command::Export { one, output } => {
+            export(&archives(one.options.load()?).await?, &one.slug, &output).await?;
+        }
+        Command::Import { file, slug, options } => {
+            import(&archives(options.load()?).await?, &file, slug).await?;
+        }
         Command::Setting(command) => setting::run(command).await?,
         Command::Secret(command) => secret::run(command).await?,
         other => run_on_one(other).await?,
@@ -266,6 +294,36 @@ async fn run_on_one(command: Command) -> anyhow::Result<()> {
             println!("removed {}", one.slug);
         }
         _ => unreachable!("`run` answers the others"),
+    }
+    Ok(())
+}
+
+async fn archives(config: Config) -> anyhow::Result<Archives> {
+    let waiting = spinner();
+    let tell = waiting.clone();
+    let builder =
+        platform_with_bundled(config).progress(move |what| tell.set_message(what.to_owned()));
+    let archives = builder.archives().await;
+    waiting.finish_and_clear();
+    Ok(archives?)
+}
+
+async fn export(archives: &Archives, slug: &TenantSlug, file: &Path) -> anyhow::Result<()> {
+    let exported = archives.export(slug, file).await?;
+    let (rows, tables) = (exported.rows, exported.tables);
+    println!("exported {slug} to {}: {rows} rows of {tables} tables", file.display());
+    if !exported.secrets.is_empty() {
+        println!("left out: the secrets {}", exported.secrets.join(", "));
+    }
+    Ok(())
+}
+
+async fn import(archives: &Archives, file: &Path, slug: Option<TenantSlug>) -> anyhow::Result<()> {
+    let imported = archives.import(file, slug).await?;
+    let (tenant, rows, tables) = (imported.tenant, imported.rows, imported.tables);
+    println!("made tenant {} ({}): {rows} rows of {tables} tables", tenant.slug, tenant.id);
+    for name in imported.secrets {
+        println!("to be set again: hostel tenant secret set {} {name}", tenant.slug);
     }
     Ok(())
 }

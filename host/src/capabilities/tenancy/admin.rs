@@ -202,6 +202,7 @@ fn status_for_guest(status: TenantStatus) -> wit::TenantStatus {
         TenantStatus::Suspended => wit::TenantStatus::Suspended,
         TenantStatus::Deleting => wit::TenantStatus::Deleting,
         TenantStatus::Purging => wit::TenantStatus::Purging,
+        TenantStatus::Importing => wit::TenantStatus::Importing,
     }
 }
 
@@ -211,5 +212,6 @@ fn status_of_guest(status: wit::TenantStatus) -> TenantStatus {
         wit::TenantStatus::Suspended => TenantStatus::Suspended,
         wit::TenantStatus::Deleting => TenantStatus::Deleting,
         wit::TenantStatus::Purging => TenantStatus::Purging,
+        wit::TenantStatus::Importing => TenantStatus::Importing,
     }
 }

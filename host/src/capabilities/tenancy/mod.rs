@@ -1,6 +1,7 @@
 //! Tenancy: which tenants there are, how a request finds its own, and what a module may know of it.
 
 mod admin;
+mod importing;
 mod lifecycle;
 mod secrets;
 mod settings;
@@ -10,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasData, Linker};
 
 pub(crate) use self::admin::AdminView;
+pub(crate) use self::importing::{Arrival, Importing};
 pub use self::secrets::Secrets;
 pub use self::settings::TenantSettings;
+pub(crate) use self::store::wrong_status;
 pub use self::store::{NewTenant, TenantChange, TenantQuery, Tenants};
 use crate::bindings::hostel::tenancy::{admin as wit_admin, secrets as wit_secrets, tenancy};
 use crate::bounded::Bounded;

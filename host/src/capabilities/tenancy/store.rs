@@ -16,7 +16,7 @@ use crate::names::{TenantId, TenantSlug};
 
 const DISPLAY_NAME_LENGTH_MAX: usize = 200;
 /// The order of changes of tenants.
-const REVISION: &str = "tenants";
+pub(super) const REVISION: &str = "tenants";
 
 const COLUMNS: &str =
     "id, slug, display_name, status, plan, limits, created_at, purge_at, status_before, revision";
@@ -103,7 +103,7 @@ impl Tenants {
         &self.units
     }
 
-    fn check_plan(&self, plan: Option<&str>) -> Result<()> {
+    pub(super) fn check_plan(&self, plan: Option<&str>) -> Result<()> {
         match plan {
             Some(plan) if !self.plans.iter().any(|known| known == plan) => {
                 let known = match self.plans.join(", ") {
@@ -301,6 +301,19 @@ impl Tenants {
             .transpose()
     }
 
+    /// The tenant of that id, whatever its status.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn find_by_id(&self, id: TenantId) -> Result<Option<Tenant>> {
+        sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM tenants WHERE id = $1")))
+            .bind(id.to_string())
+            .fetch_optional(&self.database)
+            .await?
+            .map(|row| from_row(&row))
+            .transpose()
+    }
+
     /// The tenant of that slug, whatever its status.
     ///
     /// # Errors
@@ -399,7 +412,7 @@ pub(super) fn must_be_there(tenant: &Tenant) -> Result<()> {
     Err(wrong_status(tenant, "active or suspended"))
 }
 
-pub(super) fn wrong_status(tenant: &Tenant, expected: &str) -> Error {
+pub(crate) fn wrong_status(tenant: &Tenant, expected: &str) -> Error {
     let Tenant { slug, status, .. } = tenant;
     Error::new(
         ErrorKind::Conflict,
@@ -419,7 +432,7 @@ pub(super) fn check_not_reserved(slug: &TenantSlug) -> Result<()> {
     Ok(())
 }
 
-fn display_name(name: &str, slug: &TenantSlug) -> Result<String> {
+pub(super) fn display_name(name: &str, slug: &TenantSlug) -> Result<String> {
     let wrong = match name.trim() {
         "" => return Ok(slug.to_string()),
         name if name.chars().count() > DISPLAY_NAME_LENGTH_MAX => {
@@ -433,7 +446,7 @@ fn display_name(name: &str, slug: &TenantSlug) -> Result<String> {
     Err(Error::invalid(wrong).about("display-name"))
 }
 
-fn taken(slug: &TenantSlug, error: sqlx::Error) -> Error {
+pub(super) fn taken(slug: &TenantSlug, error: sqlx::Error) -> Error {
     match error.as_database_error() {
         Some(database) if database.is_unique_violation() => Error::new(
             ErrorKind::Conflict,

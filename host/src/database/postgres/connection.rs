@@ -18,17 +18,17 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to one unit.
 pub(crate) struct Connection {
-    inner: PgConnection,
+    pub(super) inner: PgConnection,
     /// Who logged in.
     role: String,
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
     /// never relied on.
-    schema: String,
+    pub(super) schema: String,
     /// The process that serves it, to be ended when a statement outruns its time.
     process: i32,
     /// Set while a statement runs or a transaction is open; a connection that is given back like
     /// this is closed, and its process ended.
-    busy: bool,
+    pub(super) busy: bool,
     /// Set when something made the connection unfit for others.
     spoilt: bool,
     /// The state of the unit's tables that its prepared statements were made for.
@@ -171,7 +171,7 @@ impl Connection {
         Ok(self.raw(AssertSqlSafe(statement)).await?)
     }
 
-    async fn raw(&mut self, statement: impl SqlSafeStr) -> Result<(), sqlx::Error> {
+    pub(super) async fn raw(&mut self, statement: impl SqlSafeStr) -> Result<(), sqlx::Error> {
         let saying = self.inner.execute(sqlx::raw_sql(statement));
         let said = watched(&mut self.busy, HOST_TIMEOUT, saying).await;
         said.ok_or_else(|| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?.map(|_| ())
@@ -305,7 +305,7 @@ impl Connection {
 
 /// Waits until what runs on a connection has ended, for at most `time`. Given up before, by time or
 /// because nobody asks any more, it still runs: the connection stays marked.
-async fn watched<T>(
+pub(super) async fn watched<T>(
     busy: &mut bool,
     time: Duration,
     running: impl Future<Output = T>,

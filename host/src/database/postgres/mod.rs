@@ -8,6 +8,7 @@ mod connection;
 mod prepare;
 mod roles;
 mod statements;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -24,7 +25,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::connection::{Begin, Connection};
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
-use super::{DatabaseConfig, PlatformDatabase, SqlConfig, turn};
+pub(crate) use self::transfer::Suspended;
+use super::{DatabaseConfig, PlatformDatabase, SqlConfig, full, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
@@ -378,11 +380,7 @@ impl Unit {
         if bytes <= self.size_max {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::Limit,
-            "database-full",
-            "the tenant's database has reached its size limit",
-        ))
+        Err(full())
     }
 
     /// Refuses a migration that adds to a unit which is full.

@@ -1,0 +1,204 @@
+//! A file into a tenant: there as a whole in the end, or not at all, whatever happens before.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::Archives;
+use super::export::WAIT;
+use super::file::Reader;
+use super::manifest::ArchiveManifest;
+use crate::call::Tenant;
+use crate::capabilities::tenancy::{Arrival, Importing};
+use crate::database::{AppliedMigration, Loader, Unit};
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::TenantSlug;
+use crate::runtime::{ModuleVersion, migrations};
+
+/// How often an import says that it goes on: several times before it is taken for abandoned.
+const KEEP_INTERVAL: Duration = Duration::from_secs(20);
+/// Batches of rows between reading and writing.
+const BATCHES: usize = 2;
+/// How many bytes of lines there may be for a byte of the database: a null has five, and needs one.
+const LINES_PER_SIZE: u64 = 8;
+
+/// What was imported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Imported {
+    /// As whom: with another id than before.
+    pub tenant: Tenant,
+    /// How many tables.
+    pub tables: usize,
+    /// How many rows in all of them.
+    pub rows: u64,
+    /// The names of secrets that the tenant had, and has to be given again.
+    pub secrets: Vec<String>,
+}
+
+/// A module that is served here, and what of it a tenant has seen.
+type Seen = (Arc<ModuleVersion>, Vec<AppliedMigration>);
+
+impl Archives {
+    /// Makes a tenant of an archive, under its own slug or another one. It is served from the moment
+    /// on at which all of it is there. Should that not come, nothing of it is left: at once after an
+    /// error, within minutes after a crash.
+    ///
+    /// Its tables are made by the modules that are served here, as far as the archive's tenant had
+    /// seen their migrations; those that came later are applied with its first call, as ever.
+    ///
+    /// # Errors
+    /// `conflict` when the slug is taken, `limit` when the tenant's database is too small, `invalid`
+    /// with the entry and line at which the archive is no good, or with the module that is missing.
+    pub async fn import(&self, file: &Path, slug: Option<TenantSlug>) -> Result<Imported> {
+        let (reader, manifest) = Reader::open(file).await?;
+        let modules = self.modules_of(&manifest)?;
+        let tenants = &self.registry.runtime().services.tenants;
+        let arrival = Arrival {
+            slug: slug.unwrap_or_else(|| manifest.tenant.slug.clone()),
+            display_name: manifest.tenant.display_name.clone(),
+            plan: manifest.tenant.plan.clone(),
+            limits: manifest.tenant.limits.clone(),
+            created_at: manifest.tenant.created_at,
+            settings: manifest.settings.clone(),
+        };
+        let importing = tenants.begin_import(arrival).await?;
+        let outcome = match self.fill_and_keep(&importing, reader, &manifest, &modules).await {
+            Ok(()) => tenants.finish_import(&importing).await,
+            Err(error) => Err(error),
+        };
+        let tenant = match outcome {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                if let Err(failure) = tenants.purge(&importing.tenant.slug).await {
+                    tracing::warn!(
+                        cause = failure.causes(),
+                        "what was imported is removed later: {failure}"
+                    );
+                }
+                return Err(error);
+            }
+        };
+        Ok(Imported {
+            tenant,
+            tables: manifest.tables.len(),
+            rows: manifest.tables.iter().map(|table| table.rows).sum(),
+            secrets: manifest.secrets,
+        })
+    }
+
+    fn modules_of(&self, manifest: &ArchiveManifest) -> Result<Vec<Seen>> {
+        let served = self.registry.modules();
+        let own = self.registry.runtime().services.units.dialect();
+        let same_words = (manifest.dialect == own).then_some(own);
+        let modules = manifest.modules.iter().map(|archived| {
+            let name = &archived.name;
+            let module = served.iter().find(|module| module.manifest.name == *name);
+            let module = module.ok_or_else(|| {
+                let version = archived.version.as_ref().map(|version| format!(" {version}"));
+                Error::invalid(format!(
+                    "the tenant has tables of module `{name}`{}, which is not served here",
+                    version.unwrap_or_default()
+                ))
+                .hint("add the module first")
+            })?;
+            let seen = archived.seen()?;
+            migrations::check_seen(module, &seen, same_words)?;
+            Ok((Arc::clone(module), seen))
+        });
+        modules.collect()
+    }
+
+    /// Fills the tenant's database, and says from time to time that it goes on.
+    async fn fill_and_keep(
+        &self,
+        importing: &Importing,
+        reader: Reader,
+        manifest: &ArchiveManifest,
+        modules: &[Seen],
+    ) -> Result<()> {
+        let mut filling = Box::pin(self.fill(importing, reader, manifest, modules));
+        let mut intervals = tokio::time::interval(KEEP_INTERVAL);
+        intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                outcome = &mut filling => return outcome,
+                _ = intervals.tick() => {}
+            }
+            let keeping = self.registry.runtime().services.tenants.keep_import(importing);
+            match keeping.await {
+                Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
+                // There is time for another attempt.
+                Err(error) => tracing::warn!(cause = error.causes(), "{error}"),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        importing: &Importing,
+        mut reader: Reader,
+        manifest: &ArchiveManifest,
+        modules: &[Seen],
+    ) -> Result<()> {
+        let runtime = self.registry.runtime();
+        let id = importing.tenant.id;
+        let (_, limits) = runtime.limits_of(&importing.tenant);
+        let size_max = limits.database_max_bytes.get();
+        check_size(manifest, size_max)?;
+        let units = &runtime.services.units;
+        let unit: Unit = units.of_tenant(id, size_max).await?;
+        for (module, seen) in modules {
+            migrations::migrate_as_seen(module, seen, &unit, Instant::now() + WAIT).await?;
+        }
+        let mut loader = Loader::begin(unit.migrator(Instant::now() + WAIT).await?).await?;
+        let carried = |name: &str| manifest.tables.iter().any(|table| table.table.name == name);
+        if let Some(table) = loader.tables().iter().find(|table| !carried(&table.name)) {
+            return Err(Error::invalid(format!(
+                "the modules here make a table `{}`, of which the archive has nothing",
+                table.name
+            )));
+        }
+        for archived in &manifest.tables {
+            let (to, mut batches) = mpsc::channel(BATCHES);
+            let reading = reader.read(archived, to);
+            let loading = async {
+                let loaded = loader.load(&archived.table, manifest.dialect, &mut batches).await;
+                // Whoever reads on stops.
+                drop(batches);
+                loaded
+            };
+            let (read, loaded) = tokio::join!(reading, loading);
+            loaded.map_err(|error| in_entry(&archived.entry, error))?;
+            reader = read?;
+        }
+        loader.finish(manifest.dialect, &manifest.sequences).await?;
+        units.sync_names(id).await
+    }
+}
+
+/// An error that does not say where it was.
+fn in_entry(entry: &str, error: Error) -> Error {
+    if error.kind() != ErrorKind::Invalid || error.message().starts_with(entry) {
+        return error;
+    }
+    let message = format!("{entry}: {error}");
+    error.saying(message)
+}
+
+fn check_size(manifest: &ArchiveManifest, size_max: u64) -> Result<()> {
+    let bytes = manifest.tables.iter().fold(0_u64, |sum, table| sum.saturating_add(table.bytes));
+    if bytes > size_max.saturating_mul(LINES_PER_SIZE) {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            "database-full",
+            format!("{bytes} bytes of rows do not fit into a database of {size_max} bytes"),
+        )
+        .hint("`limits.database_max_bytes` of the platform, the plan or the tenant says how large it may be"));
+    }
+    Ok(())
+}
