@@ -179,8 +179,6 @@ pub struct Budget {
     /// Handles of ours that the guest holds. Whatever is open at the end of a call ends with its
     /// instance.
     pub handles_open: u32,
-    /// Whether the guest has a transaction open that may write.
-    pub(crate) writing: bool,
     /// Whether the guest has a cursor or a read-only transaction open.
     pub(crate) reading: bool,
     /// Host functions that the guest called. They are compared with their limit whenever the
@@ -200,7 +198,6 @@ impl Budget {
             log_lines_left: limits.log_lines_max.as_u32(),
             log_lines_lost: 0,
             handles_open: 0,
-            writing: false,
             reading: false,
             host_calls: AtomicU64::new(0),
             hostcall_bytes_left: limits.hostcalls_total_max_bytes.get(),

@@ -87,7 +87,7 @@ pub use self::capabilities::tenancy::{
 };
 pub use self::clock::Clock;
 pub use self::config::{Config, Secret};
-pub use self::database::Preparation;
+pub use self::database::{CallOutbox, Message, MessageId, Preparation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};

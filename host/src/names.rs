@@ -102,6 +102,10 @@ impl TenantId {
     pub(crate) fn new() -> Self {
         Self(uuid::Uuid::now_v7())
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
 }
 
 impl FromStr for TenantId {

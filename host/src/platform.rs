@@ -18,13 +18,15 @@ use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::{self, ChangeBus, PlatformDatabase, PostgresServer, Units};
+use crate::database::{
+    self, ChangeBus, Message, MessageId, Outbox, PlatformDatabase, PostgresServer, Units,
+};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::http::{self, App, Authentication, Authenticator};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
-use crate::names::TenantSlug;
+use crate::names::{TenantId, TenantSlug};
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
 };
@@ -35,6 +37,8 @@ use crate::wiring::{Capability, Extensions, Services};
 const PURGE_INTERVAL: Duration = Duration::from_secs(5);
 /// What the key of tenants' secrets is derived for.
 const SECRETS: &str = "tenant-secrets";
+/// What the key of the MACs in outboxes is derived for.
+const OUTBOX: &str = "outbox";
 
 /// Says what a platform is made of.
 ///
@@ -360,6 +364,32 @@ impl Platform {
         Archives::new(Arc::clone(&self.app.registry))
     }
 
+    /// The oldest messages in a tenant's outbox, at most `limit`: what capabilities of the program
+    /// have put there with [`CallState::outbox`](crate::CallState::outbox). Whoever has delivered
+    /// one [removes](Self::remove_messages) it, and may be given it again before that.
+    ///
+    /// # Errors
+    /// `tenant-not-found`, or that the tenant's database does not answer.
+    pub async fn messages(&self, tenant: &TenantSlug, limit: u32) -> Result<Vec<Message>> {
+        let (tenant, size_max) = self.unit_of(tenant).await?;
+        self.app.services.outbox.pending(tenant, size_max, limit).await
+    }
+
+    /// Removes messages from a tenant's outbox.
+    ///
+    /// # Errors
+    /// As for [`messages`](Self::messages).
+    pub async fn remove_messages(&self, tenant: &TenantSlug, messages: &[MessageId]) -> Result<()> {
+        let (tenant, size_max) = self.unit_of(tenant).await?;
+        self.app.services.outbox.remove(tenant, size_max, messages).await
+    }
+
+    async fn unit_of(&self, tenant: &TenantSlug) -> Result<(TenantId, u64)> {
+        let tenant = self.tenants().get(tenant).await?;
+        let (_, limits) = self.app.registry.runtime().limits_of(&tenant);
+        Ok((tenant.id, limits.database_max_bytes.get()))
+    }
+
     /// The modules that tenants are served.
     pub fn registry(&self) -> &Registry {
         &self.app.registry
@@ -510,6 +540,7 @@ async fn open(
     let tenants = tenants(config, data, &database, key, &clock)?;
     let services = Arc::new(Services {
         units: Arc::clone(tenants.units()),
+        outbox: Outbox::new(Arc::clone(tenants.units()), clock.clone(), key.derive(OUTBOX)),
         secrets: Secrets::new(tenants.clone(), clock.clone(), key.derive(SECRETS)),
         lookups: Lookups::new(
             &config.lookups,

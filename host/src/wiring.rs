@@ -16,7 +16,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use crate::call::CallContext;
 use crate::capabilities::{clock, crypto, http, log, lookups, permissions, settings, sql, tenancy};
 use crate::clock::Clock;
-use crate::database::{PlatformDatabase, Units};
+use crate::database::{CallOutbox, OpenTransaction, Outbox, PlatformDatabase, Units};
 use crate::error::{Error, Result};
 use crate::metering::Meters;
 use crate::usage::Usage;
@@ -37,6 +37,8 @@ pub(crate) struct Services {
     pub(crate) permissions: permissions::Permissions,
     /// Tenants' databases.
     pub(crate) units: Arc<Units>,
+    /// What is to be delivered, in their databases.
+    pub(crate) outbox: Outbox,
     /// What tenants' modules do and use.
     pub(crate) meters: Meters,
     /// What is kept of it.
@@ -60,6 +62,8 @@ pub struct CallState {
     services: Arc<Services>,
     settings: settings::Values,
     table: ResourceTable,
+    /// The transaction that the call has open and may write in.
+    writing: Option<OpenTransaction>,
     /// Made when a guest first asks for it: most calls never do.
     wasi: Option<Box<stdio::Wasi>>,
 }
@@ -73,7 +77,7 @@ impl CallState {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles_max);
-        Self { call, services, settings, table, wasi: None }
+        Self { call, services, settings, table, writing: None, wasi: None }
     }
 
     /// For whom, by whom and until when this code runs.
@@ -85,6 +89,7 @@ impl CallState {
     pub(crate) fn begin(&mut self, call: CallContext) {
         let memory_used_bytes = self.call.budget.memory_used_bytes;
         self.call = call;
+        self.writing = None;
         self.call.budget.memory_used_bytes = memory_used_bytes;
         if let Some(wasi) = &self.wasi {
             wasi.reset();
@@ -102,6 +107,18 @@ impl CallState {
     pub fn capability<T: Capability>(&self) -> &T {
         self.call.budget.count_host_call();
         self.services.extensions.get().expect("a linked capability was given to the builder")
+    }
+
+    /// The outbox of the tenant, for a capability that has something to deliver when, and only if,
+    /// what the module writes takes effect. [`Platform::messages`](crate::Platform::messages) reads it.
+    pub fn outbox(&self) -> CallOutbox {
+        CallOutbox {
+            outbox: self.services.outbox.clone(),
+            tenant: self.call.tenant.id,
+            size_max: self.call.limits.database_max_bytes.get(),
+            deadline: self.call.deadline,
+            writing: self.writing.clone(),
+        }
     }
 
     pub(crate) fn http(&mut self) -> http::HttpView<'_> {
@@ -126,7 +143,12 @@ impl CallState {
 
     fn sql(&mut self) -> sql::SqlView<'_> {
         self.call.budget.count_host_call();
-        sql::SqlView { call: &mut self.call, table: &mut self.table, units: &self.services.units }
+        sql::SqlView {
+            call: &mut self.call,
+            table: &mut self.table,
+            units: &self.services.units,
+            writing: &mut self.writing,
+        }
     }
 }
 

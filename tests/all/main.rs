@@ -28,6 +28,7 @@ mod metrics;
 mod migrations;
 mod multipart;
 mod new;
+mod outbox;
 mod postgres;
 mod principals;
 mod reload;

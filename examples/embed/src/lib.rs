@@ -26,17 +26,20 @@ async fn home() -> &'static str {
     "Acme sells everything. The shop is at /api/shop.\n"
 }
 
-/// Makes the tenants that are not there yet.
+/// Makes the tenants that are not there yet, and gives all of them.
 ///
 /// # Errors
 /// When the platform's list of tenants cannot be read or written.
-pub async fn open_shops(platform: &Platform) -> hostel::Result<()> {
+pub async fn open_shops(platform: &Platform) -> hostel::Result<Vec<TenantSlug>> {
+    let mut shops = Vec::new();
     for (slug, name) in SHOPS {
         let slug: TenantSlug = slug.parse()?;
         if platform.tenants().find(&slug).await?.is_none() {
+            let slug = slug.clone();
             let new = NewTenant { slug, display_name: (*name).to_owned(), plan: None };
             platform.tenants().create(new).await?;
         }
+        shops.push(slug);
     }
-    Ok(())
+    Ok(shops)
 }

@@ -54,7 +54,7 @@ impl Program {
     async fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let shop = file(data.path(), SHOP);
-        let platform = builder(data.path(), &["payments"])
+        let platform = builder(data.path(), &["payments", "sql"])
             .capability(Payments::new())
             .module_file(shop)
             .build()
@@ -166,9 +166,9 @@ async fn a_grant_names_the_capability() {
     let said = refusal(offering(&["log", "sql"])).await;
     assert!(said.contains("the capability `payments` is not granted"), "{said}");
 
-    let inspection = offering(&["payments"]).inspect(&shop).await.unwrap();
+    let inspection = offering(&["payments", "sql"]).inspect(&shop).await.unwrap();
     let asked: Vec<_> = inspection.imports.iter().filter_map(|import| import.capability).collect();
-    assert_eq!(asked, ["payments"]);
+    assert_eq!(asked, ["payments", "sql"]);
     offering(&["log", "sql", "payments"]).build().await.unwrap();
 }
 
@@ -203,7 +203,8 @@ impl Capability for Broken {
                 tokio::task::yield_now().await;
                 panic!("charge is broken")
             })
-        })
+        })?;
+        payments.func_new("charge-later", |_, _, _, _| panic!("charge-later is broken"))
     }
 }
 

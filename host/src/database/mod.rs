@@ -2,16 +2,18 @@
 //!
 //! A unit is one file or one schema that guests write to, and a connection serves exactly one unit.
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
-//! `capabilities/sql`. `transfer/` carries a unit's rows to another one. `unit.rs` is what others see,
-//! whichever database there is; `units.rs`, `guard.rs` and `functions.rs` are SQLite's side,
-//! `postgres/` is PostgreSQL's.
+//! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
+//! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
+//! there is; `units.rs`, `guard.rs` and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod bus;
 mod functions;
 mod guard;
 mod ledger;
+mod outbox;
 mod platform;
 mod postgres;
+mod transaction;
 mod transfer;
 mod unit;
 mod units;
@@ -26,12 +28,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, checksum};
+pub(crate) use self::outbox::Outbox;
+pub use self::outbox::{CallOutbox, Message, MessageId};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Begin as PostgresBegin, Connection as PostgresConnection, Lease as PostgresLease,
     Server as PostgresServer,
 };
+pub(crate) use self::transaction::{Level, OpenTransaction};
 pub(crate) use self::transfer::{Batch, Cell, Dialect, Loader, Sequence, Snapshot, Table};
 pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{

@@ -32,7 +32,7 @@ impl Registry {
         let mut call = module.begin_call(&tenant, Principal::Anonymous, RequestId::new(), deadline);
         let units = &self.runtime().services.units;
         let mut table = ResourceTable::new();
-        let mut view = SqlView { call: &mut call, table: &mut table, units };
+        let mut view = SqlView { call: &mut call, table: &mut table, units, writing: &mut None };
         view.query(statement, Vec::new()).await
     }
 }

@@ -22,7 +22,7 @@ use crate::bindings::hostel::sql::sql::{
     self, Dialect, Host, HostCursor, HostTransaction, Isolation, TransactionOptions, Value,
 };
 use crate::call::CallContext;
-use crate::database::{Access, Failure, Unit, Units};
+use crate::database::{Access, Failure, OpenTransaction, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often what stands for itself is tried, where others come in between.
@@ -33,6 +33,8 @@ pub struct SqlView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) units: &'a Units,
+    /// The transaction that the call has open and may write in.
+    pub(crate) writing: &'a mut Option<OpenTransaction>,
 }
 
 struct SqlData;
@@ -90,7 +92,7 @@ impl SqlView<'_> {
 
     /// A second write of one call would wait for the first until the call ends.
     fn writes_once(&self) -> Result<()> {
-        if self.call.budget.writing {
+        if self.writing.is_some() {
             return Err(in_use("this call has a transaction open: write in it, or end it first"));
         }
         Ok(())
@@ -125,7 +127,7 @@ impl SqlView<'_> {
     async fn end(&mut self, transaction: Resource<Transaction>, commit: bool) -> Result<()> {
         let transaction = self.take(transaction)?;
         match transaction.access {
-            Some(Access::Write) => self.call.budget.writing = false,
+            Some(Access::Write) => *self.writing = None,
             Some(Access::Read) => self.call.budget.reading = false,
             None => {}
         }
@@ -229,9 +231,10 @@ impl HostTransaction for SqlView<'_> {
         let connection = unit.lease(deadline).await?;
         let on_postgres = postgres::begin(&options);
         let transaction = Transaction::begin(access, on_postgres, connection, turn).await?;
+        let open = transaction.open.clone();
         let handle = self.give(transaction)?;
         match access {
-            Access::Write => self.call.budget.writing = true,
+            Access::Write => *self.writing = Some(open),
             Access::Read => self.call.budget.reading = true,
         }
         Ok(handle)

@@ -5,6 +5,7 @@
 //! knows which of them guests may send, `prepare.rs` is the superuser's part.
 
 mod connection;
+mod outbox;
 mod prepare;
 mod roles;
 mod statements;

@@ -57,6 +57,15 @@ impl Names {
     }
 }
 
+/// What there is of a unit.
+#[derive(PartialEq, Eq)]
+enum State {
+    Absent,
+    /// A platform made it that had none yet.
+    WithoutOutbox,
+    Whole,
+}
+
 /// Makes units, and the passwords of their roles.
 pub(super) struct Roles {
     pub(super) platform: PlatformDatabase,
@@ -92,13 +101,15 @@ impl Roles {
     /// # Errors
     /// When the server does not allow it.
     pub(super) async fn ensure(&self, names: &Names) -> Result<()> {
-        if self.exists(names).await? {
-            return Ok(());
-        }
-        match self.create(names).await {
+        let making = match self.state(names).await? {
+            State::Whole => return Ok(()),
+            State::WithoutOutbox => self.add_outbox(names).await,
+            State::Absent => self.create(names).await,
+        };
+        match making {
             Ok(()) => Ok(()),
             // Another process may have been quicker.
-            Err(_) if self.exists(names).await? => Ok(()),
+            Err(_) if self.state(names).await? == State::Whole => Ok(()),
             Err(error) => Err(Error::new(
                 ErrorKind::Unavailable,
                 "database",
@@ -109,12 +120,26 @@ impl Roles {
         }
     }
 
-    async fn exists(&self, names: &Names) -> Result<bool> {
-        let found = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1")
-            .bind(names.schema())
-            .fetch_optional(&self.platform)
-            .await?;
-        Ok(found.is_some())
+    async fn state(&self, names: &Names) -> Result<State> {
+        let found = sqlx::query(
+            "SELECT (SELECT count(*) FROM pg_catalog.pg_class c
+                     WHERE c.relnamespace = n.oid AND c.relname = 'hostel_outbox')
+             FROM pg_catalog.pg_namespace n WHERE n.nspname = $1",
+        )
+        .bind(names.schema())
+        .fetch_optional(&self.platform)
+        .await?;
+        match found {
+            None => Ok(State::Absent),
+            Some(row) if row.try_get::<i64, _>(0)? == 0 => Ok(State::WithoutOutbox),
+            Some(_) => Ok(State::Whole),
+        }
+    }
+
+    async fn add_outbox(&self, names: &Names) -> Result<(), sqlx::Error> {
+        let script = super::outbox::script(names);
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
+        Ok(())
     }
 
     /// One message, and so one transaction: a unit is there whole or not at all.
@@ -140,7 +165,9 @@ impl Roles {
              );
              GRANT SELECT, INSERT ON {schema}.hostel_migrations TO {owner};
              CREATE TABLE {schema}.hostel_turn ();
-             GRANT UPDATE ON {schema}.hostel_turn TO {runtime};"
+             GRANT UPDATE ON {schema}.hostel_turn TO {runtime};
+             {}",
+            super::outbox::script(names)
         );
         let may_limit: bool = sqlx::query(
             "SELECT pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') AS allowed",
