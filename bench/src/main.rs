@@ -81,14 +81,19 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
-    /// What a tenant feels of neighbours that spin: its latency beside none, one and ten of them.
-    HostileNeighbour,
+    /// What a tenant feels of hostile neighbours: its latency beside none, one and ten of them.
+    HostileNeighbour {
+        /// What they do.
+        #[arg(long, value_enum, default_value = "spin")]
+        attack: neighbours::Attack,
+    },
     /// How far a call that spins gets beyond its limit, in CPU time and in time.
     TimeToStop {
         #[arg(long, default_value_t = 200)]
         samples: u32,
     },
-    /// What tenants that take turns leave behind: memory and open files after each round.
+    /// What tenants that take turns cost: a start, first requests and further ones, memory and open
+    /// files after each round.
     ManyTenants {
         #[arg(long, default_value_t = 1_000)]
         tenants: u32,
@@ -106,12 +111,15 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
         Some(Command::Serve { subject, data, setup }) => subjects::serve(*subject, data, setup),
-        Some(Command::HostileNeighbour) => {
-            neighbours::hostile_neighbour(window(arguments.seconds)?, arguments.rounds)
+        Some(Command::HostileNeighbour { attack }) => {
+            let window = window(arguments.seconds)?;
+            let postgres = postgres(arguments.database)?;
+            neighbours::hostile_neighbour(*attack, postgres.as_ref(), window, arguments.rounds)
         }
         Some(Command::TimeToStop { samples }) => neighbours::time_to_stop(*samples),
         Some(Command::ManyTenants { tenants }) => {
-            neighbours::many_tenants(*tenants, arguments.rounds)
+            let postgres = postgres(arguments.database)?;
+            neighbours::many_tenants(*tenants, postgres.as_ref(), arguments.rounds)
         }
         Some(Command::SwapUnderLoad { swaps }) => swaps::under_load(*swaps, arguments.connections),
         Some(Command::Hold { subject, work }) => hold(&arguments, *subject, *work),
@@ -121,6 +129,20 @@ fn main() -> anyhow::Result<()> {
 
 fn window(seconds: f64) -> anyhow::Result<Duration> {
     Duration::try_from_secs_f64(seconds).context("--seconds is not a time")
+}
+
+/// A PostgreSQL, where that is measured. It shares the core of the servers, which would else wait for
+/// another's turn.
+fn postgres(database: Database) -> anyhow::Result<Option<Postgres>> {
+    match database {
+        Database::Sqlite => Ok(None),
+        Database::Postgres => {
+            cpu::pin(SERVER_CORE)?;
+            let postgres = Postgres::start();
+            cpu::pin(LOAD_CORE)?;
+            postgres.map(Some)
+        }
+    }
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
@@ -162,20 +184,10 @@ impl<'a> Bench<'a> {
         let is_wanted = |subject: &Subject| {
             subject.runs_on(database) && (*subject != Subject::FastApi || peer.is_some())
         };
-        let postgres = match database {
-            Database::Sqlite => None,
-            Database::Postgres => {
-                // It shares the core of the servers, which would else wait for another's turn.
-                cpu::pin(SERVER_CORE)?;
-                let postgres = Postgres::start();
-                cpu::pin(LOAD_CORE)?;
-                Some(postgres?)
-            }
-        };
         Ok(Self {
             arguments,
             window: window(arguments.seconds)?,
-            postgres,
+            postgres: postgres(database)?,
             subjects: Subject::ALL.into_iter().filter(is_wanted).collect(),
             report: Report::default(),
         })

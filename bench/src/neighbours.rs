@@ -1,4 +1,4 @@
-//! What tenants feel of each other: one that asks for little, beside others that spin, and a thousand
+//! What tenants feel of each other: one that asks for little, beside others that attack, and thousands
 //! that take turns.
 //!
 //! These are figures about Hostel alone, so they have no native peer: the quiet host is the measure.
@@ -7,19 +7,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::cpu;
-use crate::load::{send, with_runtime};
+use crate::load::{ask, send, with_runtime};
+use crate::postgres::Postgres;
 use crate::report::{median, say};
 use crate::subjects::{Running, Setup, Subject};
 use crate::works::one_of_many;
 
 /// The tenant that asks for little.
 const FRIENDLY: &str = "friendly";
-/// The most that spin beside it.
+/// The most that attack beside it.
 const HOSTILE_MAX: usize = 10;
 /// Connections of the friendly tenant, and the pause of each between an answer and the next request:
 /// at most 1,600 requests a second.
@@ -41,20 +43,59 @@ pub(crate) fn is_hostile(slug: &str) -> bool {
 
 /// The tenants that a server needs for all of this, and `more` that take turns.
 pub(crate) fn tenants(more: u32) -> impl Iterator<Item = String> {
-    let spinning = (0..HOSTILE_MAX).map(hostile);
-    [FRIENDLY.to_owned()].into_iter().chain(spinning).chain((0..more).map(one_of_many))
+    let hostile = (0..HOSTILE_MAX).map(self::hostile);
+    [FRIENDLY.to_owned()].into_iter().chain(hostile).chain((0..more).map(one_of_many))
 }
 
-/// Friendly tenant's latency: quiet, beside one that spins, beside ten.
-pub(crate) fn hostile_neighbour(window: Duration, rounds: u32) -> anyhow::Result<()> {
+/// What hostile tenants do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attack {
+    /// Computes for ever.
+    Spin,
+    /// Asks the database what has no end.
+    Query,
+    /// Has the database sort more than there is room for.
+    Sort,
+    /// Keeps a transaction that writes open, and computes.
+    Lock,
+}
+
+impl Attack {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::Query => "query",
+            Self::Sort => "sort",
+            Self::Lock => "lock",
+        }
+    }
+
+    /// What the friendly tenant asks for: where the database is attacked, something of it.
+    fn friendly_path(self) -> &'static str {
+        match self {
+            Self::Spin => "hello/friend",
+            Self::Query | Self::Sort | Self::Lock => "rows/1",
+        }
+    }
+}
+
+/// Friendly tenant's latency: quiet, beside one hostile tenant, beside ten.
+pub(crate) fn hostile_neighbour(
+    attack: Attack,
+    database: Option<&Postgres>,
+    window: Duration,
+    rounds: u32,
+) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
     let data = tempfile::tempdir()?;
-    let server = Running::start(Subject::HostelFresh, data.path(), &Setup::default())?;
+    let setup = Setup { database_url: prepared(database, "neighbours")?, ..Setup::default() };
+    let server = Running::start(Subject::HostelFresh, data.path(), &setup)?;
+    with_runtime(fill(server.address))?;
     let scenarios = [0, 1, HOSTILE_MAX];
     let mut figures = vec![Vec::new(); scenarios.len()];
     for _ in 0..rounds {
         for (scenario, neighbours) in scenarios.iter().enumerate() {
-            figures[scenario].push(beside(server.address, *neighbours, window)?);
+            figures[scenario].push(beside(server.address, attack, *neighbours, window)?);
         }
     }
     say(&format!(
@@ -77,47 +118,65 @@ pub(crate) fn hostile_neighbour(window: Duration, rounds: u32) -> anyhow::Result
     Ok(())
 }
 
+/// A database for a platform, where there is a server for it.
+fn prepared(database: Option<&Postgres>, name: &str) -> anyhow::Result<Option<String>> {
+    database.map(|postgres| with_runtime(postgres.prepare_database(name))).transpose()
+}
+
+/// Makes the rows that are asked for and kept locked.
+async fn fill(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    for tenant in tenants(0) {
+        let answer = ask(&mut stream, "POST", "rows", Some(&tenant), "{\"count\":100}").await?;
+        ensure!(answer.status == 204, "{tenant} got {}: {}", answer.status, answer.text());
+    }
+    Ok(())
+}
+
 /// Answers, p50 and p99 in milliseconds.
 fn beside(
     address: SocketAddr,
+    attack: Attack,
     neighbours: usize,
     window: Duration,
 ) -> anyhow::Result<(f64, f64, f64)> {
     with_runtime(async {
-        let spinning: Vec<JoinHandle<()>> = (0..neighbours * HOSTILE_CONNECTIONS)
+        let attacking: Vec<JoinHandle<()>> = (0..neighbours * HOSTILE_CONNECTIONS)
             .map(|index| {
-                tokio::task::spawn_local(spin(
-                    address,
-                    hostile(index % HOSTILE_MAX.min(neighbours)),
-                ))
+                let tenant = hostile(index % HOSTILE_MAX.min(neighbours));
+                tokio::task::spawn_local(attacked_by(address, attack, tenant))
             })
             .collect();
         // Until they spin there is nothing to be felt, and while thousands connect, too much.
         tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 8 } else { 1 }).await;
         let until = Instant::now() + window;
         let friends: Vec<_> = (0..FRIENDLY_CONNECTIONS)
-            .map(|_| tokio::task::spawn_local(friend(address, until)))
+            .map(|_| tokio::task::spawn_local(friend(address, attack, until)))
             .collect();
         let mut latencies = Histogram::<u64>::new(3)?;
         for friend in friends {
             latencies.add(friend.await??)?;
         }
-        spinning.iter().for_each(JoinHandle::abort);
-        for spinning in spinning {
-            let _ = spinning.await;
+        attacking.iter().for_each(JoinHandle::abort);
+        for attacking in attacking {
+            let _ = attacking.await;
         }
         let millis = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e6;
         Ok((latencies.len() as f64, millis(0.5), millis(0.99)))
     })
 }
 
-async fn friend(address: SocketAddr, until: Instant) -> anyhow::Result<Histogram<u64>> {
+async fn friend(
+    address: SocketAddr,
+    attack: Attack,
+    until: Instant,
+) -> anyhow::Result<Histogram<u64>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut latencies = Histogram::new(3)?;
     while Instant::now() < until {
         let begun = Instant::now();
-        let answer = send(&mut stream, "hello/friend", FRIENDLY).await?;
+        let answer = send(&mut stream, attack.friendly_path(), FRIENDLY).await?;
         ensure!(
             answer.status == 200,
             "the friendly tenant got {}: {}",
@@ -130,10 +189,10 @@ async fn friend(address: SocketAddr, until: Instant) -> anyhow::Result<Histogram
     Ok(latencies)
 }
 
-/// Calls what never ends, again and again.
-async fn spin(address: SocketAddr, tenant: String) {
+/// Attacks again and again.
+async fn attacked_by(address: SocketAddr, attack: Attack, tenant: String) {
     let Ok(mut stream) = TcpStream::connect(address).await else { return };
-    while send(&mut stream, "spin", &tenant).await.is_ok() {}
+    while send(&mut stream, attack.path(), &tenant).await.is_ok() {}
 }
 
 /// What a call that spins meets.
@@ -219,44 +278,59 @@ async fn overruns(
     Ok(over)
 }
 
-/// A thousand tenants with a database each, one after the other, again and again.
-pub(crate) fn many_tenants(tenants: u32, rounds: u32) -> anyhow::Result<()> {
+/// Many tenants with a database each, one after the other, again and again: what a start takes, a
+/// first request to each, one to each that is known, and what is left behind.
+pub(crate) fn many_tenants(
+    tenants: u32,
+    database: Option<&Postgres>,
+    rounds: u32,
+) -> anyhow::Result<()> {
     cpu::pin(crate::LOAD_CORE)?;
     for instances in [Subject::HostelFresh, Subject::HostelReused] {
-        let setup = Setup { tenants, ..Setup::default() };
+        let database_url = prepared(database, instances.name())?;
+        let setup = Setup { tenants, database_url, ..Setup::default() };
         let data = tempfile::tempdir()?;
+        // Makes the tenants.
+        drop(Running::start(instances, data.path(), &setup)?);
+        let begun = Instant::now();
         let server = Running::start(instances, data.path(), &setup)?;
-        let mut footprints = vec![cpu::footprint_of(server.pid())?];
-        for _ in 0..rounds {
-            with_runtime(round_robin(server.address, tenants))?;
-            footprints.push(cpu::footprint_of(server.pid())?);
-        }
-        say(&format!("{}: {tenants} tenants, round robin", instances.name()))?;
-        for (round, footprint) in footprints.iter().enumerate() {
-            let grown = footprint.rss_bytes.saturating_sub(footprints[0].rss_bytes);
+        let ready = begun.elapsed();
+        say(&format!(
+            "{}: {tenants} tenants, round robin; ready after {} ms",
+            instances.name(),
+            ready.as_millis()
+        ))?;
+        let before = cpu::footprint_of(server.pid())?;
+        for round in 0..=rounds {
+            let latencies = match round {
+                0 => Histogram::new(3)?,
+                _ => with_runtime(round_robin(server.address, tenants))?,
+            };
+            let footprint = cpu::footprint_of(server.pid())?;
+            let grown = footprint.rss_bytes.saturating_sub(before.rss_bytes);
+            let millis = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e6;
             say(&format!(
-                "  after round {round}: {:>6} KiB, {:>6.1} KiB a tenant, {:>5} files",
+                "  after round {round}: {:>7} KiB, {:>6.1} KiB a tenant, {:>5} files, read p50 {:>7.3} ms, p99 {:>7.3} ms",
                 footprint.rss_bytes / 1024,
                 grown as f64 / 1024.0 / f64::from(tenants),
-                footprint.files
+                footprint.files,
+                millis(0.5),
+                millis(0.99)
             ))?;
         }
     }
     Ok(())
 }
 
-async fn round_robin(address: SocketAddr, tenants: u32) -> anyhow::Result<()> {
+/// How long an answer from each tenant's database takes.
+async fn round_robin(address: SocketAddr, tenants: u32) -> anyhow::Result<Histogram<u64>> {
     let mut stream = TcpStream::connect(address).await?;
+    let mut latencies = Histogram::new(3)?;
     for index in 0..tenants {
-        for path in ["hello/tenant", "count"] {
-            let answer = send(&mut stream, path, &one_of_many(index)).await?;
-            ensure!(
-                answer.status == 200,
-                "tenant {index} got {}: {}",
-                answer.status,
-                answer.text()
-            );
-        }
+        let begun = Instant::now();
+        let answer = send(&mut stream, "count", &one_of_many(index)).await?;
+        latencies.record(u64::try_from(begun.elapsed().as_nanos())?)?;
+        ensure!(answer.status == 200, "tenant {index} got {}: {}", answer.status, answer.text());
     }
-    Ok(())
+    Ok(latencies)
 }

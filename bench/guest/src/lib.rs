@@ -1,6 +1,7 @@
 //! The guest of the benchmarks: a small answer without I/O, and what modules do with data.
 
 use hostel_sdk::prelude::*;
+use hostel_sdk::sql::Statement;
 
 hostel_sdk::module!(bench);
 
@@ -16,6 +17,9 @@ fn bench() -> Module {
         .route(post("/items/bulk", insert_many).public().status(201).about("Add many items"))
         .route(get("/count", count).public().about("How many rows there are"))
         .route(get("/spin", spin).public().about("Computes until it is stopped"))
+        .route(get("/query", endless_query).public().about("A query that never ends"))
+        .route(get("/sort", sort).public().about("Sorts more than there is room for"))
+        .route(get("/lock", lock).public().about("Keeps a transaction that writes open"))
         .route(post("/rows", fill).public().about("Make as many rows as are asked for"))
 }
 
@@ -49,6 +53,28 @@ fn spin() -> NoContent {
     loop {
         std::hint::black_box(());
     }
+}
+
+/// A recursion without an end.
+const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+
+fn endless_query(db: Db) -> Result<Json<Count>, Problem> {
+    Ok(Json(db.query_one(&format!("{ENDLESS} SELECT count(*) AS rows FROM n"), params![])?))
+}
+
+fn sort(db: Db) -> Result<Json<Count>, Problem> {
+    let many = format!("{ENDLESS}, m (i) AS (SELECT i FROM n LIMIT 100000000)");
+    let sorted = "SELECT i AS rows FROM m ORDER BY i % 7919, i DESC LIMIT 1";
+    Ok(Json(db.query_one(&format!("{many} {sorted}"), params![])?))
+}
+
+fn lock(db: Db) -> Result<NoContent, Problem> {
+    db.transaction(|tx| {
+        tx.execute("UPDATE rows SET amount = amount", params![])?;
+        loop {
+            std::hint::black_box(());
+        }
+    })
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -171,9 +197,6 @@ struct Inserted {
     inserted: u64,
 }
 
-/// Rows of one statement: few statements, each far below the limits on their length and values.
-const ROWS_PER_STATEMENT: usize = 250;
-
 fn insert_many(
     Json(Drafts { items: drafts }): Json<Drafts>,
     db: Db,
@@ -184,26 +207,12 @@ fn insert_many(
     let now = clock::now();
     let items =
         drafts.into_iter().map(|draft| Item::new(draft, now)).collect::<Result<Vec<_>, _>>()?;
-    let inserted = db.transaction(|tx| {
-        items
-            .chunks(ROWS_PER_STATEMENT)
-            .try_fold(0, |sum, items| Ok::<_, Error>(sum + insert_all(tx, items)?))
-    })?;
+    let insert = Statement::many(
+        "INSERT INTO items (id, name, amount, created_at) VALUES ($1, $2, $3, $4)",
+        items.iter().map(|item| (item.id, &item.name, item.amount, item.created_at)),
+    );
+    let inserted = db.batch(&[insert])?.into_iter().sum();
     Ok((Status(201), Json(Inserted { inserted })))
-}
-
-fn insert_all(db: &impl Connection, items: &[Item]) -> Result<u64, Error> {
-    use std::fmt::Write as _;
-
-    let mut statement = "INSERT INTO items (id, name, amount, created_at) VALUES ".to_owned();
-    let mut values = Vec::with_capacity(items.len() * 4);
-    for item in items {
-        let (comma, n) = (if values.is_empty() { "" } else { ", " }, values.len());
-        // Writing to a text cannot fail.
-        let _ = write!(statement, "{comma}(${}, ${}, ${}, ${})", n + 1, n + 2, n + 3, n + 4);
-        values.extend_from_slice(params![item.id, item.name, item.amount, item.created_at]);
-    }
-    db.execute(&statement, &values)
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::connection::{Begin, Connection};
@@ -37,6 +37,9 @@ use crate::names::TenantId;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Statements that a connection remembers.
 const STATEMENTS_PREPARED_MAX: usize = 200;
+/// How long it is waited for a connection of the same unit before another unit loses one: about as
+/// long as a login takes, which costs both sides some milliseconds of processor time.
+const RETURN_PATIENCE: Duration = Duration::from_millis(10);
 /// How often a unit that is written to is measured.
 const SIZE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait before asking again a server that has no room: its own slots come free a moment
@@ -73,6 +76,10 @@ pub(crate) struct Unit {
     number: u64,
     /// Connections to this unit that may be in use at once.
     turns: Arc<Semaphore>,
+    /// Connections to this unit that are in use.
+    leased: AtomicUsize,
+    /// Told when one of them is given back.
+    returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
@@ -149,6 +156,8 @@ impl Server {
             names,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             turns: Arc::new(Semaphore::new(self.connections_per_unit_max)),
+            leased: AtomicUsize::new(0),
+            returned: Notify::new(),
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
@@ -327,14 +336,38 @@ impl Unit {
         let generation = self.generation.load(Ordering::SeqCst);
         let connection = match self.server.take_idle(self.number, generation) {
             Some(connection) => connection,
-            None => {
-                let connecting =
-                    self.server.connect(&self.names, Role::Runtime, generation, deadline);
-                Box::pin(connecting).await?
-            }
+            // Boxed, like all that is rare.
+            None => Box::pin(self.returned_or_new(generation, deadline)).await?,
         };
-        let unit = Arc::clone(self);
-        Ok(Lease { connection: Some(connection), unit, is_owner: false, _turn: turn })
+        Ok(self.lend(connection, false, turn))
+    }
+
+    fn lend(
+        self: &Arc<Self>,
+        connection: Connection,
+        is_owner: bool,
+        turn: OwnedSemaphorePermit,
+    ) -> Lease {
+        self.leased.fetch_add(1, Ordering::SeqCst);
+        Lease { connection: Some(connection), unit: Arc::clone(self), is_owner, _turn: turn }
+    }
+
+    /// A connection that comes back in a moment, where a new one would take the place of another
+    /// unit's; a new one otherwise.
+    async fn returned_or_new(&self, generation: u64, deadline: Instant) -> Result<Connection> {
+        let patience = deadline.min(Instant::now() + RETURN_PATIENCE);
+        while self.leased.load(Ordering::SeqCst) > 0 && self.server.permits.available_permits() == 0
+        {
+            // One that came back before somebody listened is told of at once, and may be gone again.
+            let returned = tokio::time::timeout_at(patience.into(), self.returned.notified()).await;
+            if let Some(connection) = self.server.take_idle(self.number, generation) {
+                return Ok(connection);
+            }
+            if returned.is_err() {
+                break;
+            }
+        }
+        self.server.connect(&self.names, Role::Runtime, generation, deadline).await
     }
 
     /// The right to keep a connection for longer than one statement, to read.
@@ -358,8 +391,7 @@ impl Unit {
             .share_new_tables(&self.names.role(Role::Runtime))
             .await
             .map_err(connection::unreachable)?;
-        let unit = Arc::clone(self);
-        Ok(Lease { connection: Some(connection), unit, is_owner: true, _turn: turn })
+        Ok(self.lend(connection, true, turn))
     }
 
     /// Refuses to make a unit larger that is as large as it may be. It is measured once in an
@@ -433,8 +465,10 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        self.unit.leased.fetch_sub(1, Ordering::SeqCst);
         if connection.is_as_new() && !self.is_owner {
             self.unit.server.give_back(self.unit.number, connection);
+            self.unit.returned.notify_one();
         } else {
             self.unit.server.end(connection);
         }
