@@ -758,6 +758,14 @@ async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
         4
     );
     platform.tenant("another").await.execute(INSERT, json!(["row"])).await.ok();
+    // As a file, and a tenant again, with all of its traps.
+    let (archives, archive) = (platform.inner().archives(), platform.data("hostile.zip"));
+    archives.export(&slug, &archive).await.unwrap();
+    archives.import(&archive, Some("copy".parse().unwrap())).await.unwrap();
+    let rows = |client: hostel_tests::Client| async move {
+        client.query("SELECT name FROM things ORDER BY name", json!([])).await.ok()
+    };
+    assert_eq!(rows(platform.client("copy")).await, rows(platform.client("hostile")).await);
     if let Inspector::Postgres(mut server) = inspector {
         let url = platform.inner().config().database.url.clone().unwrap();
         let superuser = hostel::Secret::new(superuser().unwrap());

@@ -80,18 +80,16 @@ impl Archives {
         ledger: Vec<(String, AppliedMigration)>,
     ) -> Result<ArchiveManifest> {
         let served = self.registry.modules();
-        let mut modules: Vec<ArchivedModule> = Vec::new();
+        let (mut modules, mut migrations) = (Vec::<ArchivedModule>::new(), Vec::new());
         for (name, applied) in ledger {
-            let name: ModuleName = name.parse()?;
-            if modules.last().is_none_or(|last| last.name != name) {
-                let version = served.iter().find(|module| module.manifest.name == name);
-                let version = version.map(|module| module.manifest.version.clone());
-                modules.push(ArchivedModule { name, version, migrations: Vec::new() });
+            let module: ModuleName = name.parse()?;
+            if modules.iter().all(|known| known.name != module) {
+                let version = served.iter().find(|served| served.manifest.name == module);
+                let version = version.map(|served| served.manifest.version.clone());
+                modules.push(ArchivedModule { name: module.clone(), version });
             }
-            if let Some(last) = modules.last_mut() {
-                let checksum = HEXLOWER.encode(&applied.checksum);
-                last.migrations.push(ArchivedMigration { id: applied.id, checksum });
-            }
+            let checksum = HEXLOWER.encode(&applied.checksum);
+            migrations.push(ArchivedMigration { module, id: applied.id, checksum });
         }
         Ok(ArchiveManifest {
             format: FORMAT,
@@ -106,6 +104,7 @@ impl Archives {
                 created_at: tenant.created_at,
             },
             modules,
+            migrations,
             tables: Vec::new(),
             sequences: Vec::new(),
             settings: Default::default(),

@@ -1,7 +1,6 @@
 //! A file into a tenant: there as a whole in the end, or not at all, whatever happens before.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -13,10 +12,10 @@ use super::file::Reader;
 use super::manifest::ArchiveManifest;
 use crate::call::Tenant;
 use crate::capabilities::tenancy::{Arrival, Importing};
-use crate::database::{AppliedMigration, Loader, Unit};
+use crate::database::{Loader, Unit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantSlug;
-use crate::runtime::{ModuleVersion, migrations};
+use crate::runtime::migrations::{self, Seen};
 
 /// How often an import says that it goes on: several times before it is taken for abandoned.
 const KEEP_INTERVAL: Duration = Duration::from_secs(20);
@@ -39,9 +38,6 @@ pub struct Imported {
     pub secrets: Vec<String>,
 }
 
-/// A module that is served here, and what of it a tenant has seen.
-type Seen = (Arc<ModuleVersion>, Vec<AppliedMigration>);
-
 impl Archives {
     /// Makes a tenant of an archive, under its own slug or another one. It is served from the moment
     /// on at which all of it is there. Should that not come, nothing of it is left: at once after an
@@ -55,7 +51,7 @@ impl Archives {
     /// with the entry and line at which the archive is no good, or with the module that is missing.
     pub async fn import(&self, file: &Path, slug: Option<TenantSlug>) -> Result<Imported> {
         let (reader, manifest) = Reader::open(file).await?;
-        let modules = self.modules_of(&manifest)?;
+        let seen = self.seen_of(&manifest)?;
         let tenants = &self.registry.runtime().services.tenants;
         let arrival = Arrival {
             slug: slug.unwrap_or_else(|| manifest.tenant.slug.clone()),
@@ -66,7 +62,7 @@ impl Archives {
             settings: manifest.settings.clone(),
         };
         let importing = tenants.begin_import(arrival).await?;
-        let outcome = match self.fill_and_keep(&importing, reader, &manifest, &modules).await {
+        let outcome = match self.fill_and_keep(&importing, reader, &manifest, &seen).await {
             Ok(()) => tenants.finish_import(&importing).await,
             Err(error) => Err(error),
         };
@@ -90,26 +86,26 @@ impl Archives {
         })
     }
 
-    fn modules_of(&self, manifest: &ArchiveManifest) -> Result<Vec<Seen>> {
+    /// The migrations that the tenant has seen, as modules here have them.
+    fn seen_of(&self, manifest: &ArchiveManifest) -> Result<Vec<Seen>> {
         let served = self.registry.modules();
         let own = self.registry.runtime().services.units.dialect();
         let same_words = (manifest.dialect == own).then_some(own);
-        let modules = manifest.modules.iter().map(|archived| {
-            let name = &archived.name;
+        let seen = manifest.migrations.iter().map(|archived| {
+            let name = &archived.module;
             let module = served.iter().find(|module| module.manifest.name == *name);
             let module = module.ok_or_else(|| {
-                let version = archived.version.as_ref().map(|version| format!(" {version}"));
+                let there = manifest.modules.iter().find(|there| there.name == *name);
+                let version = there.and_then(|there| there.version.as_ref());
+                let version = version.map(|version| format!(" {version}")).unwrap_or_default();
                 Error::invalid(format!(
-                    "the tenant has tables of module `{name}`{}, which is not served here",
-                    version.unwrap_or_default()
+                    "the tenant has tables of module `{name}`{version}, which is not served here"
                 ))
                 .hint("add the module first")
             })?;
-            let seen = archived.seen()?;
-            migrations::check_seen(module, &seen, same_words)?;
-            Ok((Arc::clone(module), seen))
+            Seen::find(module, &archived.applied()?, same_words)
         });
-        modules.collect()
+        seen.collect()
     }
 
     /// Fills the tenant's database, and says from time to time that it goes on.
@@ -118,9 +114,9 @@ impl Archives {
         importing: &Importing,
         reader: Reader,
         manifest: &ArchiveManifest,
-        modules: &[Seen],
+        seen: &[Seen],
     ) -> Result<()> {
-        let mut filling = Box::pin(self.fill(importing, reader, manifest, modules));
+        let mut filling = Box::pin(self.fill(importing, reader, manifest, seen));
         let mut intervals = tokio::time::interval(KEEP_INTERVAL);
         intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -143,7 +139,7 @@ impl Archives {
         importing: &Importing,
         mut reader: Reader,
         manifest: &ArchiveManifest,
-        modules: &[Seen],
+        seen: &[Seen],
     ) -> Result<()> {
         let runtime = self.registry.runtime();
         let id = importing.tenant.id;
@@ -152,9 +148,7 @@ impl Archives {
         check_size(manifest, size_max)?;
         let units = &runtime.services.units;
         let unit: Unit = units.of_tenant(id, size_max).await?;
-        for (module, seen) in modules {
-            migrations::migrate_as_seen(module, seen, &unit, Instant::now() + WAIT).await?;
-        }
+        migrations::migrate_as_seen(seen, &unit, Instant::now() + WAIT).await?;
         let mut loader = Loader::begin(unit.migrator(Instant::now() + WAIT).await?).await?;
         let carried = |name: &str| manifest.tables.iter().any(|table| table.table.name == name);
         if let Some(table) = loader.tables().iter().find(|table| !carried(&table.name)) {

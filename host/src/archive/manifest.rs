@@ -27,6 +27,8 @@ pub(super) struct ArchiveManifest {
     pub(super) exported_at: i64,
     pub(super) tenant: ArchivedTenant,
     pub(super) modules: Vec<ArchivedModule>,
+    /// In the order in which they were applied: those of one module may stand on tables of another.
+    pub(super) migrations: Vec<ArchivedMigration>,
     pub(super) tables: Vec<ArchivedTable>,
     pub(super) sequences: Vec<Sequence>,
     pub(super) settings: TenantSettings,
@@ -53,13 +55,13 @@ pub(super) struct ArchivedModule {
     pub(super) name: ModuleName,
     /// None of one that was not served any more.
     pub(super) version: Option<semver::Version>,
-    pub(super) migrations: Vec<ArchivedMigration>,
 }
 
 /// A migration that was applied.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ArchivedMigration {
+    pub(super) module: ModuleName,
     pub(super) id: String,
     /// SHA-256 of its text for the archive's database, in hexadecimal digits.
     pub(super) checksum: String,
@@ -78,19 +80,12 @@ pub(super) struct ArchivedTable {
     pub(super) sha256: String,
 }
 
-impl ArchivedModule {
-    pub(super) fn seen(&self) -> Result<Vec<AppliedMigration>> {
-        let seen = self.migrations.iter().map(|migration| {
-            let checksum = HEXLOWER_PERMISSIVE.decode(migration.checksum.as_bytes());
-            let checksum = checksum.map_err(|_| {
-                Error::invalid(format!(
-                    "manifest.json: migration `{}` has no checksum",
-                    migration.id
-                ))
-            })?;
-            Ok(AppliedMigration { id: migration.id.clone(), checksum })
-        });
-        seen.collect()
+impl ArchivedMigration {
+    pub(super) fn applied(&self) -> Result<AppliedMigration> {
+        let checksum = HEXLOWER_PERMISSIVE.decode(self.checksum.as_bytes()).map_err(|_| {
+            Error::invalid(format!("manifest.json: migration `{}` has no checksum", self.id))
+        })?;
+        Ok(AppliedMigration { id: self.id.clone(), checksum })
     }
 }
 

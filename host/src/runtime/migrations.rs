@@ -1,5 +1,6 @@
 //! Brings a tenant's unit to the schema that a module expects.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::manifest::Script;
@@ -57,57 +58,57 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
     outcome
 }
 
-/// Refuses to make tables that another unit has where the module's migrations are others than those
-/// which that unit has `seen`. Their texts are compared where both are in the same words.
-///
-/// # Errors
-/// Names the migration, and what to do.
-pub(crate) fn check_seen(
-    module: &ModuleVersion,
-    seen: &[AppliedMigration],
-    same_words: Option<Dialect>,
-) -> Result<()> {
-    let Manifest { name, version, migrations, .. } = &module.manifest;
-    for seen in seen {
+/// A migration that another unit has seen, of a module that is served here.
+pub(crate) struct Seen {
+    module: Arc<ModuleVersion>,
+    /// Which of its migrations.
+    step: usize,
+}
+
+impl Seen {
+    /// Finds what another unit has `seen`. Texts are compared where both are in the same words.
+    ///
+    /// # Errors
+    /// Names the migration that the module has not, or has otherwise, and what to do.
+    pub(crate) fn find(
+        module: &Arc<ModuleVersion>,
+        seen: &AppliedMigration,
+        same_words: Option<Dialect>,
+    ) -> Result<Self> {
+        let Manifest { name, version, migrations, .. } = &module.manifest;
         let id = &seen.id;
-        let step = migrations.iter().find(|step| step.id == *id).ok_or_else(|| {
+        let step = migrations.iter().position(|step| step.id == *id).ok_or_else(|| {
             Error::invalid(format!(
                 "module `{name}` {version} has no migration `{id}`, which the tenant has seen"
             ))
             .hint(format!("serve a later version of `{name}`"))
         })?;
-        let text = match same_words {
-            Some(Dialect::Sqlite) => &step.up.sqlite,
-            Some(Dialect::Postgres) => &step.up.postgres,
-            None => continue,
-        };
-        if checksum(text) != seen.checksum {
+        let up = &migrations[step].up;
+        let text = same_words.map(|dialect| match dialect {
+            Dialect::Sqlite => &up.sqlite,
+            Dialect::Postgres => &up.postgres,
+        });
+        if text.is_some_and(|text| checksum(text) != seen.checksum) {
             return Err(Error::invalid(format!(
                 "migration `{id}` of module `{name}` {version} is another one than the tenant has seen"
             ))
             .hint(format!("serve a version of `{name}` in which it is as it was")));
         }
+        Ok(Self { module: Arc::clone(module), step })
     }
-    Ok(())
 }
 
-/// Makes the tables that another unit has, by the migrations that it has `seen`.
+/// Makes the tables that another unit has, by the migrations that it has seen, in their order.
 ///
 /// # Errors
 /// Names the migration, and why it failed.
-pub(crate) async fn migrate_as_seen(
-    module: &ModuleVersion,
-    seen: &[AppliedMigration],
-    unit: &Unit,
-    deadline: Instant,
-) -> Result<()> {
-    let name = module.manifest.name.as_str();
+pub(crate) async fn migrate_as_seen(seen: &[Seen], unit: &Unit, deadline: Instant) -> Result<()> {
     let mut migrator = unit.migrator(deadline).await?;
-    // Makes the ledger, where there is none.
-    migrator.applied(name).await?;
-    let steps = module.manifest.migrations.iter();
-    for step in steps.filter(|step| seen.iter().any(|seen| seen.id == step.id)) {
-        apply(name, step, &mut migrator).await.map_err(|error| {
+    for Seen { module, step } in seen {
+        let Manifest { name, migrations, .. } = &module.manifest;
+        // Makes the ledger, where there is none.
+        migrator.applied(name.as_str()).await?;
+        apply(name.as_str(), &migrations[*step], &mut migrator).await.map_err(|error| {
             let cause = error.causes().unwrap_or_else(|| error.to_string());
             Error::invalid(format!("module `{name}`: {cause}")).because(error)
         })?;

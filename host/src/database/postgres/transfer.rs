@@ -51,7 +51,7 @@ impl Connection {
 
     pub(crate) async fn ledger(&mut self) -> Result<Vec<(String, AppliedMigration)>> {
         let text = format!(
-            "SELECT module, id, checksum FROM {}.hostel_migrations ORDER BY module, id",
+            "SELECT module, id, checksum FROM {}.hostel_migrations ORDER BY applied_at, module, id",
             self.schema
         );
         let rows =

@@ -102,7 +102,8 @@ impl Unit {
 }
 
 impl Snapshot {
-    /// The migrations that the unit has seen, by module.
+    /// The migrations that the unit has seen, each with its module, in the order in which they were
+    /// applied: those of one may stand on tables of another.
     pub(crate) async fn ledger(&mut self) -> Result<Vec<(String, AppliedMigration)>> {
         match self {
             Self::Sqlite { connection, .. } => sqlite::ledger(connection).await,

@@ -34,7 +34,7 @@ pub(super) async fn ledger(
     }
     let rows = connection
         .fetch_as_host(sqlx::query(
-            "SELECT module, id, checksum FROM hostel_migrations ORDER BY module, id",
+            "SELECT module, id, checksum FROM hostel_migrations ORDER BY rowid",
         ))
         .await?;
     rows.iter()
