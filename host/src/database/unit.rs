@@ -153,6 +153,25 @@ impl Unit {
         }
     }
 
+    /// The right to begin a transaction that writes, after a wait that is bounded like
+    /// [`writer`](Self::writer)'s. Where transactions take turns on the server, those of this process
+    /// wait here, where it costs neither a connection nor a lock.
+    ///
+    /// # Errors
+    /// `unavailable` when another one did not end in time.
+    pub(crate) async fn transaction_writer(
+        &self,
+        on_postgres: &postgres::Begin,
+        deadline: Instant,
+    ) -> Result<Turn> {
+        match self {
+            Self::Postgres(unit) if on_postgres.takes_turn => {
+                Ok(Turn(Some(unit.writer(deadline).await?)))
+            }
+            _ => self.writer(deadline).await,
+        }
+    }
+
     /// The right to read for longer than one statement, after a wait that is bounded like
     /// [`writer`](Self::writer)'s.
     ///

@@ -185,11 +185,11 @@ impl Host for SqlView<'_> {
         self.writes_once()?;
         let batch = self.statements(statements)?;
         let unit = self.unit().await?;
-        let _writer = unit.writer(self.call.deadline).await?;
+        let begin = postgres::begin(&SERIALIZABLE);
+        let _writer = unit.transaction_writer(&begin, self.call.deadline).await?;
         let mut attempts = Attempts::new();
         loop {
             let mut connection = unit.lease(self.call.deadline).await?;
-            let begin = postgres::begin(&SERIALIZABLE);
             connection.begin(Access::Write, begin).await.map_err(explain)?;
             let changed = run_all(&batch, &mut connection).await;
             let ended = connection.end(changed.is_ok()).await.map_err(explain);
@@ -221,15 +221,15 @@ impl HostTransaction for SqlView<'_> {
     async fn begin(&mut self, options: TransactionOptions) -> Result<Resource<Transaction>> {
         let deadline = self.call.deadline;
         let unit = self.unit().await?;
+        let on_postgres = postgres::begin(&options);
         let (access, turn) = if options.read_only {
             self.reads_once()?;
             (Access::Read, unit.reader(deadline).await?)
         } else {
             self.writes_once()?;
-            (Access::Write, unit.writer(deadline).await?)
+            (Access::Write, unit.transaction_writer(&on_postgres, deadline).await?)
         };
         let connection = unit.lease(deadline).await?;
-        let on_postgres = postgres::begin(&options);
         let transaction = Transaction::begin(access, on_postgres, connection, turn).await?;
         let open = transaction.open.clone();
         let handle = self.give(transaction)?;

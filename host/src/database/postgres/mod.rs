@@ -82,6 +82,8 @@ pub(crate) struct Unit {
     returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
+    /// The one transaction of this process that has its turn to write, or waits for other processes'.
+    writer: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
     generation: AtomicU64,
     /// How many bytes it may take.
@@ -161,6 +163,7 @@ impl Server {
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
+            writer: Arc::new(Semaphore::new(1)),
             generation: AtomicU64::new(0),
             size_max,
             size: tokio::sync::Mutex::default(),
@@ -368,6 +371,21 @@ impl Unit {
             }
         }
         self.server.connect(&self.names, Role::Runtime, generation, deadline).await
+    }
+
+    /// The right to begin a transaction that takes turns.
+    ///
+    /// # Errors
+    /// `unavailable` when another one did not end in time.
+    pub(crate) async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        turn(&self.writer, deadline).await.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "database-busy",
+                "another write did not end in time",
+            )
+        })
     }
 
     /// The right to keep a connection for longer than one statement, to read.
