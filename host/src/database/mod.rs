@@ -2,8 +2,8 @@
 //!
 //! A unit is one file or one schema that guests write to, and a connection serves exactly one unit.
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
-//! `capabilities/sql`. `unit.rs` is what others see, whichever database there is; `units.rs`, `guard.rs`
-//! and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
+//! `capabilities/sql`. `unit.rs` is what others see, whichever database there is; `units.rs`, `guard.rs`,
+//! `functions.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod bus;
 mod functions;
@@ -11,6 +11,7 @@ mod guard;
 mod ledger;
 mod platform;
 mod postgres;
+mod temporary;
 mod unit;
 mod units;
 
@@ -27,14 +28,17 @@ pub(crate) use self::ledger::{AppliedMigration, checksum};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
-    Begin as PostgresBegin, Connection as PostgresConnection, Lease as PostgresLease,
-    Server as PostgresServer,
+    Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,
+    Prepared, Refusal, Row as PostgresRow, Server as PostgresServer, Step, Type as PostgresType,
+    oid,
 };
+pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{
     Access, ColumnKind, Failure, GuestConnection as SqliteConnection, Unit as SqliteUnit,
 };
 use crate::bounded::Bounded;
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
 /// Bytes of a guest's statement, at most.
@@ -75,7 +79,7 @@ pub struct SqlConfig {
     pub slow_statement_ms: Bounded<1, 600_000>,
     /// What survives a power failure, on SQLite.
     pub durability: Durability,
-    /// What one statement on PostgreSQL may keep in temporary files, for sorting and the like.
+    /// What one statement may keep in temporary files, for sorting and the like.
     pub temp_file_max_bytes: Bounded<1_048_576, 1_099_511_627_776>,
 }
 
@@ -110,6 +114,20 @@ impl Durability {
             Self::Full => SqliteSynchronous::Full,
         }
     }
+}
+
+/// Refuses a migration that leaves more than there may be.
+fn check_objects(there_are: u64, objects_max: u64) -> Result<(), Failure> {
+    if there_are <= objects_max {
+        return Ok(());
+    }
+    Err(Failure::Refused(Error::new(
+        ErrorKind::Limit,
+        "too-many-objects",
+        format!(
+            "it leaves {there_are} tables, indexes, views, sequences and types where there may be {objects_max}: make fewer, or in several migrations"
+        ),
+    )))
 }
 
 /// One of the turns that there are, after a wait until `deadline` at most. Waiting is fair and costs
