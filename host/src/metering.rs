@@ -189,7 +189,7 @@ impl Meter {
         let code = error.code();
         if error.kind() == ErrorKind::Limit
             || code.ends_with("-limit")
-            || matches!(code, "call-timeout" | "host-busy" | "answer-too-large")
+            || matches!(code, "call-timeout" | "host-busy" | "answer-too-large" | "migrating")
         {
             self.hit(code);
         }

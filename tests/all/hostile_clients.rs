@@ -81,6 +81,7 @@ async fn a_guest_waits_for_a_body_until_its_call_ends() {
     .await;
     let friendly = Friendly::beside(&platform, "friendly").await;
     let hostile = platform.tenant("hostile").await;
+    hostile.warm("/api/probe/counter").await;
     let slow = (0..2).map(async |_| {
         let request = head("POST", "/api/probe/length") + "content-length: 100000\r\n\r\n";
         let answer = Peer::sending(platform.address(), request).await.drip().await;

@@ -81,6 +81,61 @@ const GREEDY: &[(&str, &str)] = &[
     ("deep JSON", "SELECT json_valid(replace(hex(zeroblob(1900000)), '0', '['))"),
 ];
 
+/// Statements that keep tens of megabytes in temporary files, each for another reason.
+const SPILLING: &[(&str, &str)] = &[
+    (
+        "a sort",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i FROM n ORDER BY hex(randomblob(50)) LIMIT -1 OFFSET 299999",
+    ),
+    (
+        "groups",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) AS c FROM (SELECT count(*) FROM n GROUP BY hex(randomblob(50)))",
+    ),
+    (
+        "distinct values",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(DISTINCT hex(randomblob(50))) AS c FROM n",
+    ),
+    (
+        "a union",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) AS c FROM (SELECT hex(randomblob(50)) FROM n UNION SELECT 'a')",
+    ),
+    (
+        "a window",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT max(p) AS p FROM (SELECT rank() OVER (ORDER BY hex(randomblob(50))) AS p FROM n)",
+    ),
+    (
+        "a table that is kept",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000), m AS MATERIALIZED (SELECT hex(randomblob(50)) AS r FROM n) SELECT count(*) AS c FROM m a, m b WHERE a.r = b.r",
+    ),
+    (
+        "a recursion's queue",
+        "WITH RECURSIVE n(i, r) AS (SELECT 1, '' UNION SELECT i + 1, hex(randomblob(50)) FROM n LIMIT 300000) SELECT count(*) AS c FROM n",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_keeps_more_in_temporary_files_than_it_may() {
+    let attack = Attack::on(
+        "[limits]\nsql_statement_timeout_ms = 600000\ncpu_ms = 600000\n[sql]\ntemp_file_max_bytes = 8388608",
+    )
+    .await;
+    let hostile = &attack.hostile;
+    for (what, statement) in SPILLING {
+        let answer = hostile.query(statement, json!([])).await;
+        assert_eq!(answer.code(), "429 limit", "{what}: {}", answer.text());
+        assert!(answer.text().contains("too much space"), "{what}: {}", answer.text());
+        let less = statement.replace("300000", "3000").replace("299999", "2999");
+        hostile.query(&less, json!([])).await.ok();
+    }
+    // What it changed before is undone with it.
+    let insert = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), 'a', 1)";
+    let (_, sort) = SPILLING[0];
+    let undone = hostile.transaction(&[insert, sort], "commit").await;
+    assert_eq!(undone.code(), "429 limit");
+    assert_eq!(hostile.query("SELECT name FROM things", json!([])).await.ok(), json!([]));
+    attack.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_statement_runs_for_ever() {
     let attack = Attack::on("[limits]\nsql_statement_timeout_ms = 300").await;

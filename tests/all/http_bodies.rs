@@ -91,6 +91,7 @@ async fn a_streamed_body_that_stops_coming_ends_with_the_call() {
     )
     .await;
     let acme = platform.tenant("acme").await;
+    acme.warm("/api/probe/counter").await;
     let mut slow = HalfSent::to(platform.address(), "/api/probe/length", "acme").await;
     let answer = slow.read().await;
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");

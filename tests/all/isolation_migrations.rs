@@ -165,11 +165,43 @@ const ON_SQLITE: &[(Outcome, &str)] = &[
     // What an ordinary module does.
     (Applied, "DROP VIEW a11"),
     (Applied, "EXPLAIN SELECT 1"),
+    // SQLite renames nothing where a view reads what it may not.
     (Refused, "ALTER TABLE things RENAME COLUMN price TO cost"),
-    (Refused, "ALTER TABLE things RENAME COLUMN cost TO price"),
+    (Applied, "DROP VIEW a25; DROP VIEW a26"),
+    (Applied, "ALTER TABLE things RENAME COLUMN price TO cost"),
+    (Applied, "ALTER TABLE things RENAME COLUMN cost TO price"),
     (Applied, "ALTER TABLE things ADD COLUMN more text"),
-    (Refused, "ALTER TABLE things DROP COLUMN more"),
-    (Refused, "CREATE TABLE a28 (a); ALTER TABLE a28 RENAME TO a29"),
+    (Applied, "ALTER TABLE things DROP COLUMN more"),
+    (Applied, "CREATE TABLE a28 (a); CREATE INDEX a28_i ON a28 (a); ALTER TABLE a28 RENAME TO a29"),
+    // What renames and drops, said by others than `ALTER TABLE`.
+    (
+        Refused,
+        "SELECT sqlite_rename_table('main', 'table', 'a29', 'CREATE TABLE a29 (a)', 'a29', 'a30', 0)",
+    ),
+    (
+        Refused,
+        "SELECT sqlite_rename_column('CREATE TABLE a29 (a)', 'table', 'a29', 'main', 'a29', 0, 'b', 0, 0)",
+    ),
+    (Refused, "SELECT sqlite_rename_quotefix('main', 'CREATE TABLE a29 (a)')"),
+    (
+        Refused,
+        "SELECT sqlite_rename_test('main', 'CREATE TABLE a29 (a)', 'table', 'a29', 0, '', 0)",
+    ),
+    (Refused, "SELECT sqlite_drop_column(0, 'CREATE TABLE a29 (a, b)', 1)"),
+    (Refused, "CREATE TABLE a31 AS SELECT sqlite_rename_quotefix('main', 'CREATE TABLE a29 (a)')"),
+    (Refused, "CREATE TABLE a32 (a CHECK (sqlite_rename_quotefix('main', a) = ''))"),
+    (Refused, "CREATE INDEX a33 ON a29 (sqlite_rename_quotefix('main', a))"),
+    (Applied, "CREATE VIEW a34 AS SELECT sqlite_rename_quotefix('main', 'CREATE TABLE a29 (a)')"),
+    (Refused, "SELECT * FROM a34"),
+    (Applied, "DROP VIEW a34"),
+    // Names that could not be given by making.
+    (Refused, "ALTER TABLE a29 RENAME TO sqlite_planted"),
+    (Refused, "ALTER TABLE a29 RENAME TO pragma_table_info"),
+    (Refused, "ALTER TABLE a29 RENAME TO dbstat"),
+    (Refused, "ALTER TABLE a29 RENAME TO HOSTEL_planted"),
+    (Refused, "ALTER TABLE hostel_migrations RENAME COLUMN id TO planted"),
+    (Refused, "ALTER TABLE hostel_migrations DROP COLUMN applied_at"),
+    (Refused, "ALTER TABLE sqlite_sequence RENAME TO planted"),
 ];
 
 /// What becomes of each on PostgreSQL.
@@ -702,6 +734,26 @@ async fn a_migration_does_not_outgrow_its_tenants_quota() {
     // PostgreSQL measures, where SQLite counts.
     let first = if superuser().is_some() { Applied } else { Refused };
     assert_eq!(outcomes, [first, Refused, Applied, Applied]);
+}
+
+/// As many tables, each with an index.
+fn tables(prefix: char, count: usize) -> String {
+    (0..count).map(|n| format!("CREATE TABLE {prefix}{n}(a int UNIQUE);")).collect()
+}
+
+/// Neither in one step nor in many: each would take something that all tenants share.
+#[tokio::test]
+async fn no_migration_makes_more_than_a_unit_may_hold() {
+    let fit = ['b', 'c', 'd', 'e'].map(|prefix| tables(prefix, 240));
+    let (at_once, beyond) = (tables('a', 300), tables('f', 100));
+    let mut scripts = vec![&*at_once];
+    scripts.extend(fit.iter().map(String::as_str));
+    scripts.extend([&*beyond, "DROP TABLE b0", "CREATE TABLE g (a int)"]);
+    let mut attacked = Attacked::by(&scripts).await;
+    let outcomes: Vec<Outcome> =
+        attacked.attack().await.into_iter().map(|(_, outcome)| outcome).collect();
+    let expected = [Refused, Applied, Applied, Applied, Applied, Refused, Applied, Applied];
+    assert_eq!(outcomes, expected);
 }
 
 /// What would tell, or would fail, if anybody but the tenant's own modules touched it.

@@ -1,7 +1,7 @@
 //! A module's tables: made once, never changed behind a tenant's back, whole or not at all.
 
 use futures_util::future::join_all;
-use hostel_tests::{TestPlatform, patched, probe};
+use hostel_tests::{TestPlatform, eventually, hostile_with_migrations, patched, probe};
 use insta::assert_snapshot;
 use serde_json::json;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -126,4 +126,62 @@ async fn a_migration_reaches_no_further_than_its_unit_on_sqlite() {
         assert_eq!(answer.code(), "503 migration-failed", "{script}");
         assert_eq!(tables(&platform).await, ["hostel_migrations"], "{script}");
     }
+}
+
+/// Takes seconds, on both databases.
+const SLOW: &str = "CREATE TABLE slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000000) SELECT count(*) AS c FROM n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_goes_on_without_the_calls_that_wait_for_it() {
+    let wasm = hostile_with_migrations([SLOW]);
+    let config = "[limits]\ncall_timeout_ms = 300";
+    let platform = TestPlatform::setup().config(config).hostile_is(&wasm).start().await;
+    let acme = platform.tenant("acme").await;
+    for answer in join_all((0..5).map(|_| acme.get("/api/hostile/counter"))).await {
+        assert_eq!(answer.code(), "503 migrating");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    eventually("its tables are there", async || {
+        let answer = acme.get("/api/hostile/counter").await;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
+    let told = platform.nobody().get("/metrics").await;
+    let calls = told.figure("hostel_limit_hits_total", &["\"acme\"", "\"migrating\""]);
+    assert!(calls >= 5.0, "{calls} calls were told to come again");
+}
+
+/// Whoever waits for a migration keeps nobody else from being served, and may leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_migration_holds_up_nobody() {
+    let wasm = hostile_with_migrations([SLOW]);
+    let config = "[runtime]\ncalls_max = 1\n[limits]\ntenant_calls_max = 1";
+    let platform = TestPlatform::setup().config(config).hostile_is(&wasm).start().await;
+    let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
+    other.get("/api/probe/counter").await.ok();
+    let served = async {
+        for _ in 0..3 {
+            other.get("/api/probe/counter").await.ok();
+        }
+    };
+    tokio::select! {
+        answer = acme.get("/api/hostile/counter") => panic!("it did not wait: {}", answer.text()),
+        () = served => {}
+    }
+    acme.get("/api/hostile/counter").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_uses_its_tenants_cpu_time_on_sqlite() {
+    let wasm = hostile_with_migrations([SLOW]);
+    let config = "[limits]\ntenant_minute_cpu_ms = 200";
+    let platform = TestPlatform::setup().config(config).hostile_is(&wasm).start().await;
+    let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
+    other.get("/api/probe/counter").await.ok();
+    let refused = acme.get("/api/hostile/counter").await;
+    assert_eq!(refused.code(), "429 tenant-cpu-limit");
+    let told = platform.nobody().get("/metrics").await;
+    let spent = told.figure("hostel_cpu_seconds_total", &["\"acme\"", "\"hostile\""]);
+    assert!(spent > 0.2, "a migration of seconds is accounted {spent} s");
+    other.get("/api/probe/counter").await.ok();
 }

@@ -220,7 +220,7 @@ async fn a_client_that_stops_in_the_middle_ends_its_call_alone() {
 #[tokio::test]
 async fn a_form_that_does_not_arrive_ends_with_the_call() {
     let platform = TestPlatform::configured("[limits]\ncall_timeout_ms = 500").await;
-    platform.tenant("acme").await;
+    platform.tenant("acme").await.warm("/api/probe/counter").await;
     for begun in [Form::default().0, Form::default().file("c", &vec![b'x'; 2 * MIB]).0] {
         let mut request = b"POST /api/probe/parts HTTP/1.1\r\nhost: x\r\nx-tenant: acme\r\n\
             content-type: multipart/form-data; boundary=edge\r\ncontent-length: 10000000\r\n\r\n"

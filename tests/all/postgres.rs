@@ -2,7 +2,9 @@
 //! what stops who holds too much.
 
 use futures_util::future::join_all;
-use hostel_tests::{Client, Folder, TestPlatform, eventually, superuser, until};
+use hostel_tests::{
+    Attack, Client, Folder, TestPlatform, eventually, superuser, taken_at_most, until,
+};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
@@ -279,6 +281,47 @@ async fn an_error_is_told_in_a_few_words() {
     let answer = acme.query("SELECT repeat('a', 1000000)::integer AS a", json!([])).await;
     assert_eq!(answer.code(), "422 invalid");
     assert!(answer.text().len() < 2_000, "{} bytes", answer.text().len());
+}
+
+/// What a statement answers, or is refused with, is not held by the host before it is known to be too
+/// large.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_to_be_told_takes_none_of_the_hosts_memory() {
+    const TAKEN_MAX_BYTES: u64 = 48 * 1024 * 1024;
+
+    let attack = Attack::on("[limits]\nsql_statement_timeout_ms = 30000").await;
+    let hostile = &attack.hostile;
+    hostile.query("SELECT name FROM things", json!([])).await.ok();
+    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'kept', 1)";
+    hostile.execute(insert, json!([])).await.ok();
+    for bomb in [
+        "SELECT repeat('a', 100000000) AS a",
+        // The server repeats in its error what it could not read.
+        "SELECT repeat('a', 100000000)::integer AS a",
+        "SELECT convert_to(repeat('a', 100000000), 'UTF8') AS a",
+        "SELECT repeat('a', 1000000) AS a FROM generate_series(1, 100)",
+        "UPDATE things SET amount = 2 RETURNING repeat(name, 50000000) AS a",
+    ] {
+        let both = async {
+            let update = "UPDATE things SET amount = 3";
+            let streamed = json!({ "statement": bomb });
+            (
+                hostile.query(bomb, json!([])).await,
+                hostile.transaction(&[update, bomb, update], "commit").await,
+                hostile.post("/api/probe/sql/stream", streamed).await,
+            )
+        };
+        let ((answered, undone, streamed), taken) = taken_at_most(both).await;
+        assert!(taken < TAKEN_MAX_BYTES, "{bomb}: {taken} bytes");
+        assert_eq!(answered.code(), "429 limit", "{bomb}: {}", answered.text());
+        assert_eq!(undone.code(), "429 limit", "{bomb}: {}", undone.text());
+        // Rows that are not too large themselves are streamed.
+        let fits = bomb.contains("generate_series");
+        assert!(fits || streamed.text().contains("too many bytes"), "{bomb}");
+        let rows = hostile.query("SELECT name, amount FROM things", json!([])).await.ok();
+        assert_eq!(rows, json!([{ "name": "kept", "amount": 1 }]), "{bomb}");
+    }
+    attack.end().await;
 }
 
 /// A statement that leaves its connection otherwise than it was is seen by nobody.
@@ -649,6 +692,39 @@ async fn a_removed_tenant_is_forgotten_by_every_host() {
     })
     .await;
     assert_eq!(rows, json!([]));
+}
+
+/// A transaction has a lock for each table that it removes, and the server only so many for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_with_more_tables_than_the_server_has_locks_is_removed() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    acme.query("SELECT name FROM things", json!([])).await.ok();
+    let schema = platform.schema("acme").await;
+    let mut server = as_superuser(&platform).await;
+    let locks: i64 = sqlx::query_scalar(
+        "SELECT current_setting('max_locks_per_transaction')::bigint
+            * current_setting('max_connections')::bigint",
+    )
+    .fetch_one(&mut server)
+    .await
+    .unwrap();
+    // Each has two types, which take locks as well.
+    let mut made = 0;
+    while made < locks / 2 {
+        let some = (made..made + 500).map(|n| format!("CREATE TABLE {schema}.many_{n} (a int)"));
+        let some = some.collect::<Vec<_>>().join(";");
+        sqlx::raw_sql(AssertSqlSafe(some)).execute(&mut server).await.unwrap();
+        made += 500;
+    }
+    let (tenants, slug) = (platform.inner().tenants(), "acme".parse().unwrap());
+    tenants.delete_now(&slug).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname = $1")
+        .bind(&schema)
+        .fetch_one(&mut server)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

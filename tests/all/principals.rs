@@ -82,6 +82,7 @@ async fn a_program_that_cannot_tell_costs_one_request() {
     let setup = TestPlatform::setup().built(|builder| builder.authenticator(Sessions));
     let platform = setup.config(config).start().await;
     let acme = platform.tenant("acme").await;
+    acme.warm("/api/probe/counter").await;
     for (key, code) in [
         ("hangs", "503 authentication-timeout"),
         ("busy", "503 sessions"),

@@ -40,10 +40,7 @@ impl Attack {
         let hostile = platform.tenant("hostile").await;
         // What is made once is made before anybody measures.
         for path in ["/api/hostile/counter", "/api/probe/counter"] {
-            eventually("it can be called", async || {
-                (hostile.get(path).await.status() == 200).then_some(())
-            })
-            .await;
+            hostile.warm(path).await;
         }
         let friendly = Friendly::beside(&platform, "friendly").await;
         Ok(Self { platform, hostile, friendly, before: resident_bytes(getpid()) })
@@ -75,6 +72,21 @@ impl Attack {
         );
         drop(platform);
     }
+}
+
+/// The most memory that `work` takes of this process, beyond what it had before, in bytes.
+///
+/// # Panics
+/// Where the kernel does not tell.
+pub async fn taken_at_most<T>(work: impl Future<Output = T>) -> (T, u64) {
+    let before = resident_bytes(getpid());
+    // Forgets how much it was until now.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let done = work.await;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    (done, (peak * 1024).saturating_sub(before))
 }
 
 /// Memory of a process that is neither swapped out nor untouched, in bytes.

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Answer, postgres};
+use crate::{Answer, eventually, postgres};
 
 /// Sends requests for one tenant, or for none.
 #[derive(Clone)]
@@ -36,6 +36,14 @@ impl Client {
     /// Reads.
     pub async fn get(&self, path: &str) -> Answer {
         self.request("GET", path).send().await
+    }
+
+    /// Waits until this path can be read: its module's tables are there from then on.
+    pub async fn warm(&self, path: &str) {
+        eventually("it can be called", async || {
+            (self.get(path).await.status() == 200).then_some(())
+        })
+        .await;
     }
 
     /// Sends JSON.

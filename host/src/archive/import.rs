@@ -149,7 +149,7 @@ impl Archives {
         let units = &runtime.services.units;
         let unit: Unit = units.of_tenant(id, size_max).await?;
         migrations::migrate_as_seen(seen, &unit, Instant::now() + WAIT).await?;
-        let mut loader = Loader::begin(unit.migrator(Instant::now() + WAIT).await?).await?;
+        let mut loader = Loader::begin(&unit, Instant::now() + WAIT).await?;
         let carried = |name: &str| manifest.tables.iter().any(|table| table.table.name == name);
         if let Some(table) = loader.tables().iter().find(|table| !carried(&table.name)) {
             return Err(Error::invalid(format!(

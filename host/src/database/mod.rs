@@ -4,7 +4,8 @@
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
 //! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
 //! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
-//! there is; `units.rs`, `guard.rs` and `functions.rs` are SQLite's side, `postgres/` is PostgreSQL's.
+//! there is; `units.rs`, `guard.rs`, `functions.rs` and `temporary.rs` are SQLite's side, `postgres/`
+//! is PostgreSQL's.
 
 mod bus;
 mod functions;
@@ -13,6 +14,7 @@ mod ledger;
 mod outbox;
 mod platform;
 mod postgres;
+mod temporary;
 mod transaction;
 mod transfer;
 mod unit;
@@ -33,9 +35,11 @@ pub use self::outbox::{CallOutbox, Message, MessageId};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
-    Begin as PostgresBegin, Connection as PostgresConnection, Lease as PostgresLease,
-    Server as PostgresServer,
+    Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,
+    Prepared, Refusal, Row as PostgresRow, Server as PostgresServer, Step, Type as PostgresType,
+    oid,
 };
+pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::transaction::{Level, OpenTransaction};
 pub(crate) use self::transfer::{Batch, Cell, Dialect, Loader, Sequence, Snapshot, Table};
 pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
@@ -84,7 +88,7 @@ pub struct SqlConfig {
     pub slow_statement_ms: Bounded<1, 600_000>,
     /// What survives a power failure, on SQLite.
     pub durability: Durability,
-    /// What one statement on PostgreSQL may keep in temporary files, for sorting and the like.
+    /// What one statement may keep in temporary files, for sorting and the like.
     pub temp_file_max_bytes: Bounded<1_048_576, 1_099_511_627_776>,
 }
 
@@ -128,6 +132,20 @@ fn full() -> Error {
         "database-full",
         "the tenant's database has reached its size limit",
     )
+}
+
+/// Refuses a migration that leaves more than there may be.
+fn check_objects(there_are: u64, objects_max: u64) -> Result<(), Failure> {
+    if there_are <= objects_max {
+        return Ok(());
+    }
+    Err(Failure::Refused(Error::new(
+        ErrorKind::Limit,
+        "too-many-objects",
+        format!(
+            "it leaves {there_are} tables, indexes, views, sequences and types where there may be {objects_max}: make fewer, or in several migrations"
+        ),
+    )))
 }
 
 /// One of the turns that there are, after a wait until `deadline` at most. Waiting is fair and costs

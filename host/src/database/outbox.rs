@@ -19,7 +19,7 @@ use super::transaction::OpenTransaction;
 use super::unit::{Lease, Unit, Units};
 use super::units::{Access, GuestConnection};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::names::TenantId;
 
 /// What is larger belongs into a store, with a link to it in the message.
@@ -351,11 +351,6 @@ fn explain(error: Error) -> Error {
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
     let code = cause.and_then(sqlx::Error::as_database_error).and_then(|refusal| refusal.code());
     if code.as_deref() == Some(FULL) { full().because(error) } else { error }
-}
-
-/// On PostgreSQL, a row that the server did not take.
-pub(super) fn not_kept(error: sqlx::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "database", "the database did not answer").because(error)
 }
 
 #[cfg(test)]

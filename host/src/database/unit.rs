@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::guard::Allowance;
 use super::ledger::AppliedMigration;
 use super::transfer::Dialect;
 use super::units::{self as sqlite, Access, Failure};
@@ -379,16 +380,36 @@ impl Migrator {
         }
     }
 
-    /// Runs a module's migration script.
+    /// How many tables, indexes, views, sequences and types there are in the unit.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn objects(&mut self) -> Result<u64> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.objects().await,
+            Self::Postgres { connection, .. } => connection.objects().await,
+        }
+    }
+
+    /// Runs a module's migration script, which must leave no more than so many [`objects`].
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn run(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+    ///
+    /// [`objects`]: Self::objects
+    pub(crate) async fn run(
+        &mut self,
+        script: &str,
+        allowance: Allowance,
+        objects_max: u64,
+    ) -> Result<(), Failure> {
         match self {
-            Self::Sqlite { connection, .. } => connection.migrate(script, time).await,
+            Self::Sqlite { connection, .. } => {
+                connection.migrate(script, allowance, objects_max).await
+            }
             Self::Postgres { connection, unit } => {
                 unit.check_space_to_migrate(script).await.map_err(Failure::Refused)?;
-                connection.migrate(script, time).await
+                connection.migrate(script, allowance.time, objects_max).await
             }
         }
     }

@@ -23,7 +23,8 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::guard::{self, Allowance, Guard, Speaker, harden};
-use super::{SqlConfig, turn};
+use super::postgres::Refusal;
+use super::{SqlConfig, check_objects, temporary, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -313,6 +314,7 @@ impl Manager for Connector {
         let pages_max = self.size_max / page_bytes;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
+            .vfs(temporary::file_system(self.config.temp_file_max_bytes.get())?)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(self.config.durability.as_sqlite())
@@ -518,14 +520,30 @@ impl GuestConnection {
         guard::turn_triggers_off(&mut self.connection).await
     }
 
-    /// Runs a module's migration script, which may hold many statements.
+    /// Runs a module's migration script, which may hold many statements and must leave no more than
+    /// so many [`objects`](Self::objects).
     ///
     /// # Errors
-    /// SQLite's.
-    pub(crate) async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+    /// SQLite's, or that there are more.
+    pub(crate) async fn migrate(
+        &mut self,
+        script: &str,
+        allowance: Allowance,
+        objects_max: u64,
+    ) -> Result<(), Failure> {
         let statement = sqlx::query(AssertSqlSafe(script.to_owned())).persistent(false);
-        let allowance = Allowance::of_host(time);
-        self.run(Speaker::Migration, allowance, statement, |_| Ok(())).await.map(|_| ())
+        self.run(Speaker::Migration, allowance, statement, |_| Ok(())).await?;
+        check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)
+    }
+
+    /// How many tables, indexes, views and triggers there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn objects(&mut self) -> Result<u64> {
+        let count = self.fetch_as_host(sqlx::query("SELECT count(*) FROM sqlite_schema")).await?;
+        let count: i64 = count.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        Ok(count.unsigned_abs())
     }
 
     pub(super) async fn as_host(&mut self, statement: &'static str) -> Result<()> {
@@ -550,8 +568,12 @@ impl GuestConnection {
 /// Why a guest's statement did not end well.
 #[derive(Debug)]
 pub enum Failure {
-    /// The database refused it.
+    /// The database refused it, or is gone.
     Database(sqlx::Error),
+    /// A PostgreSQL server refused it.
+    Server(Refusal),
+    /// A row of its answer, or what was said instead of an answer, is larger than it may be.
+    TooLarge,
     /// It ran for too long.
     Overdue,
     /// Its rows were refused by the host: too many, too large.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::manifest::named_twice;
 use super::registry::Registry;
+use super::tables::charged;
 use super::{ModuleSource, ModuleVersion, migrations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantId};
@@ -133,17 +134,17 @@ impl Registry {
         let tenants = self.tenants_of(&version.manifest.name);
         for is_rehearsal in [true, false] {
             for tenant in &tenants {
-                let deadline = Instant::now() + tenant.limits.call_timeout_ms.as_millis();
+                let Some(before) = tenant.module(version.manifest.name.as_str()) else { continue };
                 let size_max = tenant.limits.database_max_bytes.get();
                 let units = &self.runtime().services.units;
-                let migrating = async {
+                let migrating = charged(Arc::clone(&before.account), async |cpu| {
                     let unit = units.of_tenant(tenant.tenant.id, size_max).await?;
                     if is_rehearsal {
-                        migrations::rehearse(version, &unit, deadline).await
+                        migrations::rehearse(version, &unit, &cpu).await
                     } else {
-                        migrations::migrate(version, &unit, deadline).await
+                        migrations::migrate(version, &unit, &cpu).await
                     }
-                };
+                });
                 migrating.await.map_err(|error| {
                     let why = error.causes().unwrap_or_else(|| error.to_string());
                     let slug = &tenant.tenant.slug;

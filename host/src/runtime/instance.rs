@@ -105,9 +105,11 @@ impl Runtime {
         let own = route.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
         let allowed = tenant.limits.call_timeout_ms.as_millis();
         let deadline = Instant::now() + own.map_or(allowed, |own| own.min(allowed));
+        // Before there is a turn: it may take long, and holds up nobody else.
+        let ready = module.ready(self, tenant, deadline).await;
+        ready.inspect_err(|error| module.account.meter.failed(error))?;
         let turn = self.turn(tenant, module, deadline).await?;
         tenant.cpu.check()?;
-        module.ready(self, tenant, deadline).await?;
         let (principal, id) = (request.principal.clone(), request.id.clone());
         let call = module.begin_call(tenant, principal, id, deadline);
         let cpu = Arc::clone(&call.cpu);

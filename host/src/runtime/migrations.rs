@@ -6,30 +6,39 @@ use std::time::{Duration, Instant};
 use super::manifest::Script;
 use super::{Manifest, Migration, ModuleVersion};
 use crate::capabilities::sql;
-use crate::database::{AppliedMigration, Dialect, Failure, Migrator, Unit, checksum};
+use crate::database::{Allowance, AppliedMigration, Dialect, Failure, Migrator, Unit, checksum};
 use crate::error::{Error, ErrorKind, Result};
+use crate::processor::CpuTime;
 
 /// How long one step may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long to wait for a connection, where the configuration allows as much.
+const WAIT_MAX: Duration = STEP_TIMEOUT;
+/// Tables, indexes, views, sequences and types of a unit, at most, and how many of them one step may
+/// add. A server has a lock for each of them that a transaction makes, reads or removes, and all
+/// tenants share those locks.
+const OBJECTS_MAX: u64 = 2_000;
+const OBJECTS_PER_STEP_MAX: u64 = 500;
 
 /// Applies what the unit's ledger lacks, each step in a transaction of its own. Safe to run at once
-/// from several processes, and again after it was cut short.
+/// from several processes, and again after it was cut short. What SQLite uses on a processor is added
+/// to `cpu`.
 ///
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
-pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
+pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTime>) -> Result<()> {
     if module.manifest.migrations.is_empty() {
         return Ok(());
     }
     let name = module.manifest.name.as_str();
-    let mut migrator = unit.migrator(deadline).await?;
+    let mut migrator = unit.migrator(Instant::now() + WAIT_MAX).await?;
     let applied = migrator.applied(name).await?;
     let pending = pending(&module.manifest.migrations, &applied, &migrator)?;
     if pending.is_empty() {
         return Ok(());
     }
     for step in pending {
-        apply(name, step, &mut migrator).await?;
+        apply(name, step, &mut migrator, cpu).await?;
         tracing::info!(migration = step.id, "migrated");
     }
     migrator.tables_changed().await
@@ -39,8 +48,12 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, deadline: Insta
 ///
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit is as it was, as it is without an error.
-pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Instant) -> Result<()> {
-    let mut migrator = unit.migrator(deadline).await?;
+pub(super) async fn rehearse(
+    module: &ModuleVersion,
+    unit: &Unit,
+    cpu: &Arc<CpuTime>,
+) -> Result<()> {
+    let mut migrator = unit.migrator(Instant::now() + WAIT_MAX).await?;
     let applied = migrator.applied(module.manifest.name.as_str()).await?;
     let pending = pending(&module.manifest.migrations, &applied, &migrator)?;
     if pending.is_empty() {
@@ -49,7 +62,7 @@ pub(super) async fn rehearse(module: &ModuleVersion, unit: &Unit, deadline: Inst
     migrator.begin().await.map_err(sql::explain)?;
     let mut outcome = Ok(());
     for step in pending {
-        outcome = run(step, &mut migrator).await;
+        outcome = run(step, &mut migrator, cpu).await;
         if outcome.is_err() {
             break;
         }
@@ -104,11 +117,14 @@ impl Seen {
 /// Names the migration, and why it failed.
 pub(crate) async fn migrate_as_seen(seen: &[Seen], unit: &Unit, deadline: Instant) -> Result<()> {
     let mut migrator = unit.migrator(deadline).await?;
+    // The operator's, who imports.
+    let cpu = Arc::default();
     for Seen { module, step } in seen {
         let Manifest { name, migrations, .. } = &module.manifest;
         // Makes the ledger, where there is none.
         migrator.applied(name.as_str()).await?;
-        apply(name.as_str(), &migrations[*step], &mut migrator).await.map_err(|error| {
+        let applying = apply(name.as_str(), &migrations[*step], &mut migrator, &cpu);
+        applying.await.map_err(|error| {
             let cause = error.causes().unwrap_or_else(|| error.to_string());
             Error::invalid(format!("module `{name}`: {cause}")).because(error)
         })?;
@@ -149,13 +165,18 @@ fn text<'s>(script: &'s Script, migrator: &Migrator) -> &'s str {
     }
 }
 
-async fn apply(module: &str, step: &Migration, migrator: &mut Migrator) -> Result<()> {
+async fn apply(
+    module: &str,
+    step: &Migration,
+    migrator: &mut Migrator,
+    cpu: &Arc<CpuTime>,
+) -> Result<()> {
     let checksum = checksum(text(&step.up, migrator));
     let recorded = AppliedMigration { id: step.id.clone(), checksum };
     migrator.begin().await.map_err(sql::explain)?;
     // Written first: another process that applies the same step waits here, and finds it done.
     let outcome = match migrator.record(module, &recorded).await {
-        Ok(true) => run(step, migrator).await.map(|()| true),
+        Ok(true) => run(step, migrator, cpu).await.map(|()| true),
         other => other,
     };
     match outcome {
@@ -167,10 +188,14 @@ async fn apply(module: &str, step: &Migration, migrator: &mut Migrator) -> Resul
     }
 }
 
-async fn run(step: &Migration, migrator: &mut Migrator) -> Result<()> {
+async fn run(step: &Migration, migrator: &mut Migrator, cpu: &Arc<CpuTime>) -> Result<()> {
     let script = text(&step.up, migrator);
     let before = migrator.hosts_own().await?;
-    migrator.run(script, STEP_TIMEOUT).await.map_err(|failure| failed(step, failure))?;
+    let objects = migrator.objects().await?;
+    let objects_max = OBJECTS_MAX.min(objects + OBJECTS_PER_STEP_MAX).max(objects);
+    let allowance = Allowance { time: STEP_TIMEOUT, cpu_max: Duration::MAX, cpu: Arc::clone(cpu) };
+    let ran = migrator.run(script, allowance, objects_max).await;
+    ran.map_err(|failure| failed(step, failure))?;
     if migrator.hosts_own().await? != before {
         let what = "it makes, changes or refers to tables of the platform, whose names begin with `hostel_`";
         let refused = Error::new(ErrorKind::Denied, "statement-refused", what);

@@ -15,14 +15,16 @@ mod module;
 mod registry;
 mod routes;
 mod statement;
+mod tables;
 mod turns;
 mod validate;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
@@ -40,6 +42,7 @@ pub use self::validate::{Inspection, RequestedImport};
 use crate::call::{Tenant, Trust};
 use crate::error::{Error, Result};
 use crate::limits::{LimitsConfig, Plans};
+use crate::metering::locked;
 use crate::names::ModuleName;
 use crate::wiring::{self, Services};
 
@@ -169,6 +172,10 @@ pub struct Runtime {
     pub(crate) heavy: Heavy,
     /// Idle instances of modules that keep theirs; bounded so that calls always find a slot.
     pub(crate) idle_permits: Arc<tokio::sync::Semaphore>,
+    /// Migrations that may run at once: as many as calls, none of which they are.
+    migrations: Arc<tokio::sync::Semaphore>,
+    /// What goes on by itself, until the runtime is dropped.
+    background: Mutex<JoinSet<()>>,
 }
 
 impl Runtime {
@@ -204,8 +211,18 @@ impl Runtime {
             config: config.clone(),
             grants: grants.clone(),
             services,
+            migrations: Arc::new(tokio::sync::Semaphore::new(config.calls_max.as_usize())),
+            background: Mutex::default(),
         })
     }
+
+    /// Lets work go on by itself: it ends with the runtime, if not before.
+    fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut background = locked(&self.background);
+        while background.try_join_next().is_some() {}
+        background.spawn(work);
+    }
+
     /// How full the host is: name, meaning and value of each figure.
     pub(crate) fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
         let idle_max = self.config.idle_instances_max.get();

@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::heavy::LongCalls;
 use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
+use super::tables::Tables;
 use super::turns::Lane;
-use super::{Configured, ModuleVersion, Runtime, manifest, migrations};
+use super::{Configured, ModuleVersion, Runtime, manifest};
 use crate::call::{Budget, CallContext, Principal, Tenant};
 use crate::capabilities::settings;
 use crate::capabilities::tenancy::TenantSettings;
@@ -65,8 +66,7 @@ pub struct TenantModule {
     pub version: Arc<ModuleVersion>,
     /// As they hold for this tenant.
     pub(super) settings: settings::Values,
-    /// Set once the tenant's tables are what the code expects.
-    ready: OnceCell<()>,
+    pub(super) tables: Arc<Tables>,
     idle: ArrayQueue<Resident>,
     /// Set once another version, or none, is served instead.
     retired: AtomicBool,
@@ -157,7 +157,7 @@ impl Registry {
         let cpu = Arc::new(TenantCpu::new(limits.tenant_minute_cpu_ms.as_millis()));
         let modules = self.modules.load();
         let modules = modules.iter().filter(|version| version.is_for(&tenant)).map(|version| {
-            let module = self.module_of(&tenant, &settings, &cpu, version, false);
+            let module = self.module_of(&tenant, &settings, &limits, &cpu, version, false);
             (version.manifest.name.clone(), Arc::new(module))
         });
         TenantState {
@@ -180,6 +180,7 @@ impl Registry {
         &self,
         tenant: &Tenant,
         settings: &TenantSettings,
+        limits: &LimitsConfig,
         cpu: &Arc<TenantCpu>,
         version: &Arc<ModuleVersion>,
         is_ready: bool,
@@ -194,7 +195,7 @@ impl Registry {
                 &version.settings,
                 settings.get(name.as_str()),
             ),
-            ready: OnceCell::new_with(is_ready.then_some(())),
+            tables: Tables::new(is_ready, limits.tenant_queue_max.as_usize()),
             idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
             retired: AtomicBool::new(false),
             account: Arc::new(Account { tenant: Arc::clone(cpu), meter }),
@@ -233,6 +234,7 @@ impl Registry {
                 let module = self.module_of(
                     &tenant.tenant,
                     &tenant.settings,
+                    &tenant.limits,
                     &tenant.cpu,
                     version,
                     is_ready,
@@ -291,11 +293,6 @@ impl TenantModule {
         }
     }
 
-    /// Whether the tenant's tables are what the code expects, as far as is known.
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.initialized()
-    }
-
     /// An instance that waits for a call.
     pub(super) fn idle(&self) -> Option<Resident> {
         self.idle.pop()
@@ -315,26 +312,5 @@ impl TenantModule {
     fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
         while self.idle.pop().is_some() {}
-    }
-
-    /// Makes sure that the tenant's tables are what the code expects.
-    pub(super) async fn ready(
-        &self,
-        runtime: &Runtime,
-        tenant: &TenantState,
-        deadline: Instant,
-    ) -> Result<()> {
-        if self.is_ready() {
-            return Ok(());
-        }
-        let prepare = async || {
-            if self.version.manifest.migrations.is_empty() {
-                return Ok(());
-            }
-            let size_max = tenant.limits.database_max_bytes.get();
-            let unit = runtime.services.units.of_tenant(tenant.tenant.id, size_max).await?;
-            migrations::migrate(&self.version, &unit, deadline).await
-        };
-        Box::pin(self.ready.get_or_try_init(prepare)).await.map(|_| ())
     }
 }

@@ -271,17 +271,13 @@ async fn run_on_one(command: Command) -> anyhow::Result<()> {
             let tenant = tenants.get(&one.slug).await?;
             let how = if now { "at once, for good" } else { "with a time to take it back" };
             confirm(&format!("deletes {} ({}) {how}", tenant.slug, tenant.display_name), yes)?;
-            // Where it is deleted already, only the rest is to be done.
-            if !now || tenant.status.is_there() {
-                let tenant = tenants.delete(&one.slug).await?;
-                let until = tenant.purge_at.map(time).unwrap_or_default();
-                if !now {
-                    println!("deleted {}; `hostel tenant undelete` until {until}", one.slug);
-                }
-            }
             if now {
-                tenants.purge(&one.slug).await?;
+                // Whatever it is by now: also what was cut short is gone on with.
+                tenants.delete_now(&one.slug).await?;
                 println!("removed {}", one.slug);
+            } else {
+                let until = tenants.delete(&one.slug).await?.purge_at.map(time).unwrap_or_default();
+                println!("deleted {}; `hostel tenant undelete` until {until}", one.slug);
             }
         }
         Command::Undelete { one } => {

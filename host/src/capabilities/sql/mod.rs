@@ -53,13 +53,12 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 
 /// What a guest is told of a statement that failed.
 pub fn explain(failure: Failure) -> Error {
-    match &failure {
-        Failure::Database(sqlx::Error::Database(refusal))
-            if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() =>
-        {
-            postgres::explain(failure)
-        }
-        _ => sqlite::explain(failure),
+    match failure {
+        Failure::Refused(error) => error,
+        Failure::Overdue => statement::timed_out(),
+        Failure::TooLarge => rows::too_large("bytes", "shorter values or fewer columns"),
+        Failure::Server(refusal) => postgres::explain(refusal),
+        Failure::Database(error) => sqlite::explain(error),
     }
 }
 

@@ -4,53 +4,21 @@
 //! as that type; so a module's numbers fit every column of numbers. A parameter whose type the
 //! statement leaves open has the type of its value.
 
-use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::encode::IsNull;
-use sqlx::postgres::types::Oid;
-use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgRow, PgStatement, PgTypeInfo, PgTypeKind, PgValueRef,
-};
+use sqlx::postgres::PgArgumentBuffer;
 use sqlx::types::BigDecimal;
-use sqlx::{
-    Arguments as _, Column as _, Decode as _, Either, Encode, Postgres, Row as _, Statement as _,
-    Type, TypeInfo as _, ValueRef as _,
-};
+use sqlx::{Encode, Postgres};
 
 use super::rows::{Encoder, too_large};
-use super::statement::{miscounted, size};
+use super::statement::{miscounted, size, statement_too_large};
 use crate::bindings::hostel::sql::sql::{Isolation, TransactionOptions, Value};
 use crate::database::{
-    Failure, PostgresBegin, PostgresConnection, PostgresLease, STATEMENT_MAX, VALUE_MAX,
+    Bounds, Failure, PostgresBegin, PostgresConnection, PostgresLease, PostgresRow, PostgresType,
+    Prepared, Refusal, STATEMENT_MAX, VALUE_MAX, oid,
 };
 use crate::error::{Error, ErrorKind, Result};
-
-/// Object identifiers of built-in types, from
-/// <https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat>.
-mod oid {
-    pub(super) const BOOL: u32 = 16;
-    pub(super) const BYTEA: u32 = 17;
-    pub(super) const CHAR: u32 = 18;
-    pub(super) const NAME: u32 = 19;
-    pub(super) const INT8: u32 = 20;
-    pub(super) const INT2: u32 = 21;
-    pub(super) const INT4: u32 = 23;
-    pub(super) const TEXT: u32 = 25;
-    pub(super) const OID: u32 = 26;
-    pub(super) const JSON: u32 = 114;
-    pub(super) const FLOAT4: u32 = 700;
-    pub(super) const FLOAT8: u32 = 701;
-    pub(super) const UNKNOWN: u32 = 705;
-    pub(super) const BPCHAR: u32 = 1042;
-    pub(super) const VARCHAR: u32 = 1043;
-    pub(super) const DATE: u32 = 1082;
-    pub(super) const TIMESTAMP: u32 = 1114;
-    pub(super) const TIMESTAMPTZ: u32 = 1184;
-    pub(super) const NUMERIC: u32 = 1700;
-    pub(super) const UUID: u32 = 2950;
-    pub(super) const JSONB: u32 = 3802;
-}
 
 /// Microseconds from the Unix epoch to 2000-01-01T00:00:00Z, where PostgreSQL's times begin.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -62,17 +30,20 @@ pub(super) async fn run(
     connection: &mut PostgresLease,
     text: &str,
     parameters: &[Value],
-    time: Duration,
+    bounds: Bounds,
     mut encoder: Option<&mut Encoder>,
 ) -> Result<u64, Failure> {
-    let (statement, arguments) = prepare_to_run(connection, text, parameters, time).await?;
+    let (statement, values) = prepare_to_run(connection, text, parameters, bounds.time).await?;
     connection
-        .run(&statement, arguments, time, |row| match &mut encoder {
-            Some(encoder) => push_row(encoder, row),
+        .run(&statement, &values, bounds, |statement, row| match &mut encoder {
+            Some(encoder) => push_row(encoder, statement, row),
             None => Ok(()),
         })
         .await
 }
+
+/// A statement that the server knows, and the values of its parameters.
+pub(super) type Ready = (Arc<Prepared>, Vec<Option<Vec<u8>>>);
 
 /// What is run, and with what: a statement that there is room for.
 pub(super) async fn prepare_to_run(
@@ -80,7 +51,7 @@ pub(super) async fn prepare_to_run(
     text: &str,
     parameters: &[Value],
     time: Duration,
-) -> Result<(PgStatement, PgArguments), Failure> {
+) -> Result<Ready, Failure> {
     connection.check_space(text).await.map_err(Failure::Refused)?;
     check_sizes(text, parameters).map_err(Failure::Refused)?;
     prepare(connection, "", text, parameters, time).await
@@ -104,39 +75,30 @@ async fn prepare(
     text: &str,
     parameters: &[Value],
     time: Duration,
-) -> Result<(PgStatement, PgArguments), Failure> {
+) -> Result<Ready, Failure> {
     let mut prepared = connection.prepare(before, text, &[], time).await?;
-    let types = parameter_types(&prepared);
+    let types = &prepared.parameters;
     if types.len() != parameters.len() {
         return Err(Failure::Refused(miscounted(types.len(), parameters.len())));
     }
     // The server takes for text what nothing in the statement tells it.
-    let open = |(known, value): (&PgTypeInfo, &Value)| {
-        if known.oid() == Some(Oid(oid::TEXT)) { own_type(value) } else { None }
+    let open = |(known, value): (&PostgresType, &Value)| {
+        if known.id == oid::TEXT { own_type(value) } else { 0 }
     };
     let declared: Vec<_> = types.iter().zip(parameters).map(open).collect();
-    if declared.iter().any(Option::is_some) {
+    if declared.iter().any(|own| *own != 0) {
         // Prepared statements are known by their text, and this is another one.
         let text = format!("{text}\n/* {declared:?} */");
-        let declared = declared.into_iter().map(|own| PgTypeInfo::with_oid(Oid(own.unwrap_or(0))));
-        let declared: Vec<_> = declared.collect();
         prepared = connection.prepare(before, &text, &declared, time).await?;
     }
-    let arguments = arguments(&prepared, parameters).map_err(Failure::Refused)?;
-    Ok((prepared, arguments))
+    let values = encoded(&prepared, parameters).map_err(Failure::Refused)?;
+    Ok((prepared, values))
 }
 
-fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
-    match statement.parameters() {
-        Some(Either::Left(types)) => types,
-        _ => &[],
-    }
-}
-
-/// The type of a value that stands for itself, where that is no text.
-fn own_type(value: &Value) -> Option<u32> {
-    Some(match value {
-        Value::Null | Value::Text(_) | Value::Json(_) => return None,
+/// The type of a value that stands for itself, or 0 where that is text.
+fn own_type(value: &Value) -> u32 {
+    match value {
+        Value::Null | Value::Text(_) | Value::Json(_) => 0,
         Value::Boolean(_) => oid::BOOL,
         Value::Integer(_) => oid::INT8,
         Value::Real(_) => oid::FLOAT8,
@@ -144,7 +106,7 @@ fn own_type(value: &Value) -> Option<u32> {
         Value::Uuid(_) => oid::UUID,
         Value::Timestamp(_) => oid::TIMESTAMPTZ,
         Value::Decimal(_) => oid::NUMERIC,
-    })
+    }
 }
 
 fn kind_name(value: &Value) -> &'static str {
@@ -162,61 +124,32 @@ fn kind_name(value: &Value) -> &'static str {
     }
 }
 
-/// A value in the server's binary form of a type.
-struct Encoded(Option<Vec<u8>>);
-
-impl Type<Postgres> for Encoded {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(0))
-    }
-}
-
-impl Encode<'_, Postgres> for Encoded {
-    fn encode_by_ref(
-        &self,
-        buffer: &mut PgArgumentBuffer,
-    ) -> Result<IsNull, Box<dyn StdError + Send + Sync>> {
-        Ok(match &self.0 {
-            Some(bytes) => {
-                buffer.extend_from_slice(bytes);
-                IsNull::No
-            }
-            None => IsNull::Yes,
-        })
-    }
-}
-
-fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments> {
-    let mut arguments = PgArguments::default();
-    for (index, (wanted, value)) in parameter_types(statement).iter().zip(parameters).enumerate() {
-        let encoded = match value {
-            Value::Null => None,
-            value => Some(encode(value, wanted).ok_or_else(|| {
+/// The parameters in the server's binary form of their types.
+fn encoded(statement: &Prepared, parameters: &[Value]) -> Result<Vec<Option<Vec<u8>>>> {
+    let wanted = statement.parameters.iter().zip(parameters).enumerate();
+    wanted
+        .map(|(index, (wanted, value))| match value {
+            Value::Null => Ok(None),
+            value => encode(value, wanted).map(Some).ok_or_else(|| {
                 Error::invalid(format!(
                     "parameter ${} is {}, and the statement wants {}",
                     index + 1,
                     kind_name(value),
-                    wanted.name().to_ascii_lowercase()
+                    wanted.name
                 ))
-            })?),
-        };
-        arguments
-            .add(Encoded(encoded))
-            .map_err(|error| Error::invalid("a parameter is too large").because(error))?;
-    }
-    Ok(arguments)
+            }),
+        })
+        .collect()
 }
 
 /// The bytes of a value as the type that the statement wants, where it can be that.
-fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
-    let wanted = base(wanted);
-    let is_enum = matches!(wanted.kind(), PgTypeKind::Enum(_));
+fn encode(value: &Value, wanted: &PostgresType) -> Option<Vec<u8>> {
     let number = match value {
         Value::Boolean(value) => Some(i64::from(*value)),
         Value::Integer(value) => Some(*value),
         _ => None,
     };
-    match (wanted.oid()?.0, value) {
+    match (wanted.id, value) {
         (oid::BOOL, Value::Boolean(_) | Value::Integer(0 | 1)) => {
             Some(vec![u8::try_from(number?).ok()?])
         }
@@ -237,7 +170,7 @@ fn encode(value: &Value, wanted: &PgTypeInfo) -> Option<Vec<u8>> {
             oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN,
             Value::Text(value) | Value::Json(value),
         ) => Some(value.as_bytes().to_vec()),
-        (_, Value::Text(value)) if is_enum => Some(value.as_bytes().to_vec()),
+        (_, Value::Text(value)) if wanted.is_enum => Some(value.as_bytes().to_vec()),
         (oid::JSON, Value::Json(value) | Value::Text(value)) => Some(value.as_bytes().to_vec()),
         (oid::JSONB, Value::Json(value) | Value::Text(value)) => {
             // The version of its binary form.
@@ -266,37 +199,31 @@ fn encode_numeric(value: BigDecimal) -> Option<Vec<u8>> {
     (!encoded.is_null()).then(|| buffer.to_vec())
 }
 
-/// What a domain stands on.
-fn base(of: &PgTypeInfo) -> &PgTypeInfo {
-    match of.kind() {
-        PgTypeKind::Domain(inner) => base(inner),
-        _ => of,
-    }
-}
-
 /// Puts a row into an answer.
-pub(super) fn push_row(encoder: &mut Encoder, row: &PgRow) -> Result<()> {
+pub(super) fn push_row(
+    encoder: &mut Encoder,
+    statement: &Prepared,
+    row: &PostgresRow,
+) -> Result<()> {
     if encoder.is_empty() {
-        encoder.begin(row.columns().iter().map(sqlx::Column::name));
+        encoder.begin(statement.columns.iter().map(|column| &*column.name));
     }
-    for index in 0..row.len() {
-        let value = row.try_get_raw(index)?;
-        if value.is_null() {
-            encoder.null();
-        } else {
-            push_value(encoder, value, row.column(index).name())?;
+    for (index, column) in statement.columns.iter().enumerate() {
+        match row.get(index) {
+            Some(bytes) => push_value(encoder, bytes, &column.kind, &column.name)?,
+            None => encoder.null(),
         }
     }
     encoder.end_row()
 }
 
-fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Result<()> {
-    let own = value.type_info().into_owned();
-    let own = base(&own);
-    let bytes =
-        value.as_bytes().map_err(|error| Error::internal("a value has no bytes").because(error))?;
-    let id = own.oid().map_or(0, |oid| oid.0);
-    match id {
+fn push_value(
+    encoder: &mut Encoder,
+    bytes: &[u8],
+    kind: &PostgresType,
+    column: &str,
+) -> Result<()> {
+    match kind.id {
         oid::BOOL => encoder.boolean(bytes == [1]),
         oid::INT2 => encoder.integer(i16::from_be_bytes(fixed(bytes)?).into()),
         oid::INT4 => encoder.integer(i32::from_be_bytes(fixed(bytes)?).into()),
@@ -305,7 +232,9 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
         oid::FLOAT4 => encoder.real(f32::from_be_bytes(fixed(bytes)?).into()),
         oid::FLOAT8 => encoder.real(f64::from_be_bytes(fixed(bytes)?)),
         oid::NUMERIC => {
-            let number = BigDecimal::decode(value)
+            // Asked for as a text, which is `NaN` or `Infinity` where it is no number.
+            let number: BigDecimal = utf8(bytes)?
+                .parse()
                 .map_err(|error| not_readable(column, "numeric").because(error))?;
             encoder.decimal(&number.normalized().to_plain_string());
         }
@@ -327,8 +256,8 @@ fn push_value(encoder: &mut Encoder, value: PgValueRef<'_>, column: &str) -> Res
         }
         oid::JSON => encoder.json(utf8(bytes)?),
         oid::JSONB => encoder.json(utf8(bytes.get(1..).unwrap_or_default())?),
-        _ if matches!(own.kind(), PgTypeKind::Enum(_)) => encoder.text(utf8(bytes)?),
-        _ => return Err(not_readable(column, &own.name().to_ascii_lowercase())),
+        _ if kind.is_enum => encoder.text(utf8(bytes)?),
+        _ => return Err(not_readable(column, &kind.name)),
     }
     Ok(())
 }
@@ -367,17 +296,17 @@ pub(super) async fn plan(
     connection: &mut PostgresConnection,
     text: &str,
     parameters: &[Value],
-    time: Duration,
-    bytes_max: usize,
+    bounds: Bounds,
 ) -> Result<String, Failure> {
-    let (asked, arguments) = prepare(connection, "EXPLAIN ", text, parameters, time).await?;
+    let (asked, values) = prepare(connection, "EXPLAIN ", text, parameters, bounds.time).await?;
     let mut plan = String::new();
-    let each = |row: &PgRow| {
-        plan.push_str(row.try_get(0)?);
+    let each = |_: &Prepared, row: &PostgresRow| {
+        plan.push_str(utf8(row.get(0).unwrap_or_default())?);
         plan.push('\n');
-        if plan.len() > bytes_max { Err(too_large("bytes", "a simpler statement")) } else { Ok(()) }
+        let fits = plan.len() <= bounds.row_max;
+        if fits { Ok(()) } else { Err(too_large("bytes", "a simpler statement")) }
     };
-    connection.run(&asked, arguments, time, each).await?;
+    connection.run(&asked, &values, bounds, each).await?;
     Ok(plan)
 }
 
@@ -390,34 +319,16 @@ pub(super) fn may_be_repeated(error: &Error) -> bool {
     [CONFLICT, TABLES_CHANGED].contains(&error.code())
 }
 
-/// Characters of what the server says that a guest is told. It repeats values, however long.
-const MESSAGE_LENGTH_MAX: usize = 1_000;
-
-fn shortened(message: &str) -> String {
-    message.chars().take(MESSAGE_LENGTH_MAX).collect()
-}
-
-/// What a guest is told of a statement that failed. The server's messages speak of the guest's own
+/// What a guest is told of a statement that the server refused. Its messages speak of the guest's own
 /// statement and tables.
-pub(super) fn explain(failure: Failure) -> Error {
-    let error = match failure {
-        Failure::Refused(error) => return error,
-        Failure::Overdue => return super::statement::timed_out(),
-        Failure::Database(error) => error,
+pub(super) fn explain(refusal: Refusal) -> Error {
+    let unavailable = |refusal: Refusal| {
+        Error::new(ErrorKind::Unavailable, "database", "the database did not answer")
+            .because(refusal)
     };
-    let unavailable = |error: sqlx::Error| {
-        Error::new(ErrorKind::Unavailable, "database", "the database did not answer").because(error)
-    };
-    let refusal = match &error {
-        sqlx::Error::Database(refusal) => refusal,
-        sqlx::Error::Protocol(message) => return Error::invalid(shortened(message)),
-        _ => return unavailable(error),
-    };
-    let message = shortened(refusal.message());
-    let constraint = refusal.constraint().map(str::to_owned);
+    let (message, constraint) = (refusal.message.clone(), refusal.constraint.clone());
     // Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
-    let code = refusal.code().unwrap_or_default();
-    let known = match &*code {
+    let known = match &*refusal.code {
         "23505" | "23P01" => Error::new(ErrorKind::Conflict, "conflict", message),
         "40001" | "40P01" => Error::new(
             ErrorKind::Conflict,
@@ -435,18 +346,14 @@ pub(super) fn explain(failure: Failure) -> Error {
             TABLES_CHANGED,
             "the tables have changed meanwhile: begin again",
         ),
-        "53400" => Error::new(
-            ErrorKind::Limit,
-            "statement-too-large",
-            "the statement needs too much space",
-        ),
+        "53400" => statement_too_large(),
         "54000" | "54001" | "54011" | "54023" => value_too_large(),
         "57014" | "57P01" | "25P03" => return super::statement::timed_out(),
         "55P03" => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
         }
         code if ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
-            return unavailable(error);
+            return unavailable(refusal);
         }
         _ => Error::invalid(message),
     };

@@ -7,9 +7,9 @@ use sqlx::{
 };
 
 use super::rows::{Encoder, too_large};
-use super::statement::is_decimal;
+use super::statement::{is_decimal, statement_too_large};
 use crate::bindings::hostel::sql::sql::Value;
-use crate::database::{ColumnKind, Failure, SqliteUnit};
+use crate::database::{ColumnKind, SqliteUnit, TEMPORARY_FULL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 
@@ -159,12 +159,7 @@ fn decode<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
 
 /// What a guest is told of a statement that failed. SQLite's messages speak of the guest's own
 /// statement and tables, and of nothing else in its unit's file.
-pub(super) fn explain(failure: Failure) -> Error {
-    let error = match failure {
-        Failure::Refused(error) => return error,
-        Failure::Overdue => return super::statement::timed_out(),
-        Failure::Database(error) => error,
-    };
+pub(super) fn explain(error: sqlx::Error) -> Error {
     let sqlx::Error::Database(database) = &error else {
         return match error {
             sqlx::Error::Protocol(message) => Error::invalid(message),
@@ -175,8 +170,9 @@ pub(super) fn explain(failure: Failure) -> Error {
     let message = database.message().to_owned();
     let constraint = message.split_once("constraint failed: ").map(|(_, name)| name.to_owned());
     // Primary codes of https://www.sqlite.org/rescode.html; the extended ones keep them in the low byte.
-    let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(1);
+    let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(1);
     let known = match code & 0xff {
+        13 if code == TEMPORARY_FULL => statement_too_large(),
         8 => Error::invalid("nothing can be written here: the transaction is read-only"),
         5 | 6 => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")

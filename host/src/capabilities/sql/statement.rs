@@ -14,7 +14,7 @@ use super::rows::Encoder;
 use super::{explain, postgres, sqlite};
 use crate::bindings::hostel::sql::sql::Value;
 use crate::call::CallContext;
-use crate::database::{Allowance, Lease, Speaker, SqliteConnection};
+use crate::database::{Allowance, Bounds, Lease, Speaker, SqliteConnection, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::processor::CpuTime;
@@ -92,8 +92,8 @@ impl Statement {
                 encoder = rows.encoder;
             }
             Lease::Postgres(connection) => {
-                let into = Some(&mut encoder);
-                let ran = postgres::run(connection, &self.text, parameters, allowance.time, into);
+                let (bounds, into) = (self.bounds(&allowance), Some(&mut encoder));
+                let ran = postgres::run(connection, &self.text, parameters, bounds, into);
                 ran.await.map_err(explain)?;
             }
         }
@@ -140,7 +140,8 @@ impl Statement {
                 connection.run(Speaker::Guest, allowance, query, |_| Ok(())).await
             }
             Lease::Postgres(connection) => {
-                postgres::run(connection, &self.text, parameters, allowance.time, None).await
+                let bounds = self.bounds(&allowance);
+                postgres::run(connection, &self.text, parameters, bounds, None).await
             }
         };
         changed.map_err(explain)
@@ -174,14 +175,16 @@ impl Statement {
                 encoder = rows.encoder;
             }
             Lease::Postgres(connection) => {
-                let time = allowance.time;
+                let bounds = self.bounds(&allowance);
                 let prepared =
-                    postgres::prepare_to_run(connection, &self.text, &parameters, time).await;
-                let (prepared, arguments) = prepared.map_err(explain)?;
-                let mut running = connection.start(&prepared, arguments, time);
-                while let Some(result) = running.next().await.map_err(explain)? {
-                    let sqlx::Either::Right(row) = result else { continue };
-                    postgres::push_row(&mut encoder, &row)?;
+                    postgres::prepare_to_run(connection, &self.text, &parameters, bounds.time)
+                        .await;
+                let (prepared, values) = prepared.map_err(explain)?;
+                let started = connection.start(&prepared, &values, bounds).await;
+                let mut running = started.map_err(explain)?;
+                while let Some(step) = running.next().await.map_err(explain)? {
+                    let Step::Row(row) = step else { continue };
+                    postgres::push_row(&mut encoder, &prepared, &row)?;
                     if !hand_over(&mut encoder, &mut watch, chunks).await {
                         return Ok(());
                     }
@@ -213,11 +216,9 @@ impl Statement {
                 Ok(plan.finish())
             }
             Lease::Postgres(connection) => {
-                let bytes_max = self.terms.limits.sql_result_max_bytes.as_usize();
-                let time = allowance.time;
-                postgres::plan(connection, &self.text, parameters, time, bytes_max)
-                    .await
-                    .map_err(explain)
+                let bounds = self.bounds(&allowance);
+                let plan = postgres::plan(connection, &self.text, parameters, bounds);
+                plan.await.map_err(explain)
             }
         }
     }
@@ -227,6 +228,11 @@ impl Statement {
         let allowance = self.terms.allowance()?;
         parameters.iter().try_for_each(check)?;
         Ok(allowance)
+    }
+
+    fn bounds(&self, allowance: &Allowance) -> Bounds {
+        let row_max = self.terms.limits.sql_result_max_bytes.as_usize();
+        Bounds { time: allowance.time, row_max }
     }
 
     fn on_sqlite(&self, parameters: &[Value]) -> Query<'_, Sqlite, SqliteArguments> {
@@ -298,6 +304,12 @@ pub(super) fn is_decimal(text: &str) -> bool {
 
 pub(super) fn timed_out() -> Error {
     Error::new(ErrorKind::Timeout, "statement-timeout", "the statement ran for too long")
+}
+
+/// It would have needed more in temporary files than it may.
+pub(super) fn statement_too_large() -> Error {
+    let message = "the statement needs too much space for what it sorts, groups or changes";
+    Error::new(ErrorKind::Limit, "statement-too-large", message)
 }
 
 fn overdue() -> Error {

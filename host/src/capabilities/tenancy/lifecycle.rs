@@ -97,6 +97,24 @@ impl Tenants {
         self.finish_purge(tenant.id).await
     }
 
+    /// Deletes a tenant, and removes everything of it now, whatever its status. There is no way back.
+    /// What is cut short is gone on with as [`purge`](Self::purge)'s.
+    ///
+    /// # Errors
+    /// `tenant-not-found`, or `invalid` for the platform's own tenant.
+    pub async fn delete_now(&self, slug: &TenantSlug) -> Result<()> {
+        check_not_reserved(slug)?;
+        let now = self.clock.now_micros();
+        let tenant = self
+            .update(slug, |tenant| {
+                tenant.status = TenantStatus::Purging;
+                tenant.purge_at = Some(now);
+                Ok(())
+            })
+            .await?;
+        self.finish_purge(tenant.id).await
+    }
+
     /// Removes what is left of tenants whose time has come, and goes on where it was cut short.
     pub(crate) async fn purge_due(&self) -> Result<()> {
         let due: Vec<String> = sqlx::query_scalar(

@@ -1,24 +1,26 @@
 //! A connection that logged in as one unit's role, and what is run on it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt as _;
-use futures_util::stream::BoxStream;
-use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr, Statement as _};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::check_objects;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
+use super::answer::{Fault, Prepared, Row, Step};
 use super::statements;
+use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the host's own statements may take: they wait for locks of others at most.
 const HOST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Statements of a migration after which what it has made is counted.
+const STATEMENTS_UNCOUNTED_MAX: usize = 50;
 
 /// A connection to one unit.
 pub(crate) struct Connection {
-    pub(super) inner: PgConnection,
+    pub(super) inner: Box<Wire>,
     /// Who logged in.
     role: String,
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
@@ -39,17 +41,17 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(super) async fn new(
-        mut inner: PgConnection,
+        mut inner: Wire,
         role: String,
         schema: String,
         generation: u64,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Self, sqlx::Error> {
-        let process = sqlx::query("SELECT pg_catalog.pg_backend_pid()")
-            .persistent(false)
-            .fetch_one(&mut inner)
-            .await?
-            .try_get(0)?;
+    ) -> Result<Self, Fault> {
+        // Asked, and not taken from the login: a pooler in between gives numbers of its own.
+        let (rows, _) = inner.once("SELECT pg_catalog.pg_backend_pid()::text", &[]).await?;
+        let process = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
+        let process = process.parse().map_err(std::io::Error::other)?;
+        let inner = Box::new(inner);
         Ok(Self { inner, role, schema, process, busy: false, spoilt: false, generation, permit })
     }
 
@@ -64,15 +66,15 @@ impl Connection {
         self.busy.then(|| (self.process, self.role.clone()))
     }
 
-    pub(super) fn into_parts(self) -> (PgConnection, OwnedSemaphorePermit) {
-        (self.inner, self.permit)
+    pub(super) fn into_parts(self) -> (Wire, OwnedSemaphorePermit) {
+        (*self.inner, self.permit)
     }
 
     /// What the server makes of a guest's statement: the types of its parameters and columns. Nothing
     /// crosses the network for one that this connection has seen.
     ///
     /// `before` is what the host says before it: nothing, or that it asks for a plan. `types` are
-    /// those of parameters which the statement's own words leave open.
+    /// those of parameters which the statement's own words leave open, 0 where they do not.
     ///
     /// # Errors
     /// The server's, or that the statement is none of those which guests may use.
@@ -80,59 +82,65 @@ impl Connection {
         &mut self,
         before: &'static str,
         statement: &str,
-        types: &[PgTypeInfo],
+        types: &[u32],
         time: Duration,
-    ) -> Result<PgStatement, Failure> {
+    ) -> Result<Arc<Prepared>, Failure> {
         let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
-        let text = AssertSqlSafe(format!("{before}{statement}")).into_sql_str();
-        let preparing = self.inner.prepare_with(text, types);
+        let text = format!("{before}{statement}");
+        let preparing = self.inner.prepare(&text, types);
         let prepared = watched(&mut self.busy, time, preparing).await.ok_or(Failure::Overdue)?;
         self.learn(prepared)
     }
 
-    /// Runs what was prepared, for at most `time`. `each` gets row by row and may stop with an error.
+    /// Runs what was prepared, within `bounds`. `each` gets row by row and may stop with an error.
     /// Returns how many rows were changed.
     ///
     /// # Errors
     /// The server's, or that of `each`.
     pub(crate) async fn run(
         &mut self,
-        statement: &PgStatement,
-        arguments: PgArguments,
-        time: Duration,
-        mut each: impl FnMut(&PgRow) -> Result<()>,
+        statement: &Arc<Prepared>,
+        values: &[Option<Vec<u8>>],
+        bounds: Bounds,
+        mut each: impl FnMut(&Prepared, &Row) -> Result<()>,
     ) -> Result<u64, Failure> {
-        let mut running = self.start(statement, arguments, time);
+        let mut running = self.start(statement, values, bounds).await?;
         let mut changed = 0;
-        while let Some(result) = running.next().await? {
-            match result {
-                Either::Left(done) => changed += done.rows_affected(),
-                Either::Right(row) => each(&row).map_err(Failure::Refused)?,
+        while let Some(step) = running.next().await? {
+            match step {
+                Step::Done(count) => changed += count,
+                Step::Row(row) => each(statement, &row).map_err(Failure::Refused)?,
             }
         }
         Ok(changed)
     }
 
-    /// Starts what was prepared: its rows are taken one by one, for at most `time` together. Given up
+    /// Starts what was prepared: its rows are taken one by one, for as long as `bounds` say. Given up
     /// before the end, the connection is closed and what runs there is ended.
-    pub(crate) fn start<'c, 's: 'c>(
-        &'c mut self,
-        statement: &'s PgStatement,
-        arguments: PgArguments,
-        time: Duration,
-    ) -> Running<'c> {
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(crate) async fn start(
+        &mut self,
+        statement: &Arc<Prepared>,
+        values: &[Option<Vec<u8>>],
+        bounds: Bounds,
+    ) -> Result<Running<'_>, Failure> {
         let was_busy = std::mem::replace(&mut self.busy, true);
-        let results = self.inner.fetch_many(statement.query_with(arguments));
         // What lasts for ever does so in a call that does not.
-        let deadline = Instant::now().checked_add(time);
-        Running { results, busy: &mut self.busy, was_busy, spoilt: &mut self.spoilt, deadline }
+        let deadline = Instant::now().checked_add(bounds.time);
+        let mut running = Running { connection: self, was_busy, deadline };
+        let starting = running.connection.inner.run(statement, values, bounds.row_max);
+        let started = until(deadline, starting).await?;
+        running.learn(started)?;
+        Ok(running)
     }
 
     /// Some errors say that the connection is of no further use.
-    fn learn<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Failure> {
-        outcome.map_err(|error| {
-            self.spoilt |= spoils(&error);
-            Failure::Database(error)
+    fn learn<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, Failure> {
+        outcome.map_err(|fault| {
+            self.spoilt |= spoils(&fault);
+            failure(fault)
         })
     }
 
@@ -146,7 +154,7 @@ impl Connection {
             statement
                 .push_str(&format!("; LOCK TABLE {}.hostel_turn IN EXCLUSIVE MODE", self.schema));
         }
-        let begun = self.raw(AssertSqlSafe(statement)).await;
+        let begun = self.raw(&statement).await;
         // Refused its turn, it has begun all the same.
         self.busy = true;
         self.learn(begun)
@@ -157,9 +165,9 @@ impl Connection {
     /// # Errors
     /// When it cannot be committed; it is rolled back then.
     pub(crate) async fn end(&mut self, commit: bool) -> Result<(), Failure> {
-        let ended = self.raw(AssertSqlSafe(if commit { "COMMIT" } else { "ROLLBACK" })).await;
+        let ended = self.raw(if commit { "COMMIT" } else { "ROLLBACK" }).await;
         // Refused by the server, a commit has ended the transaction too.
-        self.busy = !matches!(ended, Ok(()) | Err(sqlx::Error::Database(_)));
+        self.busy = !matches!(ended, Ok(()) | Err(Fault::Refused(_)));
         self.learn(ended)
     }
 
@@ -168,34 +176,72 @@ impl Connection {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn as_host(&mut self, statement: &'static str) -> Result<()> {
-        Ok(self.raw(AssertSqlSafe(statement)).await?)
+        self.raw(statement).await.map_err(unanswered)
     }
 
-    pub(super) async fn raw(&mut self, statement: impl SqlSafeStr) -> Result<(), sqlx::Error> {
-        let saying = self.inner.execute(sqlx::raw_sql(statement));
+    async fn raw(&mut self, statement: &str) -> Result<(), Fault> {
+        let saying = self.inner.say(statement);
         let said = watched(&mut self.busy, HOST_TIMEOUT, saying).await;
-        said.ok_or_else(|| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?.map(|_| ())
+        said.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+    }
+
+    /// Asks something of the host's own: the rows, and how many were changed.
+    async fn asked(&mut self, statement: &str, values: &[&[u8]]) -> Result<(Vec<Row>, u64)> {
+        let asking = self.inner.once(statement, values);
+        let answered = watched(&mut self.busy, HOST_TIMEOUT, asking).await;
+        let timed_out = || Fault::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        answered.ok_or_else(timed_out).flatten().map_err(unanswered)
     }
 
     /// Runs a module's migration script, which may hold many statements. Each goes to the server
     /// alone, so that none can end the transaction around it.
     ///
     /// # Errors
-    /// The server's, or that the script holds what migrations may not use.
-    pub(crate) async fn migrate(&mut self, script: &str, time: Duration) -> Result<(), Failure> {
+    /// The server's, that the script holds what migrations may not use, or that it leaves more than
+    /// `objects_max`.
+    pub(crate) async fn migrate(
+        &mut self,
+        script: &str,
+        time: Duration,
+        objects_max: u64,
+    ) -> Result<(), Failure> {
         let deadline = Instant::now() + time;
-        for statement in statements::of_migration(script).map_err(Failure::Refused)? {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let query = sqlx::query(AssertSqlSafe(statement.to_owned())).persistent(false);
-            let running = self.inner.execute(query);
-            let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
-            self.learn(done)?;
+        let script = statements::of_migration(script).map_err(Failure::Refused)?;
+        for some in script.chunks(STATEMENTS_UNCOUNTED_MAX) {
+            for statement in some {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let running = self.inner.once_for_nothing(statement);
+                let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
+                self.learn(done)?;
+            }
+            // In between, too: until the end, each of them takes a lock of those that all share.
+            check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)?;
         }
         Ok(())
     }
 
+    /// How many tables, indexes, views, sequences and types there are in the unit.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn objects(&mut self) -> Result<u64> {
+        let schema = &self.schema;
+        let statement = format!(
+            "SELECT ((SELECT count(*) FROM pg_catalog.pg_class
+                      WHERE relnamespace = '{schema}'::regnamespace)
+                   + (SELECT count(*) FROM pg_catalog.pg_type
+                      WHERE typnamespace = '{schema}'::regnamespace AND typtype IN ('d', 'e', 'r')))::text"
+        );
+        let (rows, _) = self.asked(&statement, &[]).await?;
+        let count = rows.first().map(|row| row.text(0)).transpose().map_err(unanswered)?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(u64::MAX))
+    }
+
     /// Lets the unit's runtime role use the tables that its owner will make.
-    pub(super) async fn share_new_tables(&mut self, runtime: &str) -> Result<(), sqlx::Error> {
+    ///
+    /// # Errors
+    /// When the server does not answer or does not allow it.
+    pub(super) async fn share_new_tables(&mut self, runtime: &str) -> Result<()> {
         if self.shares_new_tables().await? {
             return Ok(());
         }
@@ -204,25 +250,25 @@ impl Connection {
             "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {runtime};
              ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {runtime};"
         );
-        match self.inner.execute(sqlx::raw_sql(AssertSqlSafe(script))).await {
+        match self.raw(&script).await {
             // Another process may have been quicker.
-            Err(error) if !self.shares_new_tables().await? => Err(error),
+            Err(fault) if !self.shares_new_tables().await? => Err(unanswered(fault)),
             _ => Ok(()),
         }
     }
 
-    async fn shares_new_tables(&mut self) -> Result<bool, sqlx::Error> {
-        let shared: i64 = sqlx::query(
-            "SELECT count(*) FROM pg_catalog.pg_default_acl a
-             JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace WHERE n.nspname = $1",
-        )
-        .bind(&self.schema)
-        .persistent(false)
-        .fetch_one(&mut self.inner)
-        .await?
-        .try_get(0)?;
+    async fn shares_new_tables(&mut self) -> Result<bool> {
+        let schema = self.schema.clone();
+        let (rows, _) = self
+            .asked(
+                "SELECT 1 FROM pg_catalog.pg_default_acl a
+                 JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace
+                 WHERE n.nspname = $1::pg_catalog.text",
+                &[schema.as_bytes()],
+            )
+            .await?;
         // Tables and sequences.
-        Ok(shared == 2)
+        Ok(rows.len() == 2)
     }
 
     /// The migrations of `module` that this unit has seen, in order.
@@ -234,13 +280,12 @@ impl Connection {
             "SELECT id, checksum FROM {}.hostel_migrations WHERE module = $1 ORDER BY id",
             self.schema
         );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(module)
-            .persistent(false)
-            .fetch_all(&mut self.inner)
-            .await?;
+        let (rows, _) = self.asked(&statement, &[module.as_bytes()]).await?;
         rows.iter()
-            .map(|row| Ok(AppliedMigration { id: row.try_get(0)?, checksum: row.try_get(1)? }))
+            .map(|row| {
+                let checksum = row.get(1).unwrap_or_default().to_vec();
+                Ok(AppliedMigration { id: row.text(0).map_err(unanswered)?, checksum })
+            })
             .collect()
     }
 
@@ -259,14 +304,9 @@ impl Connection {
              ON CONFLICT DO NOTHING",
             self.schema
         );
-        let done = sqlx::query(AssertSqlSafe(statement))
-            .bind(module)
-            .bind(&migration.id)
-            .bind(&migration.checksum)
-            .persistent(false)
-            .execute(&mut self.inner)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let values = [module.as_bytes(), migration.id.as_bytes(), &migration.checksum];
+        let (_, changed) = self.asked(&statement, &values).await?;
+        Ok(changed == 1)
     }
 
     /// What there is of the host's in the unit, what refers to it, and what the transaction that is
@@ -295,11 +335,27 @@ impl Connection {
               WHERE xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid
               ORDER BY 1"
         );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .persistent(false)
-            .fetch_all(&mut self.inner)
-            .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        let (rows, _) = self.asked(&statement, &[]).await?;
+        rows.iter().map(|row| row.text(0).map_err(unanswered)).collect()
+    }
+}
+
+/// Within which limits a statement runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// From begin to end.
+    pub(crate) time: Duration,
+    /// Bytes of a row.
+    pub(crate) row_max: usize,
+}
+
+async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Failure> {
+    match deadline {
+        Some(deadline) => {
+            let ended = tokio::time::timeout_at(deadline.into(), work).await;
+            ended.map_err(|_| Failure::Overdue)
+        }
+        None => Ok(work.await),
     }
 }
 
@@ -328,10 +384,8 @@ pub(crate) struct Begin {
 
 /// A statement that runs.
 pub(crate) struct Running<'c> {
-    results: BoxStream<'c, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
-    busy: &'c mut bool,
+    connection: &'c mut Connection,
     was_busy: bool,
-    spoilt: &'c mut bool,
     deadline: Option<Instant>,
 }
 
@@ -340,37 +394,50 @@ impl Running<'_> {
     ///
     /// # Errors
     /// The server's, or that it took too long.
-    pub(crate) async fn next(&mut self) -> Result<Option<Either<PgQueryResult, PgRow>>, Failure> {
-        let next = match self.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), self.results.try_next())
-                .await
-                .map_err(|_| Failure::Overdue)?,
-            None => self.results.try_next().await,
-        };
-        match next {
-            Ok(Some(result)) => Ok(Some(result)),
-            ended => {
-                // It has ended by itself: nothing is left to be stopped.
-                *self.busy = self.was_busy;
-                ended.map(|_| None).map_err(|error| {
-                    *self.spoilt |= spoils(&error);
-                    Failure::Database(error)
-                })
-            }
+    pub(crate) async fn next(&mut self) -> Result<Option<Step>, Failure> {
+        let next = until(self.deadline, self.connection.inner.step()).await?;
+        if matches!(next, Ok(None)) {
+            self.connection.busy = self.was_busy;
         }
+        self.learn(next)
+    }
+
+    fn learn<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, Failure> {
+        // Refused by the server, it has ended: nothing is left to be stopped.
+        if matches!(outcome, Err(Fault::Refused(_))) {
+            self.connection.busy = self.was_busy;
+        }
+        self.connection.learn(outcome)
     }
 }
 
 /// Whether an error says that its connection is of no further use: it came from elsewhere than from
 /// a server that goes on, or tables changed under a prepared statement (`0A000`). Codes are those of
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-fn spoils(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    code.is_none_or(|code| code == "0A000" || code.starts_with("57P"))
+fn spoils(fault: &Fault) -> bool {
+    match fault {
+        Fault::Refused(refusal) => refusal.code == "0A000" || refusal.code.starts_with("57P"),
+        Fault::TooLarge => false,
+        Fault::Lost(_) => true,
+    }
+}
+
+fn failure(fault: Fault) -> Failure {
+    match fault {
+        Fault::Refused(refusal) => Failure::Server(refusal),
+        Fault::TooLarge => Failure::TooLarge,
+        Fault::Lost(error) => Failure::Database(error),
+    }
+}
+
+/// What a statement of the host's own came to.
+pub(super) fn unanswered(fault: Fault) -> Error {
+    Error::new(ErrorKind::Unavailable, "database", "the tenant's database did not answer")
+        .because(fault)
 }
 
 /// What the server does not say better.
-pub(super) fn unreachable(error: sqlx::Error) -> Error {
+pub(super) fn unreachable(fault: Fault) -> Error {
     Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
-        .because(error)
+        .because(fault)
 }

@@ -2,31 +2,38 @@
 //!
 //! `Server` bounds the connections of all units together, keeps those that were used lately, and ends
 //! what runs for too long. `roles.rs` makes units, `connection.rs` runs statements, `statements.rs`
-//! knows which of them guests may send, `prepare.rs` is the superuser's part.
+//! knows which of them guests may send, `prepare.rs` is the superuser's part. `wire.rs` talks to the
+//! server, `endpoint.rs` knows where it is, `answer.rs` and `types.rs` what comes back.
 
+mod answer;
 mod connection;
+mod endpoint;
 mod outbox;
 mod prepare;
 mod roles;
 mod statements;
 mod transfer;
+mod types;
+mod wire;
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::connection::{Begin, Connection};
+use self::answer::Fault;
+pub(crate) use self::answer::{Prepared, Refusal, Row, Step};
+pub(crate) use self::connection::{Begin, Bounds, Connection};
+use self::endpoint::Endpoint;
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
-pub(crate) use self::transfer::Suspended;
+pub(crate) use self::transfer::{Suspended, Transfer};
+pub(crate) use self::types::{Type, oid};
+use self::wire::Wire;
 use super::{DatabaseConfig, PlatformDatabase, SqlConfig, full, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
@@ -35,8 +42,6 @@ use crate::names::TenantId;
 
 /// How long a connection that nobody uses is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Statements that a connection remembers.
-const STATEMENTS_PREPARED_MAX: usize = 200;
 /// How long it is waited for a connection of the same unit before another unit loses one: about as
 /// long as a login takes, which costs both sides some milliseconds of processor time.
 const RETURN_PATIENCE: Duration = Duration::from_millis(10);
@@ -48,7 +53,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(20);
 
 /// All units of one server.
 pub(crate) struct Server {
-    options: PgConnectOptions,
+    endpoint: Endpoint,
     roles: Roles,
     wait: Duration,
     connections_per_unit_max: usize,
@@ -119,16 +124,8 @@ impl Server {
         platform: PlatformDatabase,
         key: &PlatformKey,
     ) -> Result<Arc<Self>> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| {
-                Error::invalid("`database.url` is no address of a PostgreSQL database")
-                    .hint("it looks like postgres://user:password@host/name")
-            })?
-            .application_name("hostel")
-            .statement_cache_capacity(STATEMENTS_PREPARED_MAX)
-            .disable_statement_logging();
         let server = Arc::new(Self {
-            options,
+            endpoint: Endpoint::new(url)?,
             roles: Roles::new(platform, key.clone(), sql),
             wait: sql.wait_timeout_ms.as_millis(),
             connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
@@ -204,7 +201,7 @@ impl Server {
         let oldest = locked(&self.idle).pop_front();
         if let Some(oldest) = oldest {
             let (inner, permit) = oldest.connection.into_parts();
-            close(inner).await;
+            inner.close().await;
             return Ok(permit);
         }
         let _waiting = Waiting::among(&self.waiting);
@@ -220,26 +217,27 @@ impl Server {
     ) -> Result<Connection> {
         let permit = self.permit(deadline).await?;
         let role = names.role(role);
-        let options = self.options.clone().username(&role).password(&self.roles.password(&role));
+        let password = self.roles.password(&role);
         let mut was_reset = false;
         let inner = loop {
-            let connecting = tokio::time::timeout_at(deadline.into(), options.connect());
-            let error = match connecting.await.map_err(|_| busy())? {
+            let connecting = Wire::connect(&self.endpoint, &role, &password);
+            let connecting = tokio::time::timeout_at(deadline.into(), connecting);
+            let fault = match connecting.await.map_err(|_| busy())? {
                 Ok(connection) => break connection,
-                Err(error) => error,
+                Err(fault) => fault,
             };
-            let refusal = error.as_database_error().and_then(|refusal| refusal.code());
-            match refusal.as_deref() {
+            let refusal = if let Fault::Refused(refusal) = &fault { &*refusal.code } else { "" };
+            match refusal {
                 // Somebody gave the role another password.
-                Some("28P01") if !was_reset => {
+                "28P01" if !was_reset => {
                     was_reset = true;
                     self.roles.reset_password(&role).await?;
                 }
                 // No room: neither for this role nor for anybody.
-                Some("53300") if Instant::now() + ROOM_INTERVAL < deadline => {
+                "53300" if Instant::now() + ROOM_INTERVAL < deadline => {
                     tokio::time::sleep(ROOM_INTERVAL).await;
                 }
-                _ => return Err(connection::unreachable(error)),
+                _ => return Err(connection::unreachable(fault)),
             }
         };
         Connection::new(inner, role, names.schema(), generation, permit)
@@ -277,7 +275,7 @@ impl Server {
                         tracing::warn!(%error, "a statement that is overdue cannot be ended");
                     }
                 }
-                None => close(inner).await,
+                None => inner.close().await,
             }
             drop(permit);
         });
@@ -298,14 +296,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// Says good-bye, so that the server's slot is free at once.
-async fn close(connection: PgConnection) {
-    use sqlx::Connection as _;
-
-    // One that is gone already needs no good-bye.
-    let _ = connection.close().await;
 }
 
 /// Closes connections that nobody has used for a while, until the server is dropped.
@@ -380,11 +370,7 @@ impl Unit {
     pub(crate) async fn writer(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         turn(&self.writer, deadline).await.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unavailable,
-                "database-busy",
-                "another write did not end in time",
-            )
+            Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")
         })
     }
 
@@ -405,10 +391,7 @@ impl Unit {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
-        connection
-            .share_new_tables(&self.names.role(Role::Runtime))
-            .await
-            .map_err(connection::unreachable)?;
+        connection.share_new_tables(&self.names.role(Role::Runtime)).await?;
         Ok(self.lend(connection, true, turn))
     }
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Unit;
-use super::connection::{Connection, watched};
+use super::connection::{Connection, unanswered, watched};
 use super::roles::{Names, Role};
-use crate::database::outbox::{BODY_MAX_BYTES, KEY_MAX_BYTES, KIND_MAX_BYTES, Stored, not_kept};
+use crate::database::outbox::{BODY_MAX_BYTES, KEY_MAX_BYTES, KIND_MAX_BYTES, Stored};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The statements that make the outbox of a unit. What a guest inserts by itself is bounded here, and
@@ -37,19 +37,16 @@ impl Connection {
     ) -> Result<()> {
         let statement = format!(
             "INSERT INTO {}.hostel_outbox (id, kind, key, body, made_at, mac)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+             VALUES ($1, $2, NULLIF($3::pg_catalog.text, ''), $4, $5, $6)",
             self.schema
         );
-        let query = sqlx::query(AssertSqlSafe(statement))
-            .bind(message.id)
-            .bind(message.kind)
-            .bind(message.key)
-            .bind(message.body)
-            .bind(message.made_at)
-            .bind(message.mac)
-            .persistent(false);
-        match watched(&mut self.busy, time, self.inner.execute(query)).await {
-            Some(kept) => kept.map(|_| ()).map_err(not_kept),
+        let Stored { id, kind, key, body, made_at, mac } = message;
+        // No key is empty.
+        let key = key.unwrap_or_default();
+        let made_at = made_at.to_be_bytes();
+        let values = [&*id, kind.as_bytes(), key.as_bytes(), &*body, &made_at, &*mac];
+        match watched(&mut self.busy, time, self.inner.once(&statement, &values)).await {
+            Some(kept) => kept.map(|_| ()).map_err(unanswered),
             None => Err(Error::new(
                 ErrorKind::Timeout,
                 "timeout",

@@ -19,6 +19,32 @@ use crate::names::TenantId;
 /// some for a moment longer.
 const CONNECTIONS_SPARE: u64 = 4;
 
+/// How often a unit is tried to be removed.
+const REMOVE_ATTEMPTS_MAX: u32 = 5;
+/// Tables and the like that are removed in one transaction.
+const REMOVED_AT_ONCE: i64 = 50;
+/// What removes some of a schema's tables, views, sequences and types. Those made last come first, as
+/// what depends on others, and parts before what they are parts of; sequences come after the tables
+/// that own them.
+const SOME_OBJECTS: &str =
+    "SELECT format('DROP %s IF EXISTS %I.%I CASCADE', o.kind, n.nspname, o.name)
+     FROM pg_catalog.pg_namespace n
+     CROSS JOIN LATERAL (
+         SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END
+                    AS kind, c.relname AS name, c.oid, 1 AS turn
+         FROM pg_catalog.pg_class c
+         WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm')
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid)
+         UNION ALL
+         SELECT 'SEQUENCE', c.relname, c.oid, 2
+         FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'S'
+         UNION ALL
+         SELECT CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, t.typname, t.oid, 3
+         FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+         WHERE t.typnamespace = n.oid AND (t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c')
+     ) o
+     WHERE n.nspname = $1 ORDER BY o.turn, o.oid DESC LIMIT $2";
+
 /// How long measuring a unit waits for a lock of its tenant's.
 const SIZE_LOCK_TIMEOUT_MS: u64 = 50;
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -217,6 +243,20 @@ impl Roles {
 
     /// Removes a unit: its schema, whatever is in it, and its roles.
     pub(super) async fn remove(&self, names: &Names) -> Result<()> {
+        let mut attempts_left = REMOVE_ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
+            match self.try_remove(names).await {
+                // Another process may remove the same: each waits for the other, and fails.
+                Err(error) if attempts_left > 0 => {
+                    tracing::debug!(%error, "a unit is to be removed once more");
+                }
+                ended => return Ok(ended?),
+            }
+        }
+    }
+
+    async fn try_remove(&self, names: &Names) -> Result<(), sqlx::Error> {
         let (schema, runtime, owner) =
             (names.schema(), names.role(Role::Runtime), names.role(Role::Owner));
         sqlx::query(
@@ -227,6 +267,19 @@ impl Roles {
         .bind(&owner)
         .execute(&self.platform)
         .await?;
+        // A transaction has a lock for each of them, and the server has only so many.
+        loop {
+            let some: Vec<String> = sqlx::query_scalar(SOME_OBJECTS)
+                .bind(&schema)
+                .bind(REMOVED_AT_ONCE)
+                .fetch_all(&self.platform)
+                .await?;
+            if some.is_empty() {
+                break;
+            }
+            // One message, and so one transaction. The server itself has quoted the names.
+            sqlx::raw_sql(AssertSqlSafe(some.join("; "))).execute(&self.platform).await?;
+        }
         let script = format!(
             "DROP SCHEMA IF EXISTS {schema} CASCADE; DROP ROLE IF EXISTS {runtime}, {owner}"
         );

@@ -1,22 +1,24 @@
 //! Rows out of schemas and into them, by `COPY` and as the schema's owner, who has no rights beyond
 //! it. Values are in the texts that the server itself reads and writes.
+//!
+//! The connection is sqlx's, which knows `COPY` and holds a row at a time, however large: that is
+//! for operators, whom no guest can make export or import.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::postgres::PgDatabaseError;
-use sqlx::{AssertSqlSafe, Row as _};
-use tokio::sync::mpsc;
+use sqlx::postgres::{PgConnection, PgDatabaseError};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::Unit;
-use super::connection::{Begin, Connection, watched};
 use super::prepare::quoted;
+use super::roles::Role;
+use super::{Unit, busy, turn};
 use crate::database::ledger::AppliedMigration;
 use crate::database::transfer::{
     Batch, Cell, Column, Conversion, LineSink, Sequence, TRANSFER_TIMEOUT, Table, column_list,
 };
-use crate::database::units::Failure;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What texts of values depend on, and what must not cut long work short.
@@ -37,16 +39,43 @@ pub(crate) struct Suspended {
     restore: Vec<String>,
 }
 
-impl Connection {
+/// A connection for one transfer. Whatever was not committed when it is dropped is undone.
+pub(crate) struct Transfer {
+    inner: PgConnection,
+    schema: String,
+    unit: Arc<Unit>,
+    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Unit {
+    /// A connection to carry rows, as the owner of the tables.
+    ///
+    /// # Errors
+    /// `unavailable` when none became free in time, or none could be opened.
+    pub(crate) async fn transfer(self: &Arc<Self>, deadline: Instant) -> Result<Transfer> {
+        // Sets right what somebody may have done to the role.
+        drop(self.lease_as_owner(deadline).await?);
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
+        let permit = self.server.permit(deadline).await?;
+        let role = self.names.role(Role::Owner);
+        let options = self.server.endpoint.options(&role, &self.server.roles.password(&role));
+        let connecting = tokio::time::timeout_at(deadline.into(), options.connect());
+        let inner = connecting.await.map_err(|_| busy())??;
+        let (schema, unit) = (self.names.schema(), Arc::clone(self));
+        Ok(Transfer { inner, schema, unit, _turn: turn, _permit: permit })
+    }
+}
+
+impl Transfer {
     /// Begins to read all tables as they are now.
     pub(crate) async fn begin_export(&mut self) -> Result<()> {
-        self.as_host(SETTINGS).await?;
-        let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.begin(Begin { statement, takes_turn: false }).await.map_err(refused)
+        self.say(&[SETTINGS, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]).await
     }
 
     pub(crate) async fn end_export(&mut self) -> Result<()> {
-        self.end(false).await.map_err(refused)
+        self.say(&["ROLLBACK"]).await
     }
 
     pub(crate) async fn ledger(&mut self) -> Result<Vec<(String, AppliedMigration)>> {
@@ -188,7 +217,7 @@ impl Connection {
     /// of some that come before others. Kept at once, so that others see how large they become: who
     /// does not come to the end leaves tables that nobody uses.
     pub(crate) async fn begin_load(&mut self) -> Result<(Vec<Table>, Suspended)> {
-        self.as_host(SETTINGS).await?;
+        self.say(&[SETTINGS]).await?;
         let tables = self.tables().await?;
         let mut script = Vec::new();
         if !tables.is_empty() {
@@ -198,8 +227,7 @@ impl Connection {
         let mut suspended = Suspended::default();
         self.suspend(&mut script, &mut suspended.restore).await?;
         self.say(&script).await?;
-        let statement = "BEGIN ISOLATION LEVEL READ COMMITTED";
-        self.begin(Begin { statement, takes_turn: false }).await.map_err(refused)?;
+        self.say(&["BEGIN ISOLATION LEVEL READ COMMITTED"]).await?;
         Ok((tables, suspended))
     }
 
@@ -263,7 +291,6 @@ impl Connection {
 
     pub(in crate::database) async fn write_rows(
         &mut self,
-        unit: &Arc<Unit>,
         conversion: &Conversion,
         batches: &mut mpsc::Receiver<Result<Batch>>,
     ) -> Result<u64> {
@@ -287,11 +314,11 @@ impl Connection {
             copy.send(lines).await.map_err(failed)?;
             if unchecked > CHECK_BYTES {
                 unchecked = 0;
-                unit.check_space(Duration::ZERO).await?;
+                self.unit.check_space(Duration::ZERO).await?;
             }
         }
         copy.finish().await.map_err(failed)?;
-        unit.check_space(Duration::ZERO).await?;
+        self.unit.check_space(Duration::ZERO).await?;
         Ok(written)
     }
 
@@ -327,9 +354,11 @@ impl Connection {
                 .await
                 .map_err(failed)?;
         }
-        self.say(&["SET CONSTRAINTS ALL IMMEDIATE".to_owned()]).await?;
-        self.end(true).await.map_err(refused)?;
-        self.say(&suspended.restore).await
+        self.say(&["SET CONSTRAINTS ALL IMMEDIATE"]).await?;
+        self.say(&["COMMIT"]).await?;
+        self.say(&suspended.restore).await?;
+        self.unit.tables_changed();
+        Ok(())
     }
 
     /// A name in the unit's schema.
@@ -338,14 +367,12 @@ impl Connection {
     }
 
     /// Says the host's own statements, which may take long; all of them have an effect, or none.
-    async fn say(&mut self, statements: &[String]) -> Result<()> {
-        use sqlx::Executor as _;
-
-        let script = AssertSqlSafe(statements.join("; "));
-        let saying = self.inner.execute(sqlx::raw_sql(script));
-        match watched(&mut self.busy, TRANSFER_TIMEOUT, saying).await {
-            Some(said) => said.map(|_| ()).map_err(failed),
-            None => Err(Error::new(ErrorKind::Timeout, "timeout", "the database hangs")),
+    async fn say<S: AsRef<str>>(&mut self, statements: &[S]) -> Result<()> {
+        let script = statements.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("; ");
+        let saying = self.inner.execute(sqlx::raw_sql(AssertSqlSafe(script)));
+        match tokio::time::timeout(TRANSFER_TIMEOUT, saying).await {
+            Ok(said) => said.map(|_| ()).map_err(failed),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "timeout", "the database hangs")),
         }
     }
 }
@@ -397,14 +424,6 @@ fn push_line(lines: &mut Vec<u8>, row: &[Cell]) {
         }
     }
     lines.push(b'\n');
-}
-
-fn refused(failure: Failure) -> Error {
-    match failure {
-        Failure::Refused(error) => error,
-        Failure::Database(error) => failed(error),
-        Failure::Overdue => Error::new(ErrorKind::Timeout, "timeout", "the database hangs"),
-    }
 }
 
 /// The server says in which line and column it was.

@@ -11,14 +11,14 @@ pub(super) mod sqlite;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub(crate) use self::cells::Cell;
 pub(super) use self::cells::LineSink;
 pub(super) use self::convert::Conversion;
 use super::ledger::AppliedMigration;
 use super::postgres;
-use super::unit::{Migrator, Turn, Unit};
+use super::unit::{Turn, Unit};
 use super::units::{Access, Lease as SqliteLease};
 use crate::error::{Error, Result};
 
@@ -76,7 +76,7 @@ pub(crate) enum Snapshot {
     /// Of a file.
     Sqlite { connection: SqliteLease, _reader: Turn },
     /// Of a schema, as its owner: the runtime role may see fewer rows, and not the ledger.
-    Postgres(postgres::Lease),
+    Postgres(postgres::Transfer),
 }
 
 impl Unit {
@@ -93,7 +93,7 @@ impl Unit {
                 Ok(Snapshot::Sqlite { connection, _reader: reader })
             }
             Self::Postgres(unit) => {
-                let mut connection = unit.lease_as_owner(deadline).await?;
+                let mut connection = unit.transfer(deadline).await?;
                 connection.begin_export().await?;
                 Ok(Snapshot::Postgres(connection))
             }
@@ -152,27 +152,34 @@ impl Snapshot {
 /// Fills a unit that was just made, in one transaction. Dropped before [`finish`](Self::finish), it
 /// leaves the unit empty.
 pub(crate) struct Loader {
-    into: Migrator,
-    dialect: Dialect,
+    into: Into,
     tables: Vec<Table>,
-    postgres: postgres::Suspended,
+}
+
+/// What is filled.
+enum Into {
+    /// A file, to which nobody else writes.
+    Sqlite { connection: SqliteLease, _writer: OwnedSemaphorePermit },
+    /// A schema, and what is otherwise there meanwhile.
+    Postgres { connection: postgres::Transfer, suspended: postgres::Suspended },
 }
 
 impl Loader {
     /// Begins: what migrations have put into the tables goes.
-    pub(crate) async fn begin(mut into: Migrator) -> Result<Self> {
-        let mut suspended = postgres::Suspended::default();
-        let (dialect, tables) = match &mut into {
-            Migrator::Sqlite { connection, .. } => {
-                (Dialect::Sqlite, sqlite::begin_load(connection).await?)
+    pub(crate) async fn begin(unit: &Unit, deadline: Instant) -> Result<Self> {
+        match unit {
+            Unit::Sqlite(unit) => {
+                let writer = unit.writer(deadline).await?;
+                let mut connection = unit.lease(deadline).await?;
+                let tables = sqlite::begin_load(&mut connection).await?;
+                Ok(Self { into: Into::Sqlite { connection, _writer: writer }, tables })
             }
-            Migrator::Postgres { connection, .. } => {
-                let (tables, what) = connection.begin_load().await?;
-                suspended = what;
-                (Dialect::Postgres, tables)
+            Unit::Postgres(unit) => {
+                let mut connection = unit.transfer(deadline).await?;
+                let (tables, suspended) = connection.begin_load().await?;
+                Ok(Self { into: Into::Postgres { connection, suspended }, tables })
             }
-        };
-        Ok(Self { into, dialect, tables, postgres: suspended })
+        }
     }
 
     /// The tables that there are.
@@ -190,13 +197,10 @@ impl Loader {
     ) -> Result<u64> {
         let conversion = self.conversion(table, from)?;
         match &mut self.into {
-            Migrator::Sqlite { connection, .. } => {
+            Into::Sqlite { connection, .. } => {
                 sqlite::write_rows(connection, &conversion, rows).await
             }
-            Migrator::Postgres { connection, unit } => {
-                let unit = std::sync::Arc::clone(unit);
-                connection.write_rows(&unit, &conversion, rows).await
-            }
+            Into::Postgres { connection, .. } => connection.write_rows(&conversion, rows).await,
         }
     }
 
@@ -224,7 +228,7 @@ impl Loader {
             table: here.name.clone(),
             from,
             source: table.columns.clone(),
-            to: self.dialect,
+            to: self.dialect(),
             target: to,
         })
     }
@@ -232,16 +236,20 @@ impl Loader {
     /// Lets rows that come later be numbered after those that came, has all constraints looked at,
     /// and takes everything to the disk.
     pub(crate) async fn finish(mut self, from: Dialect, sequences: &[Sequence]) -> Result<()> {
-        let same = from == self.dialect;
+        let same = from == self.dialect();
         match &mut self.into {
-            Migrator::Sqlite { connection, .. } => {
-                sqlite::finish_load(connection).await?;
-            }
-            Migrator::Postgres { connection, .. } => {
-                connection.finish_load(&self.postgres, sequences, same).await?;
+            Into::Sqlite { connection, .. } => sqlite::finish_load(connection).await,
+            Into::Postgres { connection, suspended } => {
+                connection.finish_load(suspended, sequences, same).await
             }
         }
-        self.into.tables_changed().await
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self.into {
+            Into::Sqlite { .. } => Dialect::Sqlite,
+            Into::Postgres { .. } => Dialect::Postgres,
+        }
     }
 }
 

@@ -259,5 +259,8 @@ fn refused(place: &str, failure: Failure) -> Error {
         }
         Failure::Database(error) => error.into(),
         Failure::Overdue => Error::new(ErrorKind::Timeout, "timeout", "the database hangs"),
+        Failure::Server(_) | Failure::TooLarge => {
+            Error::internal("a file answers like no file").because(format!("{failure:?}"))
+        }
     }
 }
