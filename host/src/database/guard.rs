@@ -283,13 +283,13 @@ unsafe extern "C" fn authorize(
     // SAFETY: SQLite passes null or a string that lives during this call.
     let (first, second, database) = unsafe { (text(first), text(second), text(database)) };
     let migration = guard.is(Speaker::Migration);
-    let is_allowed = match database {
+    let allowed = match database {
         // Nothing temporary is ever made.
         Some("temp") => migration && is_looked_at_by_alter(action, first),
         Some(_) => is_allowed(action, first, second, migration),
         None => false,
     };
-    if is_allowed || guard.is(Speaker::Host) { ffi::SQLITE_OK } else { ffi::SQLITE_DENY }
+    if allowed || guard.is(Speaker::Host) { ffi::SQLITE_OK } else { ffi::SQLITE_DENY }
 }
 
 /// # Safety

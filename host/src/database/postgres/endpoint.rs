@@ -31,16 +31,16 @@ impl Endpoint {
         let options = PgConnectOptions::from_str(url).map_err(|_| senseless())?;
         let parsed = url::Url::parse(url).map_err(|_| senseless())?;
         // Under the names that sqlx knows.
-        let file = |names: [&str; 3]| {
+        let file = |names: &[&str]| {
             let pairs = parsed.query_pairs();
             let (_, file) = pairs.filter(|(key, _)| names.contains(&&**key)).last()?;
             Some(CertificateInput::from(file.into_owned()))
         };
         Ok(Self {
             options,
-            root_certificate: file(["sslrootcert", "ssl-root-cert", "ssl-ca"]),
-            certificate: file(["sslcert", "ssl-cert", "sslcert"]),
-            key: file(["sslkey", "ssl-key", "sslkey"]),
+            root_certificate: file(&["sslrootcert", "ssl-root-cert", "ssl-ca"]),
+            certificate: file(&["sslcert", "ssl-cert"]),
+            key: file(&["sslkey", "ssl-key"]),
         })
     }
 
