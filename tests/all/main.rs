@@ -27,6 +27,7 @@ mod http_methods;
 mod http_paths;
 mod isolation;
 mod isolation_migrations;
+mod life;
 mod lookups;
 mod metrics;
 mod migrations;
