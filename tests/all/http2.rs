@@ -48,13 +48,14 @@ fn post(length: &str, body: &[u8]) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, 1, &block), frame(DATA, END_STREAM, 1, body)].concat()
 }
 
-/// Each breach, its name, and the error that the connection or the stream ends with. Where h2 has but
-/// one word for several, that is `PROTOCOL_ERROR`.
-fn breaches() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
+/// A breach's name, its bytes, and the error that the connection or the stream ends with. Where h2 has
+/// but one word for several, that is `PROTOCOL_ERROR`.
+type Breach = (&'static str, Vec<u8>, &'static [u32]);
+
+fn breaches_of_frames() -> Vec<Breach> {
     let fields = get_fields("/health/live");
     let open = frame(HEADERS, END_STREAM, 1, &fields);
     let increment = |stream, by: u32| frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
-    let pseudo = [(":method", "GET"), (":scheme", "http"), (":path", "/health/live")];
     vec![
         ("5.1 data for a stream that is idle", frame(DATA, 0, 1, b"x"), &[PROTOCOL]),
         ("5.1 a reset of a stream that is idle", frame(RST_STREAM, 0, 1, &[0; 4]), &[PROTOCOL]),
@@ -114,6 +115,13 @@ fn breaches() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
         ("6.10 more of no head", frame(CONTINUATION, END_HEADERS, 1, &fields), &[PROTOCOL]),
         ("6.10 a ping inside a head", [open, frame(PING, 0, 0, &[0; 8])].concat(), &[PROTOCOL]),
         ("4.2 a frame that is too large", frame(DATA, 0, 1, &[0; 16_385]), &[FRAME_SIZE]),
+    ]
+}
+
+/// Those of heads, and of bodies that are not what their head says.
+fn breaches_of_requests() -> Vec<Breach> {
+    let pseudo = [(":method", "GET"), (":scheme", "http"), (":path", "/health/live")];
+    vec![
         (
             "4.3 a head that cannot be unpacked",
             frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0xff; 20]),
@@ -158,7 +166,8 @@ async fn a_client_that_breaks_the_rules_is_told_which() {
     let platform =
         TestPlatform::configured("[http]\nhead_timeout_ms = 2000\nwrite_timeout_ms = 500").await;
     let hostile = platform.tenant("hostile").await;
-    let asking = breaches().into_iter().map(|(name, bytes, expected)| {
+    let breaches = breaches_of_frames().into_iter().chain(breaches_of_requests());
+    let asking = breaches.map(|(name, bytes, expected)| {
         let address = platform.address();
         async move {
             let mut peer = Peer::sending(address, preface(&[])).await;
