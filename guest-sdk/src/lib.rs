@@ -42,6 +42,7 @@
 pub mod bindings;
 
 pub mod clock;
+pub mod conditional;
 pub mod crypto;
 pub mod extract;
 mod from_text;
@@ -77,6 +78,7 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// What nearly every file of a module needs.
 pub mod prelude {
+    pub use crate::conditional::{IfMatch, Tagged};
     pub use crate::extract::{
         Body, Form, FromRequest, Headers, Path, Principal, PrincipalKind, Query, RequestPath,
         Tenant,

@@ -42,6 +42,7 @@ pub struct Route<A = Access> {
     status: Option<u16>,
     body_max_bytes: Option<u64>,
     timeout_ms: Option<u32>,
+    etag: bool,
     call: Box<Call>,
     describe: fn(&mut Operation),
 }
@@ -133,6 +134,7 @@ impl Route<Undecided> {
             status: None,
             body_max_bytes: None,
             timeout_ms: None,
+            etag: false,
             // A function has no size, so this box allocates nothing.
             call: Box::new(move |request| handler.call(request)),
             describe: H::describe,
@@ -159,6 +161,7 @@ impl Route<Undecided> {
             status: self.status,
             body_max_bytes: self.body_max_bytes,
             timeout_ms: self.timeout_ms,
+            etag: self.etag,
             call: self.call,
             describe: self.describe,
         }
@@ -194,6 +197,22 @@ impl<A> Route<A> {
     /// Ends calls after this time, or after the platform's limit where that is shorter.
     pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
         self.timeout_ms = Some(milliseconds);
+        self
+    }
+
+    /// Has the host give answers an `ETag`, made of their bytes (of answers up to 1 MiB), and answer
+    /// 304 without a body to clients that have them already. The handler runs all the same: what is
+    /// saved is the way to the client. See [`Tagged`](crate::conditional::Tagged) for tags that say more.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0").route(get("/prices", || "a list, seldom changed").public().etag())
+    /// }
+    /// # assert!(shop().manifest().routes[0].etag);
+    /// ```
+    pub fn etag(mut self) -> Self {
+        self.etag = true;
         self
     }
 }
@@ -232,6 +251,7 @@ impl Route<Access> {
             success_status: operation.success_status.or(self.status).unwrap_or(200),
             body_max_bytes: self.body_max_bytes,
             timeout_ms: self.timeout_ms,
+            etag: self.etag,
         }
     }
 }

@@ -3,19 +3,22 @@
 //! Each section's struct is defined beside what it configures; this file joins them and explains
 //! what is wrong with a file. Nothing else in the host reads files or variables for settings.
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::changes::Changes;
 use crate::call::Tenant;
 use crate::capabilities::lookups::LookupsConfig;
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
 use crate::database::{DatabaseConfig, SqlConfig};
 use crate::error::{Error, Result};
-use crate::http::HttpConfig;
+use crate::http::{HttpConfig, TlsConfig};
 use crate::limits::{LimitsConfig, Plans};
 use crate::logging::LogConfig;
 use crate::metering::MetricsConfig;
@@ -34,6 +37,8 @@ pub struct Config {
     pub platform: PlatformConfig,
     /// The HTTP side.
     pub http: HttpConfig,
+    /// Encryption of connections.
+    pub tls: TlsConfig,
     /// How requests find their tenant.
     pub tenancy: TenancyConfig,
     /// Log lines.
@@ -155,6 +160,8 @@ impl Config {
     /// Names the keys, what was found and what is allowed.
     pub fn check(&self) -> Result<()> {
         self.runtime.check()?;
+        self.http.check()?;
+        self.tls.check()?;
         let (calls, tenant) = (self.runtime.calls_max.get(), self.limits.tenant_calls_max.get());
         if tenant > calls {
             return Err(Error::invalid(format!(

@@ -30,6 +30,10 @@ pub enum ErrorKind {
     InputTimeout,
     /// The input is larger than is accepted.
     TooLarge,
+    /// The input is in a form that is not read here.
+    Unsupported,
+    /// The caller does not take the form that the answer would have.
+    Unacceptable,
     /// The caller, or what they asked for, used up a limit.
     Limit,
     /// It may work later.

@@ -86,7 +86,7 @@ pub use self::capabilities::tenancy::{
     NewTenant, Secrets, TenantChange, TenantQuery, TenantSettings, Tenants,
 };
 pub use self::clock::Clock;
-pub use self::config::{Config, Secret};
+pub use self::config::{Changes, Config, Secret};
 pub use self::database::{CallOutbox, Message, MessageId, Preparation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::http::Authenticator;

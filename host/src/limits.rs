@@ -95,7 +95,7 @@ impl TighterLimits {
 }
 
 /// `[plans.<name>]`: what tenants of a plan may use.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
     /// Its tenants' share of turns and processors where these are scarce, beside that of others.

@@ -19,6 +19,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::writer::Flush;
@@ -150,22 +151,40 @@ pub fn layer<S>(config: &LogConfig, json: bool) -> (impl tracing_subscriber::Lay
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let (writer, flush) = writer::start();
-    (layer_into(config, json, writer), flush)
+    let (writer, mut flush) = writer::start();
+    let (layer, levels) = layer_into(config, json, writer);
+    flush.levels = Some(levels);
+    (layer, flush)
 }
 
-fn layer_into<S, W>(config: &LogConfig, json: bool, writer: W) -> impl tracing_subscriber::Layer<S>
+/// Sets the levels of a log.
+type SetLevels = Box<dyn Fn(&LogConfig) + Send + Sync>;
+
+fn layer_into<S, W>(
+    config: &LogConfig,
+    json: bool,
+    writer: W,
+) -> (impl tracing_subscriber::Layer<S>, SetLevels)
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + 'static,
 {
-    let targets = Targets::new()
-        .with_default(config.level.filter())
-        .with_targets(config.levels.iter().map(|(target, level)| (target.clone(), level.filter())));
-    tracing_subscriber::fmt::layer()
+    let (levels, handle) = reload::Layer::new(targets(config));
+    let layer = tracing_subscriber::fmt::layer()
         .event_format(format::Format { json })
         .with_writer(writer)
-        .with_filter(targets)
+        .with_filter(levels);
+    let set = move |config: &LogConfig| {
+        // It fails where the log is no longer there, and nobody misses it.
+        let _ = handle.reload(targets(config));
+    };
+    (layer, Box::new(set))
+}
+
+fn targets(config: &LogConfig) -> Targets {
+    Targets::new()
+        .with_default(config.level.filter())
+        .with_targets(config.levels.iter().map(|(target, level)| (target.clone(), level.filter())))
 }
 
 /// Makes Hostel's log the program's log. `readable` is what `format = "auto"` means here.
@@ -189,7 +208,7 @@ pub fn init(config: &LogConfig, readable: bool) -> Result<Flush> {
 /// # Errors
 /// When the program has a log already.
 pub fn init_taken(config: &LogConfig, take: impl Fn(&[u8]) + Send + Sync + 'static) -> Result<()> {
-    let layer = layer_into(config, true, Taken(Arc::new(take)));
+    let (layer, _) = layer_into(config, true, Taken(Arc::new(take)));
     tracing_subscriber::registry().with(layer).try_init().map_err(in_use)
 }
 

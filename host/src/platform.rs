@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::archive::Archives;
@@ -17,13 +19,13 @@ use crate::capabilities::lookups::Lookups;
 use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Changes, Config};
 use crate::database::{
     self, ChangeBus, Message, MessageId, Outbox, PlatformDatabase, PostgresServer, Units,
 };
 use crate::error::{Error, Result};
 use crate::folder::Folder;
-use crate::http::{self, App, Authentication, Authenticator};
+use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
 use crate::names::{TenantId, TenantSlug};
@@ -149,6 +151,7 @@ impl PlatformBuilder {
         let config = self.config.clone();
         let (loaded, authentication) = self.load().await?;
         let Loaded { key, services, registry, folder } = loaded;
+        let tls = Tls::open(&config.tls)?;
         services.tenants.check_plans().await?;
         services.tenants.ensure_platform().await?;
         if let Some(slug) = &config.tenancy.default_tenant {
@@ -162,7 +165,8 @@ impl PlatformBuilder {
             watch_folder(folder, Arc::clone(&registry), stop.clone());
         }
         let app = Arc::new(App {
-            config: config.http.clone(),
+            http: ArcSwap::from_pointee(Http::new(config.http.clone())),
+            tls,
             tenancy: config.tenancy.clone(),
             services,
             registry,
@@ -170,7 +174,9 @@ impl PlatformBuilder {
             authentication,
             draining: AtomicBool::new(false),
         });
-        Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
+        follow_certificate(Arc::clone(&app), stop.clone());
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        Ok(Platform { app, config, reloading: Arc::default(), _stop: Arc::new(stop.drop_guard()) })
     }
 
     /// Opens the data folder and loads every module.
@@ -300,7 +306,9 @@ struct Loaded {
 #[derive(Clone)]
 pub struct Platform {
     app: Arc<App>,
-    config: Arc<Config>,
+    config: Arc<ArcSwap<Config>>,
+    /// One reload after the other.
+    reloading: Arc<Mutex<()>>,
     _stop: Arc<DropGuard>,
 }
 
@@ -340,8 +348,49 @@ impl Platform {
     }
 
     /// The configuration that it runs with.
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Takes what a running platform can take of another configuration: limits, plans, `[tls]` and
+    /// most of `[http]`, for what begins from now on. `docs/http.md` has the list. The levels of the
+    /// log are the program's to take: see [`logging::Flush::set_levels`](crate::logging::Flush).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> hostel::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let platform = hostel::Platform::builder().data_dir(folder.path()).build().await?;
+    /// let mut config = hostel::Config::clone(&platform.config());
+    /// config.http.cors.by_tenant = true;
+    /// config.listen = "127.0.0.1:9000".to_owned().try_into()?;
+    /// let changes = platform.reload(config).await?;
+    /// assert_eq!(changes.taken, ["http.cors.by_tenant"]);
+    /// assert_eq!(changes.at_next_start, ["listen"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the configuration cannot be used. Then all is as it was.
+    pub async fn reload(&self, config: Config) -> Result<Changes> {
+        let _alone = self.reloading.lock().await;
+        config.check()?;
+        let running = self.config.load_full();
+        let changes = running.changes(&config);
+        let config = running.with_reloadable(&config);
+        let App { registry, services, tls, .. } = &*self.app;
+        // What can fail comes first.
+        registry.runtime().check_limits(&config.limits)?;
+        if let Some(tls) = tls {
+            tls.reload(&config.tls).await?;
+        }
+        services.tenants.set_plans(&config.plans).await?;
+        if (&config.limits, &config.plans) != (&running.limits, &running.plans) {
+            registry.set_limits(&config.limits, &config.plans).await;
+        }
+        self.app.http.store(Arc::new(Http::new(config.http.clone())));
+        self.config.store(Arc::new(config));
+        Ok(changes)
     }
 
     /// The list of tenants.
@@ -463,7 +512,7 @@ impl Platform {
 
 impl std::fmt::Debug for Platform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Platform").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Platform").field("config", &self.config.load()).finish_non_exhaustive()
     }
 }
 
@@ -681,6 +730,17 @@ fn keep_usage(services: Arc<Services>, stop: CancellationToken) {
             }
         }
     });
+}
+
+/// Reads certificate and key again when they change, until the platform is dropped.
+fn follow_certificate(app: Arc<App>, stop: CancellationToken) {
+    if app.tls.is_some() {
+        in_background(stop, async move {
+            if let Some(tls) = &app.tls {
+                tls.follow().await;
+            }
+        });
+    }
 }
 
 /// Removes deleted tenants when their time has come, until the platform is dropped.

@@ -142,3 +142,36 @@ async fn a_form_is_read_and_what_is_wrong_in_it_is_named() {
     }
     assert_eq!(send("text/plain", "name=a").await.code(), "415 unsupported-media-type");
 }
+
+#[tokio::test]
+async fn json_that_can_be_read_in_two_ways_or_is_too_deep_is_refused() {
+    let platform = TestPlatform::configured("[http]\njson_depth_max = 10").await;
+    let acme = platform.tenant("acme").await;
+    let send = async |content_type: &str, body: String| {
+        let request = acme.request("POST", "/api/probe/echo").header("content-type", content_type);
+        request.body(body).send().await
+    };
+    let twice = r#"{"title":"a","tags":[{"x":1,"x":2}]}"#;
+    assert_snapshot!("twice", send("application/json", twice.to_owned()).await.problem());
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let refused = send("application/merge-patch+json; charset=utf-8", deep(11)).await;
+    assert_snapshot!("too_deep", refused.problem());
+    assert_eq!(send("application/json", deep(10)).await.text(), deep(10));
+    // What is no JSON, or does not say that it is, is the module's.
+    assert_eq!(send("text/plain", twice.to_owned()).await.text(), twice);
+    assert_eq!(send("application/json", "{".to_owned()).await.text(), "{");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_where_json_is_expected() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let send = async |path: &str| {
+        let request = acme.request("POST", path).header("content-encoding", "gzip");
+        request.header("content-type", "application/json").body("no gzip").send().await
+    };
+    let refused = send("/api/notes").await;
+    assert_eq!(refused.code(), "415 content-encoded");
+    assert_eq!(refused.header("accept-encoding"), Some("identity"));
+    assert_eq!(send("/api/probe/echo").await.text(), "no gzip", "a module takes any bytes");
+}

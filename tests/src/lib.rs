@@ -25,6 +25,7 @@ mod artefacts;
 mod attack;
 mod binary;
 mod client;
+pub mod frames;
 mod friendly;
 mod guests;
 mod half_sent;

@@ -242,7 +242,8 @@ impl TestPlatform {
 
     /// What operators show.
     pub fn operator_token(&self) -> String {
-        let key = self.platform.config().platform.key.as_ref().unwrap().expose();
+        let config = self.platform.config();
+        let key = config.platform.key.as_ref().unwrap().expose();
         OperatorToken::of(&PlatformKey::parse(key).unwrap()).expose()
     }
 

@@ -31,6 +31,7 @@ impl guest::Guest for ByHand {
                 success_status: 200,
                 body_max_bytes: None,
                 timeout_ms: None,
+                etag: false,
             }],
             permissions: Vec::new(),
             migrations: Vec::new(),

@@ -9,6 +9,7 @@
 mod cargo_module;
 mod commands;
 mod options;
+mod running;
 mod sources;
 mod test_host;
 

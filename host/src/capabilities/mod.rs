@@ -31,7 +31,9 @@ fn tell_guest(error: &Error) -> wit::Error {
             ErrorKind::Denied | ErrorKind::Unauthenticated => wit::ErrorKind::Denied,
             ErrorKind::NotFound | ErrorKind::MethodNotAllowed => wit::ErrorKind::NotFound,
             ErrorKind::Conflict => wit::ErrorKind::Conflict,
-            ErrorKind::Invalid => wit::ErrorKind::Invalid,
+            ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Unacceptable => {
+                wit::ErrorKind::Invalid
+            }
             ErrorKind::TooLarge | ErrorKind::Limit => wit::ErrorKind::Limit,
             ErrorKind::Unavailable => wit::ErrorKind::Unavailable,
             ErrorKind::Timeout | ErrorKind::InputTimeout => wit::ErrorKind::Timeout,

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, StatusCode};
 
+use super::conditional;
 use crate::bindings::hostel::http::types as wit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::{self, ANSWER_HEAD_MAX_BYTES};
@@ -24,11 +25,15 @@ const RESERVED: [HeaderName; 10] = [
     super::incoming::REQUEST_ID,
 ];
 
-/// Turns a module's answer into a response.
+/// Turns a module's answer into a response, with a tag where the route asks for one.
 ///
 /// # Errors
 /// When the answer cannot be sent as it is: the module is at fault.
-pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Result<Response> {
+pub(super) fn of_module(
+    answer: wit::Response,
+    answer_max_bytes: usize,
+    is_tagged: bool,
+) -> Result<Response> {
     let status = StatusCode::from_u16(answer.status)
         .ok()
         // Others exist in Rust and not in HTTP (RFC 9110, section 15).
@@ -55,6 +60,7 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
     if head > ANSWER_HEAD_MAX_BYTES {
         return Err(bad(format!("{head} bytes of headers; at most {ANSWER_HEAD_MAX_BYTES}")));
     }
+    let tag = if is_tagged && status == StatusCode::OK { conditional::tag(&bytes) } else { None };
     let mut response =
         Response::new(if bytes.is_empty() { Body::empty() } else { Body::from(bytes) });
     *response.status_mut() = status;
@@ -71,6 +77,9 @@ pub(super) fn of_module(answer: wit::Response, answer_max_bytes: usize) -> Resul
     }
     if let Some(content_type) = content_type {
         headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    if let Some(tag) = tag {
+        headers.entry(header::ETAG).or_insert(tag);
     }
     Ok(response)
 }

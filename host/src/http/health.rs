@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
 use super::App;
@@ -14,8 +14,8 @@ use super::App;
 /// A database that takes longer does not serve anybody.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) async fn live() -> Response {
-    respond(StatusCode::OK, serde_json::json!({ "status": "live" }))
+pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
+    respond(&app, StatusCode::OK, serde_json::json!({ "status": "live" }))
 }
 
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -26,6 +26,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let status =
         if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond(
+        &app,
         status,
         serde_json::json!({
             "status": if draining { "draining" } else if database { "ready" } else { "unavailable" },
@@ -34,9 +35,13 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     )
 }
 
-fn respond(status: StatusCode, body: serde_json::Value) -> Response {
+fn respond(app: &App, status: StatusCode, body: serde_json::Value) -> Response {
     let mut response = Response::new(body.to_string().into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // A moment later, something else may be true.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    app.http.load().secure.put(headers, false);
     response
 }

@@ -10,7 +10,8 @@ use http::{Request, Version};
 use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 
-use super::App;
+use super::arrival::{self, Client};
+use super::{App, json, path};
 use crate::capabilities::http::{Boundary, Chunks, IncomingBody, Multipart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
@@ -24,8 +25,12 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The code of [`refusal`]'s error about the URL, which has a status of its own.
 pub(super) const URL_TOO_LONG: &str = "uri-too-long";
 
+/// The code of the error about a compressed body, whose answer says what there could be instead.
+pub(super) const CONTENT_ENCODED: &str = "content-encoded";
+
 /// Not shown to modules: credentials, which are the host's to check; what concerns one connection
-/// (RFC 9110, section 7.6.1); what the host has used up.
+/// (RFC 9110, section 7.6.1); what the host has used up. What proxies say of the client's connection,
+/// neither: only the host knows whether to believe it.
 const HIDDEN: [HeaderName; 14] = [
     header::AUTHORIZATION,
     header::COOKIE,
@@ -48,6 +53,10 @@ pub(super) fn refusal<B>(request: &Request<B>, url_max: usize) -> Option<Error> 
     if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > url_max) {
         let message = format!("path and query are too long: at most {url_max} bytes");
         return Some(Error::new(ErrorKind::TooLarge, URL_TOO_LONG, message));
+    }
+    // RFC 9113, section 8.3.1, has one for every method but `CONNECT`, which nothing here answers.
+    if request.uri().path().is_empty() {
+        return Some(Error::new(ErrorKind::Invalid, "invalid-path", "the request names no path"));
     }
     // RFC 9112, section 3.2: with none or with several, two readers may differ on whom it is for.
     if request.version() == Version::HTTP_11
@@ -87,14 +96,26 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
 }
 
 /// The slug of the tenant that the request is for: by header, by subdomain, or the default one.
-pub(super) fn tenant_slug<'r>(app: &'r App, parts: &'r Parts) -> Result<Cow<'r, str>> {
-    if let Some(value) = parts.headers.get(&app.tenancy.header) {
+pub(super) fn tenant_slug<'r>(
+    app: &'r App,
+    parts: &'r Parts,
+    client: &Client,
+) -> Result<Cow<'r, str>> {
+    let mut named = parts.headers.get_all(&app.tenancy.header).iter();
+    if let Some(value) = named.next() {
+        if named.next().is_some() {
+            // Whoever looked at the request before us may have gone by the other one.
+            let message = format!("name the tenant in the header `{}`, once", app.tenancy.header);
+            return Err(Error::new(ErrorKind::Invalid, "tenant-ambiguous", message));
+        }
         return value.to_str().map(Cow::Borrowed).map_err(|_| no_such_tenant());
     }
-    if !app.tenancy.base_domain.is_empty()
-        && let Some(slug) = subdomain(host(parts).unwrap_or_default(), &app.tenancy.base_domain)
-    {
-        return Ok(Cow::Owned(slug.to_ascii_lowercase()));
+    let base = &app.tenancy.base_domain;
+    if !base.is_empty() {
+        let host = client.host.as_deref().map(without_port).or_else(|| host(parts));
+        if let Some(slug) = subdomain(host.unwrap_or_default(), base) {
+            return Ok(Cow::Owned(slug.to_ascii_lowercase()));
+        }
     }
     match &app.tenancy.default_tenant {
         Some(slug) => Ok(Cow::Borrowed(slug.as_str())),
@@ -111,12 +132,15 @@ fn no_such_tenant() -> Error {
 }
 
 fn host(parts: &Parts) -> Option<&str> {
-    let host = parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
-    // A port follows the last colon, unless that colon is inside an IPv6 address.
-    Some(match host.rsplit_once(':') {
+    parts.uri.host().or_else(|| parts.headers.get(header::HOST)?.to_str().ok()).map(without_port)
+}
+
+/// A port follows the last colon, unless that colon is inside an IPv6 address.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,
         _ => host,
-    })
+    }
 }
 
 fn subdomain<'h>(host: &'h str, base: &str) -> Option<&'h str> {
@@ -126,41 +150,32 @@ fn subdomain<'h>(host: &'h str, base: &str) -> Option<&'h str> {
     (is_below && !slug.is_empty()).then_some(slug)
 }
 
-/// `/api/notes/7` is module `notes` and path `/7`; `/api/notes` and `/api/notes/` are its `/`.
-pub(super) fn split_path(path: &str) -> Option<(&str, &str)> {
-    let below = path.strip_prefix("/api/")?;
-    Some(match below.find('/') {
-        Some(slash) => (&below[..slash], &below[slash..]),
-        None => (below, "/"),
-    })
-}
-
-/// Path parameters, decoded.
+/// Parameters of a path that [`path::check`] let through, decoded. No database takes a NUL in a text.
 pub(super) fn parameters(encoded: &[&str]) -> Result<Vec<String>> {
     encoded
         .iter()
         .map(|parameter| {
             let decoded = percent_decode_str(parameter).decode_utf8().ok()?;
-            is_encoded(parameter).then(|| decoded.into_owned())
+            (!decoded.contains('\0')).then(|| decoded.into_owned())
         })
         .collect::<Option<_>>()
         .ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "invalid-path", "the path is not encoded UTF-8")
+            let message = "the path is not encoded UTF-8 without NUL";
+            Error::new(ErrorKind::Invalid, "invalid-path", message)
         })
 }
 
-/// Whether each `%` has its two digits. The decoder would leave others as they are, and what comes
-/// before it may not.
-fn is_encoded(text: &str) -> bool {
-    text.split('%').skip(1).all(|after| {
-        after.len() >= 2 && after.bytes().take(2).all(|digit| digit.is_ascii_hexdigit())
-    })
-}
-
 /// The query's pairs, decoded.
-pub(super) fn query(parts: &Parts) -> Vec<(String, String)> {
+///
+/// # Errors
+/// `invalid-query`, where a decoder would have to guess.
+pub(super) fn query(parts: &Parts) -> Result<Vec<(String, String)>> {
     let raw = parts.uri.query().unwrap_or_default();
-    form_urlencoded::parse(raw.as_bytes()).into_owned().collect()
+    if !path::is_encoded(raw) || percent_decode_str(raw).decode_utf8().is_err() {
+        let message = "the query is not percent-encoded UTF-8";
+        return Err(Error::new(ErrorKind::Invalid, "invalid-query", message));
+    }
+    Ok(form_urlencoded::parse(raw.as_bytes()).into_owned().collect())
 }
 
 /// The headers that modules may see. A value that is no UTF-8 is read as Latin-1, as it was meant
@@ -182,6 +197,7 @@ pub(super) fn headers(app: &App, headers: &HeaderMap) -> Vec<(String, String)> {
         .filter(|(name, _)| {
             !HIDDEN.contains(name)
                 && **name != app.tenancy.header
+                && !arrival::is_of_proxies(name)
                 && !is_of_connection(name)
                 && !is_credential(name)
         })
@@ -202,24 +218,75 @@ pub(super) async fn body(
     headers: &HeaderMap,
     body: axum::body::Body,
 ) -> Result<Body> {
-    let limit = app.config.body_max_bytes.get().min(route.body_max_bytes.unwrap_or(u64::MAX));
+    let limit =
+        app.http.load().config.body_max_bytes.get().min(route.body_max_bytes.unwrap_or(u64::MAX));
     if body.is_end_stream() {
         return Ok(Body::None);
     }
     // Where it cannot be read, it is not waited for.
+    if route.request_schema.is_some() && is_encoded(headers) {
+        let message = "the body must not be compressed: send it without `content-encoding`";
+        return Err(Error::new(ErrorKind::Unsupported, CONTENT_ENCODED, message));
+    }
     let boundary = multipart_type(headers).map(Boundary::of).transpose()?;
     let body = Box::pin(read_body(app, limit, body)).await?;
+    if let Body::Bytes(whole) = &body
+        && is_json(essence(headers))
+    {
+        json::check(whole, app.http.load().config.json_depth_max.as_usize())?;
+    }
     Ok(match boundary {
         Some(boundary) => in_parts(boundary, body),
         None => body,
     })
 }
 
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.is_empty() && coding != "identity")
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> &str {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
 /// The content type, where it is that of a form of several parts.
 fn multipart_type(headers: &HeaderMap) -> Option<&str> {
-    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = content_type.split(';').next()?.trim();
-    essence.eq_ignore_ascii_case("multipart/form-data").then_some(content_type)
+    let is_form = essence(headers).eq_ignore_ascii_case("multipart/form-data");
+    headers.get(header::CONTENT_TYPE).filter(|_| is_form)?.to_str().ok()
+}
+
+/// `application/json` and its relatives such as `application/merge-patch+json`.
+fn is_json(essence: &str) -> bool {
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let suffix = subtype.rsplit('+').next().unwrap_or_default();
+    kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
+}
+
+/// Whether a client takes JSON, by its `Accept`: the range that fits best decides (RFC 9110, section
+/// 12.5.1).
+pub(super) fn takes_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).iter();
+    match values.next() {
+        None => return true,
+        Some(value) if value == "*/*" || value == "application/json" => return true,
+        Some(_) => {}
+    }
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
+    let quality = |wanted: &str| {
+        ranges.iter().find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_it = parts.next()?.eq_ignore_ascii_case(wanted);
+            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            is_it.then(|| quality.unwrap_or(1.0))
+        })
+    };
+    let best = ["application/json", "application/*", "*/*"].into_iter().find_map(quality);
+    best.is_some_and(|quality| quality > 0.0)
 }
 
 fn in_parts(boundary: Boundary, body: Body) -> Body {
@@ -236,7 +303,7 @@ async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let inline_max = app.config.body_inline_max_bytes.get();
+    let inline_max = app.http.load().config.body_inline_max_bytes.get();
     let mut chunks = Box::pin(limited(body, limit));
     if length.is_some_and(|length| length > inline_max) {
         return Ok(Body::Streamed(IncomingBody { length, chunks, rest: Bytes::new(), part: None }));
@@ -251,7 +318,8 @@ async fn read_body(app: &App, limit: u64, body: axum::body::Body) -> Result<Body
         }
         Ok(Ok(gathered))
     };
-    match tokio::time::timeout(app.config.body_timeout_ms.as_millis(), gather).await {
+    let timeout = app.http.load().config.body_timeout_ms.as_millis();
+    match tokio::time::timeout(timeout, gather).await {
         Ok(Ok(Ok(whole))) => Ok(Body::Bytes(whole)),
         Ok(Ok(Err(begun))) => {
             Ok(Body::Streamed(IncomingBody { length, chunks, rest: begun.into(), part: None }))
@@ -297,11 +365,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_a_module_and_what_is_below_it() {
-        assert_eq!(split_path("/api/notes"), Some(("notes", "/")));
-        assert_eq!(split_path("/api/notes/"), Some(("notes", "/")));
-        assert_eq!(split_path("/api/notes/7/x%2Fy"), Some(("notes", "/7/x%2Fy")));
-        assert_eq!(split_path("/other"), None);
+    fn json_is_taken_where_the_range_that_fits_best_allows_it() {
+        let takes = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            takes_json(&headers)
+        };
+        assert!(takes_json(&HeaderMap::new()));
+        for accept in [
+            "*/*",
+            "application/json",
+            "text/html, application/*;q=0.5",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "Application/JSON;q=0.1, */*;q=0",
+        ] {
+            assert!(takes(accept), "{accept}");
+        }
+        for accept in
+            ["text/html", "application/json;q=0, */*", "application/xml", "*/*;q=0.0", "x"]
+        {
+            assert!(!takes(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn json_has_relatives() {
+        for json in ["application/json", "Application/JSON", "application/merge-patch+json"] {
+            assert!(is_json(json), "{json}");
+        }
+        for other in ["", "text/json", "application/jsonish", "json", "application/x-json"] {
+            assert!(!is_json(other), "{other}");
+        }
     }
 
     #[test]
@@ -333,9 +427,12 @@ mod tests {
     proptest! {
         #[test]
         fn anything_that_is_sent_is_taken_apart_or_refused(text in "\\PC*") {
-            let _ = split_path(&text);
-            let _ = subdomain(&text, "example.org");
             let _ = parameters(&[&text]);
+            // No spelling of a host is another tenant's.
+            if let Some(slug) = subdomain(&text, "example.org") {
+                let whole = [slug, "example.org"].join(".");
+                prop_assert!(whole.eq_ignore_ascii_case(&text));
+            }
         }
     }
 }

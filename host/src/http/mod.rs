@@ -2,76 +2,51 @@
 //! nobody else knows a status code.
 
 mod answer;
+mod arrival;
 mod caller;
 mod chain;
+mod compress;
+mod conditional;
 mod conduct;
+mod config;
+mod connection;
+mod cors;
 mod health;
 mod incoming;
+mod json;
 mod metrics;
 mod operator;
+mod options;
+mod outgoing;
+mod path;
 mod problem;
+mod secure;
 mod server;
 mod streams;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::{any, get};
-use serde::{Deserialize, Serialize};
 
 pub(crate) use self::caller::Authentication;
 pub use self::caller::Authenticator;
+pub(crate) use self::config::{Http, HttpConfig};
 pub(crate) use self::server::{serve_platform, serve_router};
-use crate::bounded::Bounded;
+pub(crate) use self::tls::{Tls, TlsConfig};
 use crate::capabilities::tenancy::TenancyConfig;
 use crate::key::OperatorToken;
 use crate::runtime::Registry;
 use crate::wiring::Services;
 
-/// `[http]`: the HTTP side.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
-    /// The largest body; a route may say less.
-    pub body_max_bytes: Bounded<0, 1_099_511_627_776>,
-    /// Bodies up to this size are handed to modules at once, larger ones as they arrive.
-    pub body_inline_max_bytes: Bounded<0, 1_073_741_824>,
-    /// How long a client may take to send a body that is handed over at once.
-    pub body_timeout_ms: Bounded<1, 3_600_000>,
-    /// How long a client may take to send a request's head, or to begin the next one.
-    pub head_timeout_ms: Bounded<1, 3_600_000>,
-    /// How large a request's head may be.
-    pub head_max_bytes: Bounded<8_192, 1_048_576>,
-    /// How long a request's path and query may be.
-    pub url_max_bytes: Bounded<256, 65_534>,
-    /// How long a client may take nothing of an answer.
-    pub write_timeout_ms: Bounded<1, 3_600_000>,
-    /// Connections at once; further ones wait until others end.
-    pub connections_max: Bounded<1, 1_000_000>,
-    /// How long requests may go on after the host was told to stop.
-    pub drain_timeout_ms: Bounded<0, 3_600_000>,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            body_max_bytes: Bounded::of::<104_857_600>(),
-            body_inline_max_bytes: Bounded::of::<1_048_576>(),
-            body_timeout_ms: Bounded::of::<30_000>(),
-            head_timeout_ms: Bounded::of::<15_000>(),
-            head_max_bytes: Bounded::of::<32_768>(),
-            url_max_bytes: Bounded::of::<8_192>(),
-            write_timeout_ms: Bounded::of::<30_000>(),
-            connections_max: Bounded::of::<20_000>(),
-            drain_timeout_ms: Bounded::of::<10_000>(),
-        }
-    }
-}
-
 /// What handlers share.
 pub(crate) struct App {
-    pub(crate) config: HttpConfig,
+    pub(crate) http: ArcSwap<Http>,
+    /// None where connections are not encrypted.
+    pub(crate) tls: Option<Tls>,
     pub(crate) tenancy: TenancyConfig,
     pub(crate) services: Arc<Services>,
     pub(crate) registry: Arc<Registry>,
@@ -86,10 +61,10 @@ pub(crate) struct App {
 /// others.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/platform/v1/usage", get(operator::usage))
+        .route("/health/live", get(health::live).fallback(chain::other_method))
+        .route("/health/ready", get(health::ready).fallback(chain::other_method))
+        .route("/metrics", get(metrics::metrics).fallback(chain::other_method))
+        .route("/platform/v1/usage", get(operator::usage).fallback(chain::other_method))
         .route("/api/{module}", any(chain::api))
         .route("/api/{module}/", any(chain::api))
         .route("/api/{module}/{*rest}", any(chain::api))

@@ -1,30 +1,18 @@
 //! `/platform/v1`: what operators ask, and who is one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, VIA};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, VIA};
 use http::{HeaderMap, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 
+use super::arrival::{self, Arrival};
 use super::{App, chain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantSlug;
 use crate::usage::{UsageOfDay, UsageQuery};
-
-/// Who is at the other end of a connection that this host accepted itself.
-#[derive(Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-/// What a proxy on this machine adds: then the peer is not who asks.
-const OF_PROXIES: [HeaderName; 4] = [
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
-];
 
 /// Lets operators through.
 ///
@@ -57,9 +45,12 @@ pub(super) fn is_operator(app: &App, headers: &HeaderMap) -> bool {
 /// # Errors
 /// As [`operator`].
 pub(super) fn local_or_operator(app: &App, request: &Request) -> Result<()> {
-    let peer = request.extensions().get::<Peer>();
-    let is_local = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
-    let is_forwarded = OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
+    // Not by what the program's own server says of the connection: it may stand behind anything.
+    let arrival = request.extensions().get::<Arrival>();
+    let is_local = arrival.is_some_and(|it| it.peer.ip().to_canonical().is_loopback());
+    // What a proxy on this machine adds: then the peer is not who asks.
+    let is_forwarded =
+        request.headers().keys().any(|name| *name == VIA || arrival::is_of_proxies(name));
     if is_local && !is_forwarded {
         return Ok(());
     }

@@ -2,12 +2,12 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{answer, incoming};
+use super::{answer, incoming, json};
 use crate::bindings::hostel::http::types as wit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
@@ -58,6 +58,8 @@ fn status(error: &Error) -> StatusCode {
         ErrorKind::InputTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::TooLarge if error.code() == incoming::URL_TOO_LONG => StatusCode::URI_TOO_LONG,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorKind::Unacceptable => StatusCode::NOT_ACCEPTABLE,
         ErrorKind::Limit => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -68,7 +70,15 @@ fn status(error: &Error) -> StatusCode {
 /// An error of the host as an answer.
 pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Response {
     let status = status(error);
-    let told = Told { code: error.code(), detail: error.message(), ..Told::default() };
+    // What these are about is a place in the body.
+    let place =
+        error.subject().filter(|_| [json::DUPLICATE_KEY, json::TOO_DEEP].contains(&error.code()));
+    let errors = place.map(|pointer| FieldError {
+        pointer: pointer.to_owned(),
+        detail: error.message().to_owned(),
+    });
+    let errors = errors.into_iter().collect();
+    let told = Told { code: error.code(), detail: error.message(), errors, ..Told::default() };
     let mut response = respond(status, &told, path, request_id);
     let headers = response.headers_mut();
     match error.kind() {
@@ -78,6 +88,10 @@ pub(super) fn of_error(error: &Error, path: &str, request_id: &RequestId) -> Res
         ErrorKind::Unavailable | ErrorKind::Limit => {
             let seconds = error.retry_after_seconds().unwrap_or(RETRY_AFTER_SECONDS);
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        // RFC 9110, section 15.5.16.
+        ErrorKind::Unsupported if error.code() == incoming::CONTENT_ENCODED => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         // What it is about are the methods that there are.
         ErrorKind::MethodNotAllowed => {

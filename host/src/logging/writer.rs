@@ -10,6 +10,8 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::{LogConfig, SetLevels};
+
 /// Lines that can wait. More are counted and left out rather than held up.
 const LINES_MAX: usize = 65_536;
 /// Lines that come within this time are written together.
@@ -34,6 +36,16 @@ pub(super) struct Lines {
 pub struct Flush {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    pub(super) levels: Option<SetLevels>,
+}
+
+impl Flush {
+    /// From now on, the log has these levels. How lines look stays.
+    pub fn set_levels(&self, config: &LogConfig) {
+        if let Some(set) = &self.levels {
+            set(config);
+        }
+    }
 }
 
 pub(super) fn start() -> (Lines, Flush) {
@@ -46,7 +58,7 @@ pub(super) fn start() -> (Lines, Flush) {
     let for_thread = Arc::clone(&shared);
     let thread = thread::spawn(move || write_lines(&for_thread));
     let lines = Lines { shared: Arc::clone(&shared), thread: thread.thread().clone() };
-    (lines, Flush { shared, thread: Some(thread) })
+    (lines, Flush { shared, thread: Some(thread), levels: None })
 }
 
 fn write_lines(shared: &Shared) {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::TenantState;
 use super::routes::RouteTable;
 use crate::bindings::exports::hostel::module::guest as wit;
 use crate::capabilities::permissions::PermissionName;
@@ -59,6 +60,8 @@ pub struct Route {
     pub body_max_bytes: Option<u64>,
     /// The longest call, when it is not the platform's limit.
     pub timeout_ms: Option<u32>,
+    /// Whether answers get a tag that is made of their bytes.
+    pub etag: bool,
 }
 
 /// A method that routes can have.
@@ -162,6 +165,11 @@ impl Manifest {
     /// Names what is wrong and where.
     pub(super) fn check(said: wit::Manifest) -> Result<Self> {
         let name: ModuleName = said.name.parse()?;
+        if name.as_str() == TenantState::PLATFORM_SETTINGS {
+            return Err(Error::invalid(format!(
+                "no module can be named `{name}`: the platform's own settings are"
+            )));
+        }
         let version = said.version.parse().map_err(|error| {
             Error::invalid(format!(
                 "`{}` is no semantic version, such as 1.4.0: {error}",
@@ -281,6 +289,7 @@ fn check_route(said: wit::Route, permissions: &[PermissionSpec]) -> Result<Route
         success_status: said.success_status,
         body_max_bytes: said.body_max_bytes,
         timeout_ms: said.timeout_ms,
+        etag: said.etag,
         path: said.path,
     })
 }
@@ -335,4 +344,65 @@ pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) ->
 
 pub(super) fn named_twice(name: &ModuleName) -> Error {
     Error::invalid(format!("there are two modules named `{name}`: remove one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn routes() -> impl Strategy<Value = Vec<wit::Route>> {
+        let path = prop_oneof!["/[a-z{}*/%.]{0,12}", "\\PC{0,12}"];
+        let access = prop_oneof![
+            Just(wit::Access::Public),
+            "[a-z:*]{0,12}".prop_map(wit::Access::Permission)
+        ];
+        let route = (path, access, any::<u16>(), prop::option::of("[{}\"a-z:0-9\\[\\]]{0,12}"));
+        let route = route.prop_map(|(path, access, success_status, schema)| wit::Route {
+            method: wit::Method::Get,
+            path,
+            access,
+            summary: String::new(),
+            tags: Vec::new(),
+            request_schema: schema.clone(),
+            response_schema: schema,
+            success_status,
+            body_max_bytes: None,
+            timeout_ms: None,
+            etag: false,
+        });
+        prop::collection::vec(route, 0..6)
+    }
+
+    proptest! {
+        /// What gets through has a table in which each of its routes is found.
+        #[test]
+        fn whatever_a_module_says_of_itself_is_checked(
+            name in prop_oneof![Just("probe".to_owned()), "\\PC{0,40}"],
+            version in prop_oneof![Just("1.0.0".to_owned()), "[0-9.a-z+-]{0,10}"],
+            routes in routes(),
+            permission in prop_oneof![Just("probe:read".to_owned()), "[a-z:*]{0,12}"],
+            default_value in prop_oneof![Just("1".to_owned()), "\\PC{0,8}"],
+        ) {
+            let said = wit::Manifest {
+                name,
+                version,
+                summary: String::new(),
+                routes,
+                permissions: vec![wit::Permission { name: permission, summary: String::new() }],
+                migrations: Vec::new(),
+                settings: vec![wit::Setting {
+                    name: "size".to_owned(),
+                    summary: String::new(),
+                    schema: "{}".to_owned(),
+                    default_value,
+                }],
+            };
+            if let Ok(manifest) = Manifest::check(said) {
+                prop_assert!(RouteTable::new(&manifest.routes).is_ok());
+                prop_assert!(manifest.name.as_str() != TenantState::PLATFORM_SETTINGS);
+            }
+        }
+    }
 }

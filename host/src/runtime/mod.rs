@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -162,8 +163,10 @@ impl ModuleSource {
 pub struct Runtime {
     pub(crate) engine: engine::Engine,
     pub(crate) artefacts: artefacts::Artefacts,
-    pub(crate) limits: Arc<LimitsConfig>,
-    plans: Plans,
+    limits: ArcSwap<LimitsConfig>,
+    plans: ArcSwap<Plans>,
+    /// What an instance can have at most: the pool was made for it.
+    memory_max_bytes: u64,
     pub(crate) config: RuntimeConfig,
     pub(crate) grants: GrantsConfig,
     pub(crate) services: Arc<Services>,
@@ -206,8 +209,9 @@ impl Runtime {
             )),
             engine,
             artefacts,
-            limits: Arc::new(limits.clone()),
-            plans: plans.clone(),
+            limits: ArcSwap::from_pointee(limits.clone()),
+            plans: ArcSwap::from_pointee(plans.clone()),
+            memory_max_bytes: limits.memory_max_bytes.get(),
             config: config.clone(),
             grants: grants.clone(),
             services,
@@ -241,12 +245,35 @@ impl Runtime {
         ]
     }
 
+    /// What the platform itself allows.
+    pub(crate) fn limits(&self) -> Arc<LimitsConfig> {
+        self.limits.load_full()
+    }
+
+    /// Refuses limits that an instance cannot have before the next start.
+    pub(crate) fn check_limits(&self, limits: &LimitsConfig) -> Result<()> {
+        let (wanted, max) = (limits.memory_max_bytes.get(), self.memory_max_bytes);
+        if wanted > max {
+            return Err(Error::invalid(format!(
+                "`limits.memory_max_bytes` is {wanted}: at most {max} until the next start, for which instances were made"
+            )));
+        }
+        Ok(())
+    }
+
+    /// From now on, these hold for tenants that come to hand.
+    fn set_limits(&self, limits: &LimitsConfig, plans: &Plans) {
+        self.limits.store(Arc::new(limits.clone()));
+        self.plans.store(Arc::new(plans.clone()));
+    }
+
     /// A tenant's share beside others', and its limits.
     pub(crate) fn limits_of(&self, tenant: &Tenant) -> (usize, LimitsConfig) {
-        let plan = tenant.plan.as_ref().and_then(|name| self.plans.get(name));
+        let (plans, limits) = (self.plans.load(), self.limits.load());
+        let plan = tenant.plan.as_ref().and_then(|name| plans.get(name));
         let (weight, limits) = match plan {
-            Some(plan) => (plan.weight.as_usize(), self.limits.tightened(&plan.limits)),
-            None => (1, (*self.limits).clone()),
+            Some(plan) => (plan.weight.as_usize(), limits.tightened(&plan.limits)),
+            None => (1, LimitsConfig::clone(&limits)),
         };
         (weight, limits.tightened(&tenant.limits))
     }

@@ -147,15 +147,15 @@ impl Runtime {
 
     /// Lets a module describe itself.
     async fn describe(&self, code: ModulePre<CallState>) -> Result<Manifest> {
-        let call = self.nobodys_call();
+        let (call, limits) = (self.nobodys_call(), self.limits());
         let state = CallState::new(
             call,
             Arc::clone(&self.services),
             settings::Values::default(),
-            self.limits.handles_max.as_usize(),
+            limits.handles_max.as_usize(),
         );
         let unlimited = Arc::new(TenantCpu::new(Duration::MAX));
-        let mut store = self.store(state, &self.limits, &unlimited);
+        let mut store = self.store(state, &limits, &unlimited);
         let describing = async {
             let module = code.instantiate_async(&mut store).await?;
             module.hostel_module_guest().call_describe(&mut store).await
@@ -180,7 +180,7 @@ impl Runtime {
     }
 
     fn describe_timeout(&self) -> Duration {
-        DESCRIBE_TIMEOUT.min(self.limits.call_timeout_ms.as_millis())
+        DESCRIBE_TIMEOUT.min(self.limits.load().call_timeout_ms.as_millis())
     }
 
     /// The context of code that runs for no tenant: only `describe`, in which nothing is linked that
@@ -196,8 +196,8 @@ impl Runtime {
             }),
             request_id: RequestId::new(),
             deadline: Instant::now() + self.describe_timeout(),
-            budget: Budget::new(&self.limits),
-            limits: Arc::clone(&self.limits),
+            budget: Budget::new(&self.limits()),
+            limits: self.limits(),
             meter: Arc::default(),
             cpu: Arc::default(),
         }

@@ -20,12 +20,15 @@ use crate::call::{Budget, CallContext, Principal, Tenant};
 use crate::capabilities::settings;
 use crate::capabilities::tenancy::TenantSettings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::LimitsConfig;
+use crate::limits::{LimitsConfig, Plans};
 use crate::metering::Meter;
 use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
 const TENANTS_MAX: u64 = 10_000;
+/// A tenant's setting of the platform's own: whose pages may read its answers.
+const CORS_ORIGINS: &str = "cors-origins";
+const CORS_ORIGINS_MAX: usize = 100;
 /// Idle instances of one module for one tenant: as many as calls that begin while others run.
 const IDLE_PER_MODULE_MAX: usize = 16;
 
@@ -52,6 +55,7 @@ pub struct TenantState {
     /// entry say.
     pub(crate) limits: Arc<LimitsConfig>,
     modules: ArcSwap<HashMap<ModuleName, Arc<TenantModule>>>,
+    cors_origins: Option<Vec<String>>,
     /// Its own.
     settings: TenantSettings,
     pub(super) cpu: Arc<TenantCpu>,
@@ -151,6 +155,18 @@ impl Registry {
         }
     }
 
+    /// Other limits and plans hold for every tenant from its next call on.
+    pub(crate) async fn set_limits(&self, limits: &LimitsConfig, plans: &Plans) {
+        self.runtime.set_limits(limits, plans);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        let at_hand: Vec<_> = self.tenants.iter().map(|(_, state)| state.tenant.clone()).collect();
+        for tenant in at_hand {
+            self.tenants.remove(&tenant.slug);
+            // What its database may become is among them.
+            self.runtime.services.units.forget(tenant.id).await;
+        }
+    }
+
     fn state_of(&self, tenant: Tenant, settings: TenantSettings) -> TenantState {
         let runtime = &self.runtime;
         let (weight, limits) = runtime.limits_of(&tenant);
@@ -170,6 +186,7 @@ impl Registry {
                 weight,
             ),
             long_calls: LongCalls::new(tenant.id, weight),
+            cors_origins: cors_origins(&settings),
             limits: Arc::new(limits),
             settings,
             tenant: Arc::new(tenant),
@@ -256,10 +273,32 @@ fn declare(runtime: &Runtime, modules: &[Arc<ModuleVersion>]) {
         let schemas = settings.map(|setting| (setting.name.clone(), setting.schema.clone()));
         (module.manifest.name.clone(), schemas.collect())
     });
-    runtime.services.tenants.declarations().set(declared.collect());
+    let own = TenantState::PLATFORM_SETTINGS.parse().ok().map(|name| {
+        let origins = serde_json::json!({
+            "type": "array",
+            "maxItems": CORS_ORIGINS_MAX,
+            "items": { "type": "string", "pattern": "^https?://[^/?#@ ]+$" },
+        });
+        (name, HashMap::from([(CORS_ORIGINS.to_owned(), origins)]))
+    });
+    runtime.services.tenants.declarations().set(declared.chain(own).collect());
+}
+
+/// A tenant's own list of origins, checked when it was set.
+fn cors_origins(settings: &TenantSettings) -> Option<Vec<String>> {
+    let list = settings.get(TenantState::PLATFORM_SETTINGS)?.get(CORS_ORIGINS)?.as_array()?;
+    Some(list.iter().filter_map(|origin| origin.as_str().map(ToOwned::to_owned)).collect())
 }
 
 impl TenantState {
+    /// Under which name tenants have settings of the platform's own; no module's.
+    pub(crate) const PLATFORM_SETTINGS: &str = "platform";
+
+    /// Whose pages may read this tenant's answers, where it has a list of its own.
+    pub(crate) fn cors_origins(&self) -> Option<&[String]> {
+        self.cors_origins.as_deref()
+    }
+
     /// The module of that name, as this tenant is served it now.
     pub fn module(&self, name: &str) -> Option<Arc<TenantModule>> {
         self.modules.load().get(name).cloned()

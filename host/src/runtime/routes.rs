@@ -12,7 +12,7 @@ pub(crate) struct RouteTable {
 /// The routes of one path.
 struct Entry {
     by_method: [Option<u32>; Method::COUNT],
-    /// The `Allow` header of a 405 (RFC 9110, section 15.5.6).
+    /// The `Allow` header (RFC 9110, section 10.2.1).
     allow: String,
 }
 
@@ -97,9 +97,11 @@ fn allow(by_method: &[Option<u32>; Method::COUNT]) -> String {
         .filter(|method| by_method[**method as usize].is_some())
         .map(|method| method.as_str())
         .collect();
+    // The host answers these by itself.
     if names.contains(&"GET") && !names.contains(&"HEAD") {
         names.push("HEAD");
     }
+    names.push("OPTIONS");
     names.join(", ")
 }
 
@@ -122,6 +124,7 @@ mod tests {
             success_status: 200,
             body_max_bytes: None,
             timeout_ms: None,
+            etag: false,
         }
     }
 
@@ -157,9 +160,9 @@ mod tests {
         );
         assert_eq!(
             table.find(Some(Method::Delete), "/"),
-            Match::MethodNotAllowed { allow: "GET, POST, HEAD" }
+            Match::MethodNotAllowed { allow: "GET, POST, HEAD, OPTIONS" }
         );
-        assert_eq!(table.find(None, "/7"), Match::MethodNotAllowed { allow: "GET, HEAD" });
+        assert_eq!(table.find(None, "/7"), Match::MethodNotAllowed { allow: "GET, HEAD, OPTIONS" });
         assert_eq!(table.find(Some(Method::Get), "/7/parts"), Match::NotFound);
     }
 

@@ -1,15 +1,21 @@
 //! `hostel serve` and `hostel dev`.
 
+mod reload;
+mod service_manager;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use hostel::Config;
 use hostel::runtime::{Access, Manifest, Method};
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
 use super::{EXAMPLE, platform_with, spinner};
 use crate::options::{Listen, Options};
+use crate::running::Running;
 use crate::sources::{self, Sources};
 
 #[derive(Args)]
@@ -50,14 +56,10 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
         config.dev.anonymous_grants = vec!["*".parse()?];
     }
     let readable = dev.is_some() || std::io::IsTerminal::is_terminal(&std::io::stdout());
-    let _flush = hostel::logging::init(&config.log, readable)?;
-
-    let address = config.listen.0;
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        hostel::Error::invalid(format!("cannot listen on {address}: {error}"))
-            .hint("another program may be there: choose another address with --listen, such as 127.0.0.1:0")
-    })?;
+    let log = hostel::logging::init(&config.log, readable)?;
+    let listener = listener(config.listen.0).await?;
     let address = listener.local_addr().context("the address that was bound")?;
+    let scheme = if config.tls.certificate.is_some() { "https" } else { "http" };
 
     let waiting = spinner();
     let tell = waiting.clone();
@@ -66,17 +68,39 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
     let platform = builder.build().await?;
     waiting.finish_and_clear();
 
-    let front = Front::of(platform.config(), format!("http://{address}"));
+    let front = Front::of(&platform.config(), format!("{scheme}://{address}"));
     if let Some(crates) = &dev {
         front.greet(&platform.config().data.0, crates);
     }
-    warn_of_grants(platform.config());
+    warn_of_grants(&platform.config());
     let stop = stop_signal()?;
+    let _running = Running::note(&platform.config().data.0)?;
     tracing::info!(%address, "listening");
     let _developing = sources::follow(dev.unwrap_or_default(), &platform, &front);
-    platform.serve(listener, stop).await?;
+    service_manager::ready();
+    let stop = async {
+        stop.await;
+        service_manager::stopping();
+    };
+    tokio::select! {
+        served = platform.serve(listener, stop) => served?,
+        never = reload::whenever_told(&arguments, &platform, &log) => match never? {},
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The socket that a service manager has opened for this process, or one of its own.
+async fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let handed_over = ListenFd::from_env().take_tcp_listener(0);
+    if let Some(listener) = handed_over.context("the socket of the service manager")? {
+        listener.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(listener)?);
+    }
+    Ok(TcpListener::bind(address).await.map_err(|error| {
+        hostel::Error::invalid(format!("cannot listen on {address}: {error}"))
+            .hint("another program may be there: choose another address with --listen, such as 127.0.0.1:0")
+    })?)
 }
 
 /// The example is in the way of somebody who has modules of their own.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
@@ -32,7 +33,7 @@ pub struct Tenants {
     pub(super) units: Arc<Units>,
     pub(super) declared: Declarations,
     /// The names of the plans that there are.
-    plans: Arc<[String]>,
+    plans: Arc<ArcSwap<Vec<String>>>,
 }
 
 /// A tenant to be made.
@@ -89,7 +90,7 @@ impl Tenants {
             delete_grace: i64::try_from(config.delete_grace_ms.get() * 1000).unwrap_or(i64::MAX),
             units,
             declared: Declarations::default(),
-            plans: plans.keys().cloned().collect(),
+            plans: Arc::new(ArcSwap::from_pointee(plans.keys().cloned().collect())),
         }
     }
 
@@ -104,30 +105,32 @@ impl Tenants {
     }
 
     pub(super) fn check_plan(&self, plan: Option<&str>) -> Result<()> {
-        match plan {
-            Some(plan) if !self.plans.iter().any(|known| known == plan) => {
-                let known = match self.plans.join(", ") {
-                    none if none.is_empty() => "it has no plans".to_owned(),
-                    some => format!("there are {some}"),
-                };
-                Err(Error::invalid(format!(
-                    "there is no plan `{plan}` in the configuration: {known}"
-                ))
-                .about("plan")
-                .hint("plans are sections of the configuration: `[plans.small.limits]`"))
-            }
-            _ => Ok(()),
-        }
+        check_plan(&self.plans.load(), plan)
+    }
+
+    /// From now on, tenants can be on these plans.
+    ///
+    /// # Errors
+    /// When there are tenants on a plan that is not among them.
+    pub(crate) async fn set_plans(&self, plans: &Plans) -> Result<()> {
+        let names: Vec<String> = plans.keys().cloned().collect();
+        self.check_used(&names).await?;
+        self.plans.store(Arc::new(names));
+        Ok(())
     }
 
     /// Refuses a configuration that lacks a plan which tenants are on.
     pub(crate) async fn check_plans(&self) -> Result<()> {
+        self.check_used(&self.plans.load()).await
+    }
+
+    async fn check_used(&self, plans: &[String]) -> Result<()> {
         let used: Vec<String> =
             sqlx::query_scalar("SELECT DISTINCT plan FROM tenants WHERE plan IS NOT NULL")
                 .fetch_all(&self.database)
                 .await?;
         used.iter().try_for_each(|plan| {
-            self.check_plan(Some(plan))
+            check_plan(plans, Some(plan))
                 .map_err(|error| Error::invalid(format!("tenants are on plan `{plan}`: {error}")))
         })
     }
@@ -477,4 +480,19 @@ pub(super) fn from_row(row: &AnyRow) -> Result<Tenant> {
             .transpose()?,
         revision: row.try_get(9)?,
     })
+}
+
+fn check_plan(known_plans: &[String], plan: Option<&str>) -> Result<()> {
+    match plan {
+        Some(plan) if !known_plans.iter().any(|known| known == plan) => {
+            let known = match known_plans.join(", ") {
+                none if none.is_empty() => "it has no plans".to_owned(),
+                some => format!("there are {some}"),
+            };
+            Err(Error::invalid(format!("there is no plan `{plan}` in the configuration: {known}"))
+                .about("plan")
+                .hint("plans are sections of the configuration: `[plans.small.limits]`"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -31,6 +31,9 @@ fn with_requests(module: Module) -> Module {
         .route(get("/secret", requests::secret).requires("probe:secret"))
         .route(get("/problem", requests::problem).public())
         .route(get("/counter", requests::counter).public())
+        .route(get("/digest/{text}", requests::digest).public().etag())
+        .route(get("/tagged/{version}", requests::tagged).public())
+        .route(put("/tagged/{version}", requests::change_tagged).public())
 }
 
 fn with_capabilities(module: Module) -> Module {

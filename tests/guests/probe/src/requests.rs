@@ -180,6 +180,25 @@ pub(crate) fn mark(request: &Request, answer: Response) -> Result<Response, Prob
     })
 }
 
+/// An answer that has a tag only by the route's wish.
+pub(crate) fn digest(Path(text): Path<String>) -> String {
+    text
+}
+
+/// An answer whose version is what the client says.
+pub(crate) fn tagged(Path(version): Path<String>) -> Tagged<Json<String>> {
+    Tagged::by(&version, Json(format!("version {version}").repeat(200)))
+}
+
+/// A change of what has the version that the client says.
+pub(crate) fn change_tagged(
+    Path(version): Path<String>,
+    if_match: IfMatch,
+) -> Result<NoContent, Problem> {
+    if_match.check(version)?;
+    Ok(NoContent)
+}
+
 pub(crate) fn secret() -> &'static str {
     "the secret"
 }

@@ -1,0 +1,49 @@
+//! Conditional requests (RFC 9110, section 13): a client that has the answer already is told so.
+
+use axum::body::Body;
+use axum::response::Response;
+use data_encoding::BASE64URL_NOPAD;
+use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
+use http::StatusCode;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+};
+use sha2::{Digest as _, Sha256};
+
+/// Of larger answers no tag is made: it would keep others waiting.
+const TAGGED_MAX_BYTES: usize = 1024 * 1024;
+/// Enough that no two answers have the same.
+const DIGEST_BYTES: usize = 16;
+
+/// The tag of an answer's bytes; none where there are very many.
+pub(super) fn tag(bytes: &[u8]) -> Option<HeaderValue> {
+    if bytes.len() > TAGGED_MAX_BYTES {
+        return None;
+    }
+    let digest = Sha256::digest(bytes);
+    let text = format!("\"{}\"", BASE64URL_NOPAD.encode(&digest[..DIGEST_BYTES]));
+    HeaderValue::try_from(text).ok()
+}
+
+/// Leaves out of a successful answer to a `GET` what the client has.
+pub(super) fn answer(asked: &HeaderMap, response: Response) -> Response {
+    if response.status() != StatusCode::OK
+        || !response.headers().contains_key(ETAG)
+        || !asked.contains_key(IF_NONE_MATCH)
+    {
+        return response;
+    }
+    // A tag that is none has no equal.
+    let tag = response.headers().typed_get::<ETag>();
+    let condition = asked.typed_get::<IfNoneMatch>();
+    let is_known = tag.zip(condition).is_some_and(|(tag, known)| !known.precondition_passes(&tag));
+    if !is_known {
+        return response;
+    }
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::NOT_MODIFIED;
+    for about_the_body in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+        head.headers.remove(about_the_body);
+    }
+    Response::from_parts(head, Body::empty())
+}
