@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::database::{self, ChangeBus, PlatformDatabase, PostgresServer, Units};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
+use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
@@ -141,6 +142,47 @@ impl PlatformBuilder {
     /// # Errors
     /// Says which part cannot be used, and why.
     pub async fn build(self) -> Result<Platform> {
+        let Loaded { config, key, services, registry, folder, authentication } =
+            self.load().await?;
+        let stop = CancellationToken::new();
+        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
+        keep_usage(Arc::clone(&services), stop.clone());
+        purge_tenants(Arc::clone(&services), stop.clone());
+        if config.modules.watch {
+            watch_folder(folder, Arc::clone(&registry), stop.clone());
+        }
+        let app = Arc::new(App {
+            config: config.http.clone(),
+            tenancy: config.tenancy.clone(),
+            services,
+            registry,
+            operator: OperatorToken::of(&key),
+            authentication,
+            documents: Documents::default(),
+            draining: AtomicBool::new(false),
+        });
+        Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
+    }
+
+    /// What `/openapi.json` says to this tenant, or to requests that name none, as JSON for people to
+    /// read: without serving anything.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build); `not-found` when there is no such tenant.
+    pub async fn openapi(self, tenant: Option<&TenantSlug>) -> Result<String> {
+        let Loaded { config, services, registry, .. } = self.load().await?;
+        let slug = tenant.or(config.tenancy.default_tenant.as_ref()).ok_or_else(|| {
+            Error::invalid("there is no default tenant").hint("name one with --tenant")
+        })?;
+        let tenant = registry.tenant(slug.as_str()).await?;
+        let permissions = &services.permissions;
+        let document = document(&config.tenancy, permissions, &tenant.tenant, &tenant.modules());
+        serde_json::to_string_pretty(&document)
+            .map_err(|error| Error::internal("the description cannot be written").because(error))
+    }
+
+    /// Opens and loads all that requests need.
+    async fn load(self) -> Result<Loaded> {
         let tell = |what: &str| self.progress.iter().for_each(|progress| progress(what));
         let config = self.config;
         config.check()?;
@@ -175,23 +217,8 @@ impl PlatformBuilder {
             services.tenants.ensure(slug).await?;
         }
         let registry = Arc::new(Registry::new(Arc::new(runtime), modules, configured)?);
-        let stop = CancellationToken::new();
-        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
-        keep_usage(Arc::clone(&services), stop.clone());
-        purge_tenants(Arc::clone(&services), stop.clone());
-        if config.modules.watch {
-            watch_folder(folder, Arc::clone(&registry), stop.clone());
-        }
-        let app = Arc::new(App {
-            config: config.http.clone(),
-            tenancy: config.tenancy.clone(),
-            services,
-            registry,
-            operator: OperatorToken::of(&key),
-            authentication: self.authentication,
-            draining: AtomicBool::new(false),
-        });
-        Ok(Platform { app, config: Arc::new(config), _stop: Arc::new(stop.drop_guard()) })
+        let authentication = self.authentication;
+        Ok(Loaded { config, key, services, registry, folder, authentication })
     }
 
     /// Looks at a module's file as this platform would, without serving it.
@@ -263,6 +290,16 @@ impl PlatformBuilder {
         let key = platform_key(&self.config, &data)?;
         Ok((tenants(&self.config, &data, &database, &key, &self.clock)?, key))
     }
+}
+
+/// A platform that does nothing yet.
+struct Loaded {
+    config: Config,
+    key: PlatformKey,
+    services: Arc<Services>,
+    registry: Arc<Registry>,
+    folder: Folder,
+    authentication: Option<Authentication>,
 }
 
 /// A running platform. Clones are the same platform.

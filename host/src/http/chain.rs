@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::FutureExt as _;
+use http::request::Parts;
 use http::{HeaderValue, Uri};
 use hyper::body::Body as _;
 
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
 use crate::processor::micros;
-use crate::runtime::{self, Access, Match, Method, TenantModule};
+use crate::runtime::{self, Access, Match, Method, TenantModule, TenantState};
 
 /// Answers everything below `/api`.
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -96,11 +97,7 @@ async fn answer(
     trail: &mut Trail,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let tenant = app.registry.tenant(&incoming::tenant_slug(app, &parts)?).await?;
-    logging::set_tenant(&tenant.tenant.slug);
-    if tenant.tenant.status == TenantStatus::Suspended {
-        return Err(Error::new(ErrorKind::Denied, "tenant-suspended", "this tenant is suspended"));
-    }
+    let tenant = tenant(app, &parts).await?;
     let caller = caller::of(app, &parts, &tenant).await?;
     logging::set_principal(&caller.principal);
 
@@ -151,6 +148,19 @@ async fn answer(
         }
     };
     answered.inspect_err(|error| module.meter().failed(error))
+}
+
+/// The tenant that a request is for.
+///
+/// # Errors
+/// `not-found` when there is none, `denied` when it is suspended.
+pub(super) async fn tenant(app: &App, parts: &Parts) -> Result<Arc<TenantState>> {
+    let tenant = app.registry.tenant(&incoming::tenant_slug(app, parts)?).await?;
+    logging::set_tenant(&tenant.tenant.slug);
+    if tenant.tenant.status == TenantStatus::Suspended {
+        return Err(Error::new(ErrorKind::Denied, "tenant-suspended", "this tenant is suspended"));
+    }
+    Ok(tenant)
 }
 
 /// Decides whether the caller may have what the route gives.

@@ -8,14 +8,53 @@ use axum::extract::State;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::App;
 
 /// A database that takes longer does not serve anybody.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a process that runs says.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Health {
+    status: Live,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Live {
+    Live,
+}
+
+/// Whether requests can be served.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    status: Ready,
+    database: Dependency,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Ready {
+    Ready,
+    Draining,
+    Unavailable,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Dependency {
+    Up,
+    Down,
+}
+
 pub(super) async fn live() -> Response {
-    respond(StatusCode::OK, serde_json::json!({ "status": "live" }))
+    respond(StatusCode::OK, &Health { status: Live::Live })
 }
 
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -25,17 +64,19 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let draining = app.draining.load(Ordering::Relaxed);
     let status =
         if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    respond(
-        status,
-        serde_json::json!({
-            "status": if draining { "draining" } else if database { "ready" } else { "unavailable" },
-            "database": if database { "up" } else { "down" },
-        }),
-    )
+    let readiness = Readiness {
+        status: match (draining, database) {
+            (true, _) => Ready::Draining,
+            (false, true) => Ready::Ready,
+            (false, false) => Ready::Unavailable,
+        },
+        database: if database { Dependency::Up } else { Dependency::Down },
+    };
+    respond(status, &readiness)
 }
 
-fn respond(status: StatusCode, body: serde_json::Value) -> Response {
-    let mut response = Response::new(body.to_string().into());
+fn respond(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = Response::new(serde_json::to_vec(body).unwrap_or_default().into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

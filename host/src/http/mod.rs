@@ -5,9 +5,11 @@ mod answer;
 mod caller;
 mod chain;
 mod conduct;
+mod docs;
 mod health;
 mod incoming;
 mod metrics;
+pub(crate) mod openapi;
 mod operator;
 mod problem;
 mod server;
@@ -49,6 +51,8 @@ pub struct HttpConfig {
     pub write_timeout_ms: Bounded<1, 3_600_000>,
     /// Connections at once; further ones wait until others end.
     pub connections_max: Bounded<1, 1_000_000>,
+    /// Whether the API is described at `/openapi.json` and `/docs`.
+    pub api_docs: bool,
     /// How long requests may go on after the host was told to stop.
     pub drain_timeout_ms: Bounded<0, 3_600_000>,
 }
@@ -64,6 +68,7 @@ impl Default for HttpConfig {
             url_max_bytes: Bounded::of::<8_192>(),
             write_timeout_ms: Bounded::of::<30_000>(),
             connections_max: Bounded::of::<20_000>(),
+            api_docs: true,
             drain_timeout_ms: Bounded::of::<10_000>(),
         }
     }
@@ -78,6 +83,7 @@ pub(crate) struct App {
     pub(crate) operator: OperatorToken,
     /// None where nobody can sign in.
     pub(crate) authentication: Option<Authentication>,
+    pub(crate) documents: openapi::Documents,
     /// Set when the host was told to stop.
     pub(crate) draining: AtomicBool,
 }
@@ -85,7 +91,15 @@ pub(crate) struct App {
 /// The routes of a platform. There is no fallback among them, so that they can be merged with
 /// others.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let documentation = if app.config.api_docs {
+        Router::new()
+            .route("/openapi.json", get(openapi::serve))
+            .route("/docs", get(docs::page))
+            .route("/docs/{file}", get(docs::file))
+    } else {
+        Router::new()
+    };
+    documentation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics))

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{Migration, clock};
 
-use crate::{ends, memory, time};
+use crate::{descriptions, ends, memory, time};
 
 /// `describe …`, `start …` or `start sometimes …`, and then what: the name of a route, or one of those below.
 static SCRIPT: [u8; 55] = *b"describe and start as a module should, and no other way";
@@ -82,10 +82,13 @@ pub(crate) fn while_describing(module: Module) -> Module {
             module.route(get(format!("/more/{n}").leak(), ends::panic).public())
         }),
         Some("a long summary") => module.about("long ".repeat(4 * 1024 * 1024).leak()),
-        Some(what) => {
-            misbehave(what);
-            module
-        }
+        Some(what) => match descriptions::with(module, what) {
+            Ok(described) => described,
+            Err(module) => {
+                misbehave(what);
+                module
+            }
+        },
     }
 }
 
