@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
 mod arrows;
+mod browser;
 mod cli;
 mod cli_tenants;
 mod crash;
@@ -27,6 +28,7 @@ mod metrics;
 mod migrations;
 mod multipart;
 mod new;
+mod openapi;
 mod postgres;
 mod principals;
 mod reload;
@@ -39,3 +41,4 @@ mod sqlite_refused;
 mod tenants;
 mod tenants_api;
 mod testing;
+mod tools;
