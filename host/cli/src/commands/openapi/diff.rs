@@ -57,7 +57,7 @@ fn print(changes: &[Change], breaking: usize) {
         })
         .collect();
     print_table(&rows);
-    println!("{} changes, {breaking} of them breaking", changes.len());
+    println!("differences: {}, breaking: {breaking}", changes.len());
 }
 
 fn read(file: &Path) -> anyhow::Result<Value> {
