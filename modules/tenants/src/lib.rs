@@ -20,7 +20,7 @@ const SECRETS: &str = "tenants:secrets";
 hostel_sdk::module!(tenants);
 
 fn tenants() -> Module {
-    Module::new("tenants", env!("CARGO_PKG_VERSION"))
+    let module = Module::new("tenants", env!("CARGO_PKG_VERSION"))
         .about("The tenants of this platform")
         .permission(READ, "Read tenants and their settings")
         .permission(WRITE, "Make and change tenants and their settings")
@@ -62,7 +62,13 @@ fn tenants() -> Module {
         .route(turn(
             post("/{slug}/purge", routes::purge).requires(DELETE).id("purge"),
             "Remove everything of a deleted tenant, for good",
-        ))
+        ));
+    with_settings(module)
+}
+
+/// What tenants have of their own: settings and secrets.
+fn with_settings(module: Module) -> Module {
+    module
         .route(
             get("/{slug}/settings", routes::settings)
                 .requires(READ)

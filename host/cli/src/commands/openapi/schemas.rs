@@ -220,11 +220,10 @@ impl<'a> Coverage<'a> {
         if self.is_accepted && is_closed(wide) && !is_closed(narrow) {
             self.gap(at, "other members are not accepted any more");
         }
-        match (wide.get("additionalProperties"), narrow.get("additionalProperties")) {
-            (Some(wide @ Value::Object(_)), Some(narrow)) => {
-                self.covers(Some(wide), Some(narrow), &format!("{at}/*"));
-            }
-            _ => {}
+        if let (Some(wide @ Value::Object(_)), Some(narrow)) =
+            (wide.get("additionalProperties"), narrow.get("additionalProperties"))
+        {
+            self.covers(Some(wide), Some(narrow), &format!("{at}/*"));
         }
     }
 
