@@ -10,6 +10,7 @@ use std::process::ExitCode;
 const GUESTS: &[(&str, &str)] = &[
     ("HOSTEL_GUEST_NOTES", "modules/notes"),
     ("HOSTEL_GUEST_TENANTS", "modules/tenants"),
+    ("HOSTEL_GUEST_BOOKINGS", "examples/bookings"),
     ("HOSTEL_GUEST_PROBE", "tests/guests/probe"),
     ("HOSTEL_GUEST_HOSTILE", "tests/guests/hostile"),
 ];

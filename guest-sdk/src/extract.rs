@@ -11,7 +11,7 @@ use crate::ErrorKind;
 use crate::bindings::hostel::http::types::{self, RequestBody};
 use crate::from_text;
 use crate::handler::Operation;
-use crate::problem::Problem;
+use crate::problem::{INVALID_FIELDS, Problem};
 use crate::request::Request;
 
 pub use crate::bindings::hostel::http::types::{Principal, PrincipalKind};
@@ -74,11 +74,16 @@ pub struct Path<T>(
     pub T,
 );
 
-impl<T: DeserializeOwned> FromRequest for Path<T> {
+impl<T: DeserializeOwned + JsonSchema> FromRequest for Path<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
         from_text::from_values(request.parameters())
             .map(Self)
             .map_err(|_| Problem::new(404, "not-found", "there is nothing at this path"))
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.path::<T>();
+        operation.problem(404, "not-found", "There is no such thing");
     }
 }
 
@@ -106,6 +111,11 @@ pub struct Query<T>(
 impl<T: DeserializeOwned + JsonSchema> FromRequest for Query<T> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
         from_text::from_pairs(request.query()).map(Self).map_err(|wrong| invalid("query/", wrong))
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.query::<T>();
+        describe_invalid(operation);
     }
 }
 
@@ -144,6 +154,25 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest for Form<T> {
         let pairs: Vec<_> = form_urlencoded::parse(&document).into_owned().collect();
         from_text::from_pairs(&pairs).map(Self).map_err(|wrong| invalid("/", wrong))
     }
+
+    fn describe(operation: &mut Operation) {
+        operation.request::<T>();
+        operation.request_type = Some(FORM);
+        describe_body(operation);
+        describe_invalid(operation);
+    }
+}
+
+/// Notes what may be wrong with a document.
+pub(crate) fn describe_body(operation: &mut Operation) {
+    operation.problem(413, "body-too-large", "The body is larger than it may be");
+    operation.problem(415, "unsupported-media-type", "The body has another content type");
+}
+
+/// Notes that each field may be wrong.
+pub(crate) fn describe_invalid(operation: &mut Operation) {
+    let fields = "Some fields are not valid: `errors` names each";
+    operation.problem(422, INVALID_FIELDS, fields);
 }
 
 fn invalid(prefix: &str, wrong: BTreeMap<String, String>) -> Problem {
@@ -309,6 +338,11 @@ impl FromRequest for Body {
             }
         };
         Ok(Self { content_type: request.header("content-type").map(str::to_owned), source })
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.request_type = Some("application/octet-stream");
+        operation.problem(413, "body-too-large", "The body is larger than it may be");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
 
 use crate::extract::FromRequest;
 use crate::problem::Problem;
@@ -99,34 +100,123 @@ handler!(A B C D E G);
 /// # assert_eq!(module.manifest().routes[0].success_status, 202);
 /// ```
 ///
-/// An extractor that reads the body says `operation.request::<T>()` in the same way.
+/// Extractors say what they read in the same way:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::{Operation, Request};
+/// /// A sheet of numbers, and which of them.
+/// struct Sheet(Vec<u8>);
+///
+/// #[derive(JsonSchema)]
+/// struct Range {
+///     /// The first row.
+///     from: u32,
+/// }
+///
+/// impl FromRequest for Sheet {
+///     fn from_request(request: &mut Request) -> Result<Self, Problem> {
+///         Ok(Self(Body::from_request(request)?.read_to_end()?))
+///     }
+///
+///     fn describe(operation: &mut Operation) {
+///         operation.path::<Id<Sheet>>();
+///         operation.query::<Range>();
+///         operation.request::<Vec<f64>>();
+///         operation.request_type = Some("text/csv");
+///         operation.response_header("x-rows", "How many rows there were");
+///         operation.problem(400, "no-sheet", "This is no CSV");
+///     }
+/// }
+/// # fn read(_: Sheet) {}
+/// # let module = Module::new("sheets", "1.0.0").route(put("/{id}", read).public());
+/// # let route = module.manifest().routes.remove(0);
+/// # assert_eq!((route.request_type.as_deref(), route.problems.len()), (Some("text/csv"), 1));
+/// # assert!(route.path_schema.unwrap().contains("uuid"));
+/// # assert!(route.query_schema.unwrap().contains("from"));
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Operation {
+    /// The JSON Schema of the path's parameters.
+    pub path_schema: Option<Schema>,
+    /// The JSON Schema of the query, an object.
+    pub query_schema: Option<Schema>,
+    /// The content type of the request's body.
+    pub request_type: Option<&'static str>,
     /// The JSON Schema of the request's body.
     pub request_schema: Option<Schema>,
+    /// The content type of a successful answer.
+    pub response_type: Option<&'static str>,
     /// The JSON Schema of the body of a successful answer.
     pub response_schema: Option<Schema>,
+    /// Headers of a successful answer: names, and what they say.
+    pub response_headers: Vec<(&'static str, &'static str)>,
     /// The status of a successful answer.
     pub success_status: Option<u16>,
+    /// What may go wrong: status, code, and when.
+    pub problems: Vec<(u16, &'static str, &'static str)>,
 }
 
 impl Operation {
-    /// Says what the request's body looks like.
-    pub fn request<T: JsonSchema>(&mut self) {
-        self.request_schema = Some(schema_for::<T>());
+    /// Says what the path's parameters are: one, a tuple of them, or a struct.
+    pub fn path<T: JsonSchema>(&mut self) {
+        self.path_schema = Some(schema_for::<T>());
     }
 
-    /// Says what the body of a successful answer looks like.
+    /// Says which pairs the query has, beside those that are known of.
+    pub fn query<T: JsonSchema>(&mut self) {
+        let Some(known) = &mut self.query_schema else {
+            self.query_schema = Some(schema_for::<T>());
+            return;
+        };
+        let mut more = schema_for::<T>();
+        if let (Some(Value::Object(to)), Some(Value::Object(from))) =
+            (known.get_mut("properties"), more.get_mut("properties"))
+        {
+            to.append(from);
+        }
+        if let Some(Value::Array(from)) = more.remove("required") {
+            let required = known.ensure_object().entry("required").or_insert_with(|| json!([]));
+            if let Value::Array(to) = required {
+                to.extend(from);
+            }
+        }
+    }
+
+    /// Says what the request's body looks like: JSON, unless another type is set after it.
+    pub fn request<T: JsonSchema>(&mut self) {
+        self.request_type = Some(JSON);
+        let settings = settings().for_deserialize();
+        self.request_schema = Some(settings.into_generator().into_root_schema_for::<T>());
+    }
+
+    /// Says what the body of a successful answer looks like: JSON, unless another type is set after
+    /// it.
     pub fn response<T: JsonSchema>(&mut self) {
+        self.response_type = Some(JSON);
         let settings = settings().for_serialize();
         self.response_schema = Some(settings.into_generator().into_root_schema_for::<T>());
     }
+
+    /// Says that a successful answer may have this header.
+    pub fn response_header(&mut self, name: &'static str, summary: &'static str) {
+        self.response_headers.push((name, summary));
+    }
+
+    /// Says what may go wrong.
+    pub fn problem(&mut self, status: u16, code: &'static str, summary: &'static str) {
+        self.problems.push((status, code, summary));
+    }
 }
 
-/// The schema of a value that the module reads.
+const JSON: &str = "application/json";
+
+/// The schema of a value that the module reads. It stands alone, without references: whoever looks
+/// for what is missing follows none.
 pub(crate) fn schema_for<T: JsonSchema>() -> Schema {
-    settings().for_deserialize().into_generator().into_root_schema_for::<T>()
+    let settings = settings().for_deserialize().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
 /// A schema as the manifest holds it. It is JSON already, so nothing can go wrong, and no words for
@@ -141,10 +231,6 @@ pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| panic!("this cannot be JSON: {error}"))
 }
 
-/// Schemas stand alone, without references, so that they can be put into a larger document.
 fn settings() -> SchemaSettings {
-    SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    })
+    SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None)
 }

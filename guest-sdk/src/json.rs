@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::fields::{DUPLICATE, MISSING};
-use crate::extract::{Body, FromRequest, essence, unsupported_media_type};
+use crate::extract::{
+    Body, FromRequest, describe_body, describe_invalid, essence, unsupported_media_type,
+};
 use crate::handler::{Operation, schema_for};
 use crate::problem::Problem;
 use crate::request::Request;
@@ -49,6 +51,9 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest for Json<T> {
 
     fn describe(operation: &mut Operation) {
         operation.request::<T>();
+        operation.problem(400, "invalid-json", "The body is no JSON");
+        describe_body(operation);
+        describe_invalid(operation);
     }
 }
 
@@ -81,12 +86,20 @@ fn parse_with<T: DeserializeOwned>(
     text: &[u8],
     schema: fn() -> Option<Schema>,
 ) -> Result<T, Problem> {
+    // serde takes a list for a struct, field by field; nobody who sends one means that.
+    if text.trim_ascii_start().first() == Some(&b'[') && schema().is_some_and(|it| is_object(&it)) {
+        return Err(Problem::invalid().field("", "expected an object, got a list"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         fields::explain(text, error, |text| read::<T>(text).err(), schema().as_ref())
     })?;
     deserializer.end().map_err(|error| invalid_json(&error))?;
     Ok(value)
+}
+
+fn is_object(schema: &Schema) -> bool {
+    schema.get("type").is_some_and(|it| it == "object")
 }
 
 fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, ReadError> {
@@ -292,6 +305,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_list_is_no_struct_of_its_items() {
+        let refused = |text| {
+            let read = parse_with::<Item>(text, || Some(schema_for::<Item>()));
+            read.err().map(|problem| (problem.status(), problem.errors()[0].pointer.clone()))
+        };
+        assert_eq!(refused(b" [7]"), Some((422, String::new())));
+        assert_eq!(refused(b"{\"a/b\": 7}"), None);
+        let numbers = parse_with::<Vec<u32>>(b"[7]", || Some(schema_for::<Vec<u32>>()));
+        assert_eq!(numbers.ok(), Some(vec![7]));
     }
 
     #[test]

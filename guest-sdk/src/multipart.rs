@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 
 use crate::bindings::hostel::http::types::{self, RequestBody};
 use crate::extract::{
-    CHUNK_BYTES, FromRequest, essence, gather, too_large, unsupported_media_type,
+    CHUNK_BYTES, FromRequest, describe_body, essence, gather, too_large, unsupported_media_type,
 };
+use crate::handler::Operation;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::{Error, ErrorKind};
@@ -74,6 +75,12 @@ impl FromRequest for Multipart {
             RequestBody::None if is_form => Err(invalid("the body is empty")),
             _ => Err(unsupported_media_type("the body must be a form: send `multipart/form-data`")),
         }
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.request_type = Some("multipart/form-data");
+        operation.problem(400, "invalid-multipart", "The body is no form of several parts");
+        describe_body(operation);
     }
 }
 

@@ -7,7 +7,7 @@ use form_urlencoded::Serializer;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::extract::FromRequest;
+use crate::extract::{FromRequest, describe_invalid};
 use crate::handler::Operation;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -83,6 +83,22 @@ impl<C: FromStr> FromRequest for Page<C> {
     fn from_request(request: &mut Request) -> Result<Self, Problem> {
         parse(request.query())
     }
+
+    fn describe(operation: &mut Operation) {
+        operation.query::<Asked>();
+        describe_invalid(operation);
+    }
+}
+
+/// What clients say of a page.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it is there for its schema")]
+struct Asked {
+    /// Where the page before ended: its `next`.
+    cursor: Option<String>,
+    /// How many items the page has at most.
+    #[schemars(range(min = 1, max = MAX_LIMIT))]
+    limit: Option<u32>,
 }
 
 fn parse<C: FromStr>(query: &[(String, String)]) -> Result<Page<C>, Problem> {
@@ -117,6 +133,7 @@ fn parse<C: FromStr>(query: &[(String, String)]) -> Result<Page<C>, Problem> {
 /// # let _ = get("/digits", digits);
 /// ```
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page", description = "One page of a list.")]
 pub struct Paged<T> {
     items: Vec<T>,
     /// The cursor of the next page.
@@ -136,6 +153,10 @@ impl<T: Serialize + JsonSchema> IntoResponse for Paged<T> {
 
     fn describe(operation: &mut Operation) {
         operation.response::<Self>();
+        operation.response_header(
+            "link",
+            "The next page, where there is one: `<?cursor=…>; rel=\"next\"`",
+        );
     }
 }
 

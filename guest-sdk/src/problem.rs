@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::bindings::hostel::http::types;
 use crate::{Error, ErrorKind};
 
-const INVALID_FIELDS: &str = "invalid-fields";
+pub(crate) const INVALID_FIELDS: &str = "invalid-fields";
 
 /// What is wrong with one field of a request: a JSON Pointer into the body, or `query/<name>`.
 pub use types::FieldError;

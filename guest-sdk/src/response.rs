@@ -218,6 +218,7 @@ impl<T: Serialize + JsonSchema> IntoResponse for Created<T> {
     fn describe(operation: &mut Operation) {
         operation.success_status = Some(201);
         operation.response::<T>();
+        operation.response_header("location", "Where the new thing is");
     }
 }
 
@@ -242,6 +243,10 @@ impl IntoResponse for Bytes {
     fn into_response(self, _request: &Request) -> Result<Response, Problem> {
         Ok(Response::bytes(self.content_type, self.data))
     }
+
+    fn describe(operation: &mut Operation) {
+        operation.response_type = Some("application/octet-stream");
+    }
 }
 
 /// Nothing, with the route's status.
@@ -253,12 +258,23 @@ impl IntoResponse for () {
 
 impl IntoResponse for String {
     fn into_response(self, _request: &Request) -> Result<Response, Problem> {
-        Ok(Response::bytes("text/plain; charset=utf-8", self))
+        Ok(Response::bytes(TEXT, self))
+    }
+
+    fn describe(operation: &mut Operation) {
+        operation.response::<Self>();
+        operation.response_type = Some(TEXT);
     }
 }
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 impl IntoResponse for &'static str {
     fn into_response(self, request: &Request) -> Result<Response, Problem> {
         self.to_owned().into_response(request)
+    }
+
+    fn describe(operation: &mut Operation) {
+        String::describe(operation);
     }
 }

@@ -1,5 +1,7 @@
 //! The table of routes: method, path, handler, and who may call it.
 
+use schemars::Schema;
+
 use crate::bindings::exports::hostel::module::guest;
 use crate::handler::{Handler, Operation, schema_text};
 use crate::problem::Problem;
@@ -23,8 +25,10 @@ pub use crate::bindings::exports::hostel::module::guest::Method;
 ///         .route(
 ///             put("/{id}", upload)
 ///                 .requires("scans:write")
+///                 .id("send")
 ///                 .about("Send a scan")
-///                 .tag("scans")
+///                 .tag("paper")
+///                 .problem(409, "scan-printed", "The scan was printed already")
 ///                 .body_max_bytes(20 * 1024 * 1024)
 ///                 .timeout_ms(5_000),
 ///         )
@@ -37,8 +41,10 @@ pub struct Route<A = Access> {
     method: Method,
     path: &'static str,
     access: A,
+    id: Option<&'static str>,
     summary: &'static str,
     tags: Vec<&'static str>,
+    problems: Vec<(u16, &'static str, &'static str)>,
     status: Option<u16>,
     body_max_bytes: Option<u64>,
     timeout_ms: Option<u32>,
@@ -129,8 +135,10 @@ impl Route<Undecided> {
             method,
             path,
             access: Undecided,
+            id: None,
             summary: "",
             tags: Vec::new(),
+            problems: Vec::new(),
             status: None,
             body_max_bytes: None,
             timeout_ms: None,
@@ -156,8 +164,10 @@ impl Route<Undecided> {
             access,
             method: self.method,
             path: self.path,
+            id: self.id,
             summary: self.summary,
             tags: self.tags,
+            problems: self.problems,
             status: self.status,
             body_max_bytes: self.body_max_bytes,
             timeout_ms: self.timeout_ms,
@@ -169,6 +179,13 @@ impl Route<Undecided> {
 }
 
 impl<A> Route<A> {
+    /// Names the operation, for programs that are made from the API's description: the route `list`
+    /// of `notes` is `notes.list` there. Without it, method and path make a name.
+    pub fn id(mut self, id: &'static str) -> Self {
+        self.id = Some(id);
+        self
+    }
+
     /// Says in one line what the route does, for the API's documentation.
     pub fn about(mut self, summary: &'static str) -> Self {
         self.summary = summary;
@@ -178,6 +195,12 @@ impl<A> Route<A> {
     /// Groups the route with others in the API's documentation.
     pub fn tag(mut self, tag: &'static str) -> Self {
         self.tags.push(tag);
+        self
+    }
+
+    /// Says what may go wrong, for the API's documentation: what extractors say needs no saying.
+    pub fn problem(mut self, status: u16, code: &'static str, summary: &'static str) -> Self {
+        self.problems.push((status, code, summary));
         self
     }
 
@@ -237,6 +260,8 @@ impl Route<Access> {
     pub(crate) fn describe(&self) -> guest::Route {
         let mut operation = Operation::default();
         (self.describe)(&mut operation);
+        operation.problems.extend(&self.problems);
+        let schema = |schema: Option<Schema>| schema.as_ref().map(schema_text);
         guest::Route {
             method: self.method,
             path: self.path.to_owned(),
@@ -244,14 +269,29 @@ impl Route<Access> {
                 Access::Public => guest::Access::Public,
                 Access::Permission(name) => guest::Access::Permission(name.to_owned()),
             },
+            operation_id: self.id.map(str::to_owned),
             summary: self.summary.to_owned(),
             tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            request_schema: operation.request_schema.as_ref().map(schema_text),
-            response_schema: operation.response_schema.as_ref().map(schema_text),
+            path_schema: schema(operation.path_schema),
+            query_schema: schema(operation.query_schema),
+            request_type: operation.request_type.map(str::to_owned),
+            request_schema: schema(operation.request_schema),
+            response_type: operation.response_type.map(str::to_owned),
+            response_schema: schema(operation.response_schema),
+            response_headers: operation.response_headers.into_iter().map(header).collect(),
             success_status: operation.success_status.or(self.status).unwrap_or(200),
+            problems: operation.problems.into_iter().map(problem).collect(),
             body_max_bytes: self.body_max_bytes,
             timeout_ms: self.timeout_ms,
             etag: self.etag,
         }
     }
+}
+
+fn header((name, summary): (&str, &str)) -> guest::AnswerHeader {
+    guest::AnswerHeader { name: name.to_owned(), summary: summary.to_owned() }
+}
+
+fn problem((status, code, summary): (u16, &str, &str)) -> guest::ExpectedProblem {
+    guest::ExpectedProblem { status, code: code.to_owned(), summary: summary.to_owned() }
 }

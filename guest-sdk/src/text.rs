@@ -123,7 +123,7 @@ fn within(text: &str, min: usize, max: usize) -> Result<(), InvalidText> {
 }
 
 macro_rules! text {
-    ($name:ident, $min:literal) => {
+    ($name:ident, $min:literal, $pattern:expr) => {
         impl<const MAX: usize> $name<MAX> {
             /// The text as it is.
             #[must_use]
@@ -188,7 +188,12 @@ macro_rules! text {
             }
 
             fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "minLength": $min, "maxLength": MAX })
+                let mut schema =
+                    json_schema!({ "type": "string", "minLength": $min, "maxLength": MAX });
+                if let Some(pattern) = $pattern {
+                    schema.insert("pattern".to_owned(), pattern.into());
+                }
+                schema
             }
         }
 
@@ -208,8 +213,14 @@ macro_rules! text {
     };
 }
 
-text!(Line, 1);
-text!(Text, 0);
+/// Something else than space, and neither control characters nor ends of lines.
+const LINE: &str = concat!(
+    r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*[^\s\u0000-\u001f\u007f-\u009f\u2028\u2029]",
+    r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+);
+
+text!(Line, 1, Some(LINE));
+text!(Text, 0, None::<&str>);
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,7 @@ use crate::database::{
 };
 use crate::error::{Error, Result};
 use crate::folder::Folder;
+use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
@@ -148,15 +149,10 @@ impl PlatformBuilder {
     /// # Errors
     /// Says which part cannot be used, and why.
     pub async fn build(self) -> Result<Platform> {
-        let config = self.config.clone();
-        let (loaded, authentication) = self.load().await?;
-        let Loaded { key, services, registry, folder } = loaded;
+        let Loaded { config, key, services, registry, folder, authentication } =
+            self.load().await?;
         let tls = Tls::open(&config.tls)?;
-        services.tenants.check_plans().await?;
-        services.tenants.ensure_platform().await?;
-        if let Some(slug) = &config.tenancy.default_tenant {
-            services.tenants.ensure(slug).await?;
-        }
+        make_tenants(&config, &services.tenants).await?;
         let stop = CancellationToken::new();
         watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
@@ -172,6 +168,7 @@ impl PlatformBuilder {
             registry,
             operator: OperatorToken::of(&key),
             authentication,
+            documents: Documents::default(),
             draining: AtomicBool::new(false),
         });
         follow_certificate(Arc::clone(&app), stop.clone());
@@ -179,8 +176,35 @@ impl PlatformBuilder {
         Ok(Platform { app, config, reloading: Arc::default(), _stop: Arc::new(stop.drop_guard()) })
     }
 
-    /// Opens the data folder and loads every module.
-    async fn load(self) -> Result<(Loaded, Option<Authentication>)> {
+    /// What `/openapi.json` says to this tenant, or to requests that name none, as JSON for people to
+    /// read: without serving anything.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build); `not-found` when there is no such tenant.
+    pub async fn openapi(self, tenant: Option<&TenantSlug>) -> Result<String> {
+        let Loaded { config, services, registry, .. } = self.load().await?;
+        make_tenants(&config, &services.tenants).await?;
+        let slug = tenant.or(config.tenancy.default_tenant.as_ref()).ok_or_else(|| {
+            Error::invalid("there is no default tenant").hint("name one with --tenant")
+        })?;
+        let tenant = registry.tenant(slug.as_str()).await?;
+        let permissions = &services.permissions;
+        let document = document(&config.tenancy, permissions, &tenant.tenant, &tenant.modules());
+        serde_json::to_string_pretty(&document)
+            .map_err(|error| Error::internal("the description cannot be written").because(error))
+    }
+
+    /// The export and import of tenants alone, for tools that do it while the platform runs or not.
+    /// Modules are loaded, since it is they who make tables.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub async fn archives(self) -> Result<Archives> {
+        Ok(Archives::new(self.load().await?.registry))
+    }
+
+    /// Opens and loads all that requests need.
+    async fn load(self) -> Result<Loaded> {
         let tell = |what: &str| self.progress.iter().for_each(|progress| progress(what));
         let config = self.config;
         config.check()?;
@@ -210,17 +234,8 @@ impl PlatformBuilder {
         }
         check_known(&configured, &modules)?;
         let registry = Arc::new(Registry::new(Arc::new(runtime), modules, configured)?);
-        Ok((Loaded { key, services, registry, folder }, self.authentication))
-    }
-
-    /// The export and import of tenants alone, for tools that do it while the platform runs or not.
-    /// Modules are loaded, since it is they who make tables.
-    ///
-    /// # Errors
-    /// As for [`build`](Self::build).
-    pub async fn archives(self) -> Result<Archives> {
-        let (loaded, _) = self.load().await?;
-        Ok(Archives::new(loaded.registry))
+        let authentication = self.authentication;
+        Ok(Loaded { config, key, services, registry, folder, authentication })
     }
 
     /// Looks at a module's file as this platform would, without serving it.
@@ -294,12 +309,24 @@ impl PlatformBuilder {
     }
 }
 
-/// A platform before it serves.
+/// Makes the tenants that every platform has, where they are missing.
+async fn make_tenants(config: &Config, tenants: &Tenants) -> Result<()> {
+    tenants.check_plans().await?;
+    tenants.ensure_platform().await?;
+    match &config.tenancy.default_tenant {
+        Some(slug) => tenants.ensure(slug).await,
+        None => Ok(()),
+    }
+}
+
+/// A platform that does nothing yet.
 struct Loaded {
+    config: Config,
     key: PlatformKey,
     services: Arc<Services>,
     registry: Arc<Registry>,
     folder: Folder,
+    authentication: Option<Authentication>,
 }
 
 /// A running platform. Clones are the same platform.

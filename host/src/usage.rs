@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::Row as _;
 use tokio::sync::Mutex;
@@ -29,7 +30,7 @@ pub struct Usage {
 }
 
 /// What one module did for one tenant on one day (UTC).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UsageOfDay {
     /// `2026-01-31`.
     pub day: String,

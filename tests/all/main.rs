@@ -4,6 +4,7 @@
 
 mod archive;
 mod arrows;
+mod browser;
 mod cli;
 mod cli_tenants;
 mod crash;
@@ -36,6 +37,7 @@ mod migrations;
 mod multipart;
 mod mutated;
 mod new;
+mod openapi;
 mod outbox;
 mod postgres;
 mod principals;
@@ -50,3 +52,4 @@ mod tenants;
 mod tenants_api;
 mod testing;
 mod tls;
+mod tools;

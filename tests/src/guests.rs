@@ -12,6 +12,11 @@ pub fn tenants() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_TENANTS"))
 }
 
+/// The example with rules and two resources.
+pub fn bookings() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_BOOKINGS"))
+}
+
 /// The guest that does what a hostile or broken one does.
 pub fn hostile() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_HOSTILE"))

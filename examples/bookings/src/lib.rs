@@ -7,6 +7,7 @@ mod model;
 mod repository;
 mod routes;
 
+use hostel_sdk::Route;
 use hostel_sdk::prelude::*;
 
 use routes::rooms;
@@ -14,6 +15,9 @@ use routes::rooms;
 const READ: &str = "bookings:read";
 const BOOK: &str = "bookings:book";
 const ROOMS: &str = "bookings:rooms";
+
+/// The code of a problem: somebody else has the room.
+const OVERLAPS: &str = "booking-overlaps";
 
 hostel_sdk::module!(module);
 
@@ -25,14 +29,51 @@ fn module() -> Module {
         .permission(ROOMS, "Create, change and delete rooms")
         .migrations(migrations!("0001_rooms_and_bookings"))
         .settings::<model::ModuleSettings>()
-        .route(get("/", routes::list).requires(READ).about("List a room's bookings in a window"))
-        .route(post("/", routes::book).requires(BOOK).about("Book a room"))
-        .route(get("/{id}", routes::read).requires(READ).about("Read a booking"))
-        .route(put("/{id}/slot", routes::move_to).requires(BOOK).about("Move a booking"))
-        .route(delete("/{id}", routes::cancel).requires(BOOK).about("Cancel a booking"))
-        .route(get("/rooms", rooms::list).requires(READ).about("List rooms, newest first"))
-        .route(post("/rooms", rooms::create).requires(ROOMS).about("Create a room"))
-        .route(get("/rooms/{id}", rooms::read).requires(READ).about("Read a room"))
-        .route(put("/rooms/{id}", rooms::change).requires(ROOMS).about("Change a room"))
-        .route(delete("/rooms/{id}", rooms::remove).requires(ROOMS).about("Delete a room"))
+        .route(
+            get("/", routes::list)
+                .requires(READ)
+                .id("list")
+                .about("List a room's bookings in a window"),
+        )
+        .route(post("/", routes::book).requires(BOOK).id("book").about("Book a room").problem(
+            409,
+            OVERLAPS,
+            "The room is taken then",
+        ))
+        .route(get("/{id}", routes::read).requires(READ).id("read").about("Read a booking"))
+        .route(
+            put("/{id}/slot", routes::move_to)
+                .requires(BOOK)
+                .id("move")
+                .about("Move a booking")
+                .problem(409, OVERLAPS, "The room is taken then"),
+        )
+        .route(
+            delete("/{id}", routes::cancel).requires(BOOK).id("cancel").about("Cancel a booking"),
+        )
+        .route(room(
+            get("/rooms", rooms::list).requires(READ),
+            "list_rooms",
+            "List rooms, newest first",
+        ))
+        .route(room(post("/rooms", rooms::create).requires(ROOMS), "create_room", "Create a room"))
+        .route(room(get("/rooms/{id}", rooms::read).requires(READ), "read_room", "Read a room"))
+        .route(room(
+            put("/rooms/{id}", rooms::change).requires(ROOMS),
+            "change_room",
+            "Change a room",
+        ))
+        .route(
+            room(
+                delete("/rooms/{id}", rooms::remove).requires(ROOMS),
+                "remove_room",
+                "Delete a room",
+            )
+            .problem(409, "room-has-bookings", "Somebody booked it, once or again"),
+        )
+}
+
+/// Rooms stand together in the API's documentation.
+fn room(route: Route, id: &'static str, summary: &'static str) -> Route {
+    route.id(id).about(summary).tag("rooms")
 }

@@ -27,6 +27,7 @@ pub(crate) type Seats = Whole<1, 10_000>;
 /// What a client says of a room.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"name": "Library", "seats": 12}]))]
 pub(crate) struct RoomDraft {
     pub(crate) name: Name,
     pub(crate) seats: Seats,
@@ -65,8 +66,8 @@ pub(crate) struct Slot {
     pub(crate) until: Timestamp,
 }
 
-/// What a client says of a booking. Its slot stands in its midst: serde cannot flatten it and refuse
-/// unknown fields too.
+/// What a client says of a booking.
+// Its slot stands in its midst: serde cannot flatten it and refuse unknown fields too.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BookingDraft {

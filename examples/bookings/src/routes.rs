@@ -102,7 +102,7 @@ fn in_words(rule: BrokenRule) -> (&'static str, String) {
 
 /// Says nothing of what the other booking is for: who may book need not be one who may read.
 fn overlaps(Booking { id, slot: Slot { from, until, .. }, .. }: &Booking) -> Problem {
-    Problem::conflict("booking-overlaps", "the room is taken then")
+    Problem::conflict(crate::OVERLAPS, "the room is taken then")
         .with("booking", id)
         .with("from", from)
         .with("until", until)

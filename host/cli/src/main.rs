@@ -51,6 +51,8 @@ enum Command {
     /// Look at modules.
     #[command(subcommand)]
     Module(commands::module::Command),
+    /// Write the description of a tenant's API (OpenAPI 3.1), or compare two.
+    Openapi(commands::openapi::Arguments),
     /// Show keys and tokens.
     #[command(subcommand)]
     Key(commands::key::Command),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         let done = match arguments.command {
             Command::Test(arguments) => return commands::test::run(arguments).await,
+            Command::Openapi(arguments) => return commands::openapi::run(arguments).await,
             Command::TestHost(tested) => return commands::test::serve(tested).await,
             Command::Dev(arguments) => commands::serve::develop(arguments).await,
             Command::Serve(arguments) => commands::serve::serve(arguments).await,

@@ -7,7 +7,8 @@ use super::Config;
 /// Sections and keys that a running platform takes.
 const RELOADABLE: [&str; 5] = ["http.", "limits.", "log.level", "plans.", "tls."];
 /// Of those, what is read once: when the platform begins to listen, or begins to write.
-const AT_START: [&str; 4] = [
+const AT_START: [&str; 5] = [
+    "http.api_docs",
     "http.connections_max",
     "http.head_max_bytes",
     "http.head_timeout_ms",
@@ -46,6 +47,7 @@ impl Config {
     pub(crate) fn with_reloadable(&self, other: &Self) -> Self {
         let mut config = self.clone();
         config.http = other.http.clone();
+        config.http.api_docs = self.http.api_docs;
         config.http.connections_max = self.http.connections_max;
         config.http.head_max_bytes = self.http.head_max_bytes;
         config.http.head_timeout_ms = self.http.head_timeout_ms;

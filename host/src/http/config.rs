@@ -30,6 +30,8 @@ pub struct HttpConfig {
     pub write_timeout_ms: Bounded<1, 3_600_000>,
     /// Connections at once; further ones wait until others end.
     pub connections_max: Bounded<1, 1_000_000>,
+    /// Whether the API is described at `/openapi.json` and `/docs`.
+    pub api_docs: bool,
     /// How long the host goes on accepting after it was told to stop, while it says that it is not
     /// ready.
     pub drain_delay_ms: Bounded<0, 3_600_000>,
@@ -60,6 +62,7 @@ impl Default for HttpConfig {
             url_max_bytes: Bounded::of::<8_192>(),
             write_timeout_ms: Bounded::of::<30_000>(),
             connections_max: Bounded::of::<20_000>(),
+            api_docs: true,
             drain_delay_ms: Bounded::of::<0>(),
             drain_timeout_ms: Bounded::of::<10_000>(),
             json_depth_max: Bounded::of::<64>(),

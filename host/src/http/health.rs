@@ -8,14 +8,53 @@ use axum::extract::State;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::App;
 
 /// A database that takes longer does not serve anybody.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a process that runs says.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Health {
+    status: Live,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Live {
+    Live,
+}
+
+/// Whether requests can be served.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    status: Serving,
+    database: Dependency,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Serving {
+    Ready,
+    Draining,
+    Unavailable,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Dependency {
+    Up,
+    Down,
+}
+
 pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
-    respond(&app, StatusCode::OK, serde_json::json!({ "status": "live" }))
+    respond(&app, StatusCode::OK, &Health { status: Live::Live })
 }
 
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -25,18 +64,19 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let draining = app.draining.load(Ordering::Relaxed);
     let status =
         if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    respond(
-        &app,
-        status,
-        serde_json::json!({
-            "status": if draining { "draining" } else if database { "ready" } else { "unavailable" },
-            "database": if database { "up" } else { "down" },
-        }),
-    )
+    let readiness = Readiness {
+        status: match (draining, database) {
+            (true, _) => Serving::Draining,
+            (false, true) => Serving::Ready,
+            (false, false) => Serving::Unavailable,
+        },
+        database: if database { Dependency::Up } else { Dependency::Down },
+    };
+    respond(&app, status, &readiness)
 }
 
-fn respond(app: &App, status: StatusCode, body: serde_json::Value) -> Response {
-    let mut response = Response::new(body.to_string().into());
+fn respond(app: &App, status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = Response::new(serde_json::to_vec(body).unwrap_or_default().into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

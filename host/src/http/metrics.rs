@@ -17,8 +17,7 @@ use super::{App, chain, operator};
 use crate::error::Error;
 use crate::metering::{LATENCY_BUCKETS_US, Labels, Meter, get, locked};
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers programs on this machine, and whoever has the operator's token.
 pub(super) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -30,7 +29,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Re
         encode(&mut text, &registry)
             .map_err(|error| Error::internal("metrics cannot be written").because(error))?;
         let mut response = Response::new(text.into());
-        response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         Ok(response)
     })
     .await

@@ -11,10 +11,12 @@ mod conduct;
 mod config;
 mod connection;
 mod cors;
+mod docs;
 mod health;
 mod incoming;
 mod json;
 mod metrics;
+pub(crate) mod openapi;
 mod operator;
 mod options;
 mod outgoing;
@@ -53,6 +55,7 @@ pub(crate) struct App {
     pub(crate) operator: OperatorToken,
     /// None where nobody can sign in.
     pub(crate) authentication: Option<Authentication>,
+    pub(crate) documents: openapi::Documents,
     /// Set when the host was told to stop.
     pub(crate) draining: AtomicBool,
 }
@@ -60,7 +63,15 @@ pub(crate) struct App {
 /// The routes of a platform. There is no fallback among them, so that they can be merged with
 /// others.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let documentation = if app.http.load().config.api_docs {
+        Router::new()
+            .route("/openapi.json", get(openapi::serve).fallback(chain::other_method))
+            .route("/docs", get(docs::page).fallback(chain::other_method))
+            .route("/docs/{file}", get(docs::file).fallback(chain::other_method))
+    } else {
+        Router::new()
+    };
+    documentation
         .route("/health/live", get(health::live).fallback(chain::other_method))
         .route("/health/ready", get(health::ready).fallback(chain::other_method))
         .route("/metrics", get(metrics::metrics).fallback(chain::other_method))

@@ -6,6 +6,7 @@ use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, VIA};
 use http::{HeaderMap, HeaderValue, Uri};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arrival::{self, Arrival};
@@ -60,18 +61,27 @@ pub(super) fn local_or_operator(app: &App, request: &Request) -> Result<()> {
 /// The most lines in one answer, and those when nobody says.
 const USAGE_LINES_MAX: u32 = 1_000;
 
-#[derive(Deserialize)]
+/// Which usage is asked for.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct UsageParameters {
+pub(super) struct UsageParameters {
+    /// One tenant's only.
+    #[schemars(with = "Option<String>")]
     tenant: Option<TenantSlug>,
+    /// From this day on, as `2026-01-31`.
     from: Option<String>,
+    /// Until this day, included.
     to: Option<String>,
+    /// What follows an earlier answer: its `next`.
     after: Option<String>,
+    /// How many lines the answer has at most.
+    #[schemars(range(min = 1, max = USAGE_LINES_MAX))]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct UsagePage {
+/// A part of the usage.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct UsagePage {
     items: Vec<UsageOfDay>,
     /// To be sent as `after` for what follows.
     next: Option<String>,

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use super::described_route;
 use super::registry::TenantState;
 use super::routes::RouteTable;
 use crate::bindings::exports::hostel::module::guest as wit;
@@ -15,7 +17,7 @@ use crate::names::ModuleName;
 
 /// More would make every look-up and every page of documentation slow.
 const ROUTES_MAX: usize = 1_000;
-const TEXT_LENGTH_MAX: usize = 1_000;
+pub(super) const TEXT_LENGTH_MAX: usize = 1_000;
 const MIGRATION_ID_LENGTH_MAX: usize = 100;
 
 /// What a module says of itself.
@@ -46,22 +48,56 @@ pub struct Route {
     pub path: String,
     /// Who may call it.
     pub access: Access,
+    /// What programs call it, unless its method and path make a name.
+    pub operation_id: Option<String>,
     /// What it does, in one line.
     pub summary: String,
     /// Its groups in the documentation.
     pub tags: Vec<String>,
+    /// JSON Schema of the path's parameters: of one, of an array of them, or of an object.
+    pub path_schema: Option<serde_json::Value>,
+    /// JSON Schema of the query: of an object.
+    pub query_schema: Option<serde_json::Value>,
+    /// The content type of the request's body.
+    pub request_type: Option<String>,
     /// JSON Schema of the request's body.
     pub request_schema: Option<serde_json::Value>,
+    /// The content type of a successful answer's body.
+    pub response_type: Option<String>,
     /// JSON Schema of a successful answer's body.
     pub response_schema: Option<serde_json::Value>,
+    /// Headers of a successful answer.
+    pub response_headers: Vec<AnswerHeader>,
     /// The status of a successful answer.
     pub success_status: u16,
+    /// What else it may answer, beside what the host does.
+    pub problems: Vec<ExpectedProblem>,
     /// The largest body, when it is not the platform's limit.
     pub body_max_bytes: Option<u64>,
     /// The longest call, when it is not the platform's limit.
     pub timeout_ms: Option<u32>,
     /// Whether answers get a tag that is made of their bytes.
     pub etag: bool,
+}
+
+/// A header of a successful answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerHeader {
+    /// Its name.
+    pub name: String,
+    /// What it says, in one line.
+    pub summary: String,
+}
+
+/// A problem that a route may answer with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExpectedProblem {
+    /// Its status.
+    pub status: u16,
+    /// Its name for programs.
+    pub code: String,
+    /// When it is answered, in one line.
+    pub summary: String,
 }
 
 /// A method that routes can have.
@@ -190,9 +226,10 @@ impl Manifest {
         let routes = said
             .routes
             .into_iter()
-            .map(|route| check_route(route, &permissions))
+            .map(|route| described_route::check(route, &permissions))
             .collect::<Result<Vec<_>>>()?;
         RouteTable::new(&routes)?;
+        described_route::check_distinct(&routes)?;
         let manifest = Self {
             version,
             summary: text("the summary", said.summary)?,
@@ -211,6 +248,13 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Of all that it says.
+    pub(super) fn digest(&self) -> Result<[u8; 32]> {
+        let text = serde_json::to_vec(self)
+            .map_err(|error| Error::internal("a manifest cannot be written").because(error))?;
+        Ok(Sha256::digest(text).into())
+    }
+
     pub(super) fn declared_settings(&self) -> impl Iterator<Item = settings::Declared<'_>> {
         self.settings.iter().map(|setting| settings::Declared {
             name: &setting.name,
@@ -220,7 +264,7 @@ impl Manifest {
     }
 }
 
-fn text(what: &str, text: String) -> Result<String> {
+pub(super) fn text(what: &str, text: String) -> Result<String> {
     if text.chars().count() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
             "{what} must be one line of at most {TEXT_LENGTH_MAX} characters"
@@ -229,7 +273,7 @@ fn text(what: &str, text: String) -> Result<String> {
     Ok(text)
 }
 
-fn json(what: &str, text: &str) -> Result<serde_json::Value> {
+pub(super) fn json(what: &str, text: &str) -> Result<serde_json::Value> {
     serde_json::from_str(text)
         .map_err(|error| Error::invalid(format!("{what} is no JSON: {error}")))
 }
@@ -242,56 +286,6 @@ fn check_permission(module: &ModuleName, said: wit::Permission) -> Result<Permis
         )));
     }
     Ok(PermissionSpec { summary: text("a permission's summary", said.summary)?, name })
-}
-
-fn check_route(said: wit::Route, permissions: &[PermissionSpec]) -> Result<Route> {
-    let method = match said.method {
-        wit::Method::Get => Method::Get,
-        wit::Method::Head => Method::Head,
-        wit::Method::Post => Method::Post,
-        wit::Method::Put => Method::Put,
-        wit::Method::Patch => Method::Patch,
-        wit::Method::Delete => Method::Delete,
-    };
-    let place = format!("route `{method} {}`", said.path);
-    if !said.path.starts_with('/') || said.path.len() > TEXT_LENGTH_MAX {
-        return Err(Error::invalid(format!("{place}: a path begins with `/`")));
-    }
-    let access = match said.access {
-        wit::Access::Public => Access::Public,
-        wit::Access::Permission(name) => {
-            match permissions.iter().find(|known| known.name.as_str() == name) {
-                Some(known) => Access::Permission(known.name.clone()),
-                None => {
-                    return Err(Error::invalid(format!(
-                        "{place} asks for the permission `{name}`, which the manifest does not declare"
-                    )));
-                }
-            }
-        }
-    };
-    if !(200..400).contains(&said.success_status) {
-        return Err(Error::invalid(format!(
-            "{place}: {} is no status of success",
-            said.success_status
-        )));
-    }
-    let schema = |text: Option<String>| {
-        text.map(|text| json(&format!("{place}: a schema"), &text)).transpose()
-    };
-    Ok(Route {
-        method,
-        access,
-        summary: text(&format!("{place}: the summary"), said.summary)?,
-        tags: said.tags,
-        request_schema: schema(said.request_schema)?,
-        response_schema: schema(said.response_schema)?,
-        success_status: said.success_status,
-        body_max_bytes: said.body_max_bytes,
-        timeout_ms: said.timeout_ms,
-        etag: said.etag,
-        path: said.path,
-    })
 }
 
 fn check_migrations(said: Vec<wit::Migration>) -> Result<Vec<Migration>> {
@@ -363,11 +357,18 @@ mod tests {
             method: wit::Method::Get,
             path,
             access,
+            operation_id: None,
             summary: String::new(),
             tags: Vec::new(),
+            path_schema: schema.clone(),
+            query_schema: None,
+            request_type: None,
             request_schema: schema.clone(),
+            response_type: None,
             response_schema: schema,
+            response_headers: Vec::new(),
             success_status,
+            problems: Vec::new(),
             body_max_bytes: None,
             timeout_ms: None,
             etag: false,

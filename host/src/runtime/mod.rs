@@ -4,6 +4,7 @@
 //! gets an answer, or an error with a kind.
 
 mod artefacts;
+mod described_route;
 mod engine;
 mod heavy;
 mod install;
@@ -33,7 +34,8 @@ pub use self::install::Installed;
 pub(crate) use self::instance::{ANSWER_HEAD_MAX_BYTES, answer_too_large};
 pub use self::instance::{Answer, Body, Request};
 pub use self::manifest::{
-    Access, Manifest, Method, Migration, PermissionSpec, Route, Script, Setting,
+    Access, AnswerHeader, ExpectedProblem, Manifest, Method, Migration, PermissionSpec, Route,
+    Script, Setting,
 };
 pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};

@@ -37,6 +37,8 @@ pub struct ModuleVersion {
     pub identity: Arc<ModuleIdentity>,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// Of all that it says: what was made of one manifest holds for another of the same.
+    pub(crate) manifest_digest: [u8; 32],
     pub(crate) routes: RouteTable,
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
@@ -77,6 +79,7 @@ impl Runtime {
                 .iter()
                 .filter_map(|import| import.capability)
                 .any(wiring::is_privileged),
+            manifest_digest: manifest.digest().map_err(in_file)?,
             manifest,
             wasm: source.wasm.clone(),
             code: OnceCell::new(),

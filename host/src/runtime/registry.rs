@@ -303,6 +303,14 @@ impl TenantState {
     pub fn module(&self, name: &str) -> Option<Arc<TenantModule>> {
         self.modules.load().get(name).cloned()
     }
+
+    /// The modules that this tenant is served now, by name.
+    pub(crate) fn modules(&self) -> Vec<Arc<ModuleVersion>> {
+        let served = self.modules.load();
+        let mut all: Vec<_> = served.values().map(|module| Arc::clone(&module.version)).collect();
+        all.sort_unstable_by(|one, other| one.manifest.name.cmp(&other.manifest.name));
+        all
+    }
 }
 
 impl TenantModule {

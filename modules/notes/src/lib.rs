@@ -21,9 +21,27 @@ fn notes() -> Module {
         .permission("notes:write", "Create, change and delete notes")
         .migrations(migrations!("0001_notes"))
         .settings::<model::NotesSettings>()
-        .route(get("/", routes::list).requires("notes:read").about("List notes, newest first"))
-        .route(post("/", routes::create).requires("notes:write").about("Create a note"))
-        .route(get("/{id}", routes::read).requires("notes:read").about("Read a note"))
-        .route(put("/{id}", routes::change).requires("notes:write").about("Change a note"))
-        .route(delete("/{id}", routes::remove).requires("notes:write").about("Delete a note"))
+        .route(
+            get("/", routes::list)
+                .requires("notes:read")
+                .id("list")
+                .about("List notes, newest first"),
+        )
+        .route(
+            post("/", routes::create).requires("notes:write").id("create").about("Create a note"),
+        )
+        .route(get("/{id}", routes::read).requires("notes:read").id("read").about("Read a note"))
+        .route(
+            put("/{id}", routes::change)
+                .requires("notes:write")
+                .id("change")
+                .about("Change a note")
+                .problem(409, "note-changed", "Somebody changed it since it was read"),
+        )
+        .route(
+            delete("/{id}", routes::remove)
+                .requires("notes:write")
+                .id("remove")
+                .about("Delete a note"),
+        )
 }

@@ -20,6 +20,7 @@ pub(crate) struct Note {
 /// What a client says of a note.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NoteDraft", extend("examples" = [{"title": "Milk", "body": "Two bottles."}]))]
 pub(crate) struct Draft {
     pub(crate) title: Line<200>,
     #[serde(default)]

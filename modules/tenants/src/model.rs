@@ -44,6 +44,7 @@ pub(crate) enum Status {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTenant {
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub(crate) slug: String,
     /// The slug when it is not given.
     #[serde(default)]
@@ -57,6 +58,7 @@ pub(crate) struct NewTenant {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     #[serde(default)]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub(crate) slug: Option<String>,
     #[serde(default)]
     pub(crate) display_name: Option<String>,

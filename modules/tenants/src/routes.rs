@@ -7,6 +7,11 @@ use hostel_sdk::tenancy::admin;
 
 use crate::model::{Change, Filter, NewSecret, NewTenant, SecretEntry, TenantEntry};
 
+/// The codes of problems.
+pub(crate) const EXISTS: &str = "tenant-exists";
+pub(crate) const STATUS: &str = "tenant-status";
+const NOT_FOUND: &str = "tenant-not-found";
+
 /// Settings of modules, by module and name.
 type Settings = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
 
@@ -111,9 +116,9 @@ fn answer(tenant: Result<admin::TenantEntry, Error>) -> Answer {
 fn problem(error: Error) -> Problem {
     let subject = error.subject.as_deref();
     match (error.kind, subject) {
-        (ErrorKind::Conflict, Some("slug")) => Problem::conflict("tenant-exists", error.message),
-        (ErrorKind::Conflict, Some("status")) => Problem::conflict("tenant-status", error.message),
-        (ErrorKind::NotFound, Some("slug")) => Problem::new(404, "tenant-not-found", error.message),
+        (ErrorKind::Conflict, Some("slug")) => Problem::conflict(EXISTS, error.message),
+        (ErrorKind::Conflict, Some("status")) => Problem::conflict(STATUS, error.message),
+        (ErrorKind::NotFound, Some("slug")) => Problem::new(404, NOT_FOUND, error.message),
         (ErrorKind::Invalid, Some("settings")) => {
             Problem::new(422, "invalid-settings", error.message)
         }

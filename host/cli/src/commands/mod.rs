@@ -7,6 +7,7 @@ pub(crate) mod key;
 pub(crate) mod lookup;
 pub(crate) mod module;
 pub(crate) mod new;
+pub(crate) mod openapi;
 pub(crate) mod sdk;
 pub(crate) mod serve;
 pub(crate) mod tenant;

@@ -31,13 +31,16 @@ pub(crate) struct DevArguments {
     /// The folders of the modules' crates to watch [default: this one, or those in `modules`].
     #[arg(value_name = "CRATE_DIR")]
     crates: Vec<PathBuf>,
+    /// Open the documentation of the API in a browser.
+    #[arg(long)]
+    open: bool,
     #[command(flatten)]
     arguments: Arguments,
 }
 
 /// Serves until the process is told to stop.
 pub(crate) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
-    run(arguments, None).await
+    run(arguments, None, false).await
 }
 
 /// Serves, and builds modules again when their sources change, until the process is told to stop.
@@ -46,10 +49,14 @@ pub(crate) async fn develop(arguments: DevArguments) -> anyhow::Result<()> {
         [] => sources::around(&std::env::current_dir()?),
         named => named.iter().map(|folder| Sources::of_module(folder)).collect::<Result<_, _>>()?,
     };
-    run(arguments.arguments, Some(crates)).await
+    run(arguments.arguments, Some(crates), arguments.open).await
 }
 
-async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<()> {
+async fn run(
+    arguments: Arguments,
+    dev: Option<Vec<Sources>>,
+    opens_docs: bool,
+) -> anyhow::Result<()> {
     let mut config = arguments.options.load()?;
     arguments.listen.apply(&mut config);
     if dev.is_some() {
@@ -71,6 +78,9 @@ async fn run(arguments: Arguments, dev: Option<Vec<Sources>>) -> anyhow::Result<
     let front = Front::of(&platform.config(), format!("{scheme}://{address}"));
     if let Some(crates) = &dev {
         front.greet(&platform.config().data.0, crates);
+    }
+    if opens_docs {
+        front.open_docs();
     }
     warn_of_grants(&platform.config());
     let stop = stop_signal()?;
@@ -113,6 +123,8 @@ fn serves_example(watched: Option<&[Sources]>) -> bool {
 pub(crate) struct Front {
     url: String,
     curl: String,
+    /// The page that shows the API, where it is served.
+    docs: Option<String>,
 }
 
 impl Front {
@@ -121,12 +133,13 @@ impl Front {
             Some(_) => "curl".to_owned(),
             None => format!("curl -H '{}: SLUG'", config.tenancy.header),
         };
-        Self { url, curl }
+        let docs = config.http.api_docs.then(|| format!("{url}/docs"));
+        Self { url, curl, docs }
     }
 
     /// Says what somebody who just started it wants to know.
     fn greet(&self, data: &Path, watched: &[Sources]) {
-        let Self { url, curl } = self;
+        let Self { url, curl, docs } = self;
         println!("\nHostel is at {url}; everything is kept in {}.\n", data.display());
         if serves_example(Some(watched)) {
             println!(
@@ -135,6 +148,9 @@ impl Front {
   {curl} '{url}/api/notes?limit=1'
 "
             );
+        }
+        if let Some(docs) = docs {
+            println!("  {docs} shows what there is, and sends requests to try it.\n");
         }
         for sources in watched.iter().filter(|sources| !sources.is_bundled()) {
             println!(
@@ -147,9 +163,18 @@ impl Front {
         );
     }
 
+    /// Shows the documentation, where there is somebody to show it to.
+    fn open_docs(&self) {
+        match &self.docs {
+            Some(docs) if open::that_detached(docs).is_ok() => {}
+            Some(docs) => println!("There is no browser to open {docs}.\n"),
+            None => println!("`http.api_docs` is off: there is no documentation to open.\n"),
+        }
+    }
+
     /// Says how to call a module that is served for the first time.
     pub(crate) fn show(&self, module: &Manifest) {
-        let Self { url, curl } = self;
+        let Self { url, curl, .. } = self;
         let Manifest { name, routes, .. } = module;
         let simple = routes
             .iter()

@@ -2,11 +2,13 @@
 //!
 //! `time` computes and sleeps, `memory` takes and recurses, `ends` are ways not to answer, `answers`
 //! are answers that must not be sent, `boundary` hands the host what it should not take. `allocator`
-//! misbehaves where the host itself allocates in the guest, and `script` before any request comes.
+//! misbehaves where the host itself allocates in the guest, `script` before any request comes, and
+//! `descriptions` are what no API should say of itself.
 
 mod allocator;
 mod answers;
 mod boundary;
+mod descriptions;
 mod ends;
 mod memory;
 mod script;

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{Migration, clock};
 
-use crate::{ends, memory, time};
+use crate::{descriptions, ends, memory, time};
 
 /// `describe …`, `start …` or `start sometimes …`, and then what: the name of a route, or one of those below.
 static SCRIPT: [u8; 55] = *b"describe and start as a module should, and no other way";
@@ -83,7 +83,10 @@ pub(crate) fn while_describing(module: Module) -> Module {
         }),
         Some("a long summary") => module.about("long ".repeat(4 * 1024 * 1024).leak()),
         Some(what) => {
-            misbehave(what);
+            let (module, is_described) = descriptions::with(module, what);
+            if !is_described {
+                misbehave(what);
+            }
             module
         }
     }
