@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Tenant;
+use crate::capabilities::http_client::HttpClientConfig;
 use crate::capabilities::lookups::LookupsConfig;
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
@@ -52,6 +53,8 @@ pub struct Config {
     pub sql: SqlConfig,
     /// Tables that all tenants share.
     pub lookups: LookupsConfig,
+    /// What modules may call.
+    pub http_client: HttpClientConfig,
     /// What `/metrics` shows.
     pub metrics: MetricsConfig,
     /// Values for modules' settings: `[settings.<module>]`.
@@ -155,6 +158,7 @@ impl Config {
     /// Names the keys, what was found and what is allowed.
     pub fn check(&self) -> Result<()> {
         self.runtime.check()?;
+        self.http_client.check()?;
         let (calls, tenant) = (self.runtime.calls_max.get(), self.limits.tenant_calls_max.get());
         if tenant > calls {
             return Err(Error::invalid(format!(

@@ -21,6 +21,8 @@ mod hostile_sqlite;
 mod hostile_time;
 mod http;
 mod http_bodies;
+mod http_client;
+mod http_client_attacks;
 mod isolation;
 mod isolation_migrations;
 mod lookups;

@@ -35,6 +35,7 @@ impl guest::Guest for ByHand {
             permissions: Vec::new(),
             migrations: Vec::new(),
             settings: Vec::new(),
+            outbound_hosts: Vec::new(),
         }
     }
 

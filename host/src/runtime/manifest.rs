@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::routes::RouteTable;
 use crate::bindings::exports::hostel::module::guest as wit;
+use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::permissions::PermissionName;
 use crate::capabilities::settings;
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ use crate::names::ModuleName;
 /// More would make every look-up and every page of documentation slow.
 const ROUTES_MAX: usize = 1_000;
 const TEXT_LENGTH_MAX: usize = 1_000;
+const OUTBOUND_HOSTS_MAX: usize = 100;
 const MIGRATION_ID_LENGTH_MAX: usize = 100;
 
 /// What a module says of itself.
@@ -34,6 +36,8 @@ pub struct Manifest {
     pub migrations: Vec<Migration>,
     /// What can be set without touching it.
     pub settings: Vec<Setting>,
+    /// The services that it calls.
+    pub outbound_hosts: Vec<OutboundHost>,
 }
 
 /// One operation over HTTP.
@@ -155,6 +159,15 @@ pub struct Setting {
     pub default: serde_json::Value,
 }
 
+/// A service that a module calls over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutboundHost {
+    /// Its name or address, or all names below one.
+    pub host: HostPattern,
+    /// Why, in one line.
+    pub reason: String,
+}
+
 impl Manifest {
     /// Checks what a module said.
     ///
@@ -192,6 +205,7 @@ impl Manifest {
             permissions,
             migrations: check_migrations(said.migrations)?,
             settings: said.settings.into_iter().map(check_setting).collect::<Result<_>>()?,
+            outbound_hosts: check_outbound_hosts(said.outbound_hosts)?,
             name,
         };
         // Every default must be what its own schema allows.
@@ -320,6 +334,26 @@ fn check_setting(said: wit::Setting) -> Result<Setting> {
         default: json(&format!("{place}: its default"), &said.default_value)?,
         name: text(&place, said.name)?,
     })
+}
+
+fn check_outbound_hosts(said: Vec<wit::OutboundHost>) -> Result<Vec<OutboundHost>> {
+    if said.len() > OUTBOUND_HOSTS_MAX {
+        let message = format!("it calls {} hosts: at most {OUTBOUND_HOSTS_MAX}", said.len());
+        return Err(Error::invalid(message));
+    }
+    let check = |said: wit::OutboundHost| {
+        let host: HostPattern = said.host.parse()?;
+        let place = format!("outbound host `{host}`");
+        if host.is_all() {
+            return Err(Error::invalid(format!("{place}: name the hosts that the module calls")));
+        }
+        let reason = text(&format!("{place}: the reason"), said.reason)?;
+        if reason.trim().is_empty() {
+            return Err(Error::invalid(format!("{place}: say why the module calls it")));
+        }
+        Ok(OutboundHost { host, reason })
+    };
+    said.into_iter().map(check).collect()
 }
 
 /// Names that modules of the platform may not take.
