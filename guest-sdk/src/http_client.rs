@@ -27,7 +27,8 @@
 //! # assert_eq!(shop().manifest().outbound_hosts[0].host, "api.example.org");
 //! ```
 //!
-//! The operator gives each tenant its key: `hostel tenant secret set acme RATES_KEY`.
+//! The operator gives each tenant its key: `hostel tenant secret set acme RATES_KEY`. In tests,
+//! `hostel_sdk::testing::Fake` answers in the service's place.
 //!
 //! An answer of any status is an answer; an [`Error`] says that there is none, and why.
 
