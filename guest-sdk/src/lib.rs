@@ -47,6 +47,7 @@ pub mod crypto;
 pub mod extract;
 mod from_text;
 mod handler;
+pub mod http_client;
 mod id;
 pub mod json;
 pub mod log;

@@ -55,6 +55,7 @@ pub struct Module {
     permissions: Vec<(&'static str, &'static str)>,
     migrations: Vec<&'static [Migration]>,
     settings: Vec<fn() -> Vec<guest::Setting>>,
+    calls: Vec<(&'static str, &'static str)>,
     before: Vec<Before>,
     after: Vec<After>,
 }
@@ -74,6 +75,7 @@ impl Module {
             permissions: Vec::new(),
             migrations: Vec::new(),
             settings: Vec::new(),
+            calls: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
         }
@@ -103,6 +105,24 @@ impl Module {
         T: Serialize + DeserializeOwned + JsonSchema + Default,
     {
         self.settings.push(settings::describe::<T>);
+        self
+    }
+
+    /// Declares a service that the module calls with [`http_client`](crate::http_client), and why, for
+    /// whoever is asked to allow it: a name, `*.name` for all below it, or an address, with `:port`
+    /// where that is not the usual one, or `:*` for any.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0")
+    ///         .calls("api.example.org", "to ask for rates")
+    ///         .calls("*.carrier.example:8443", "to follow parcels")
+    /// }
+    /// # assert_eq!(shop().manifest().outbound_hosts[1].reason, "to follow parcels");
+    /// ```
+    pub fn calls(mut self, host: &'static str, reason: &'static str) -> Self {
+        self.calls.push((host, reason));
         self
     }
 
@@ -162,6 +182,10 @@ impl Module {
             name: (*name).to_owned(),
             summary: (*summary).to_owned(),
         });
+        let calls = self.calls.iter().map(|(host, reason)| guest::OutboundHost {
+            host: (*host).to_owned(),
+            reason: (*reason).to_owned(),
+        });
         Manifest {
             name: self.name.to_owned(),
             version: self.version.to_owned(),
@@ -176,6 +200,7 @@ impl Module {
                 .map(Migration::describe)
                 .collect(),
             settings: self.settings.iter().flat_map(|describe| describe()).collect(),
+            outbound_hosts: calls.collect(),
         }
     }
 

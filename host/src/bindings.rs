@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     world: "hostel:module/module",
     imports: {
         "hostel:http": async | trappable,
+        "hostel:http-client": async | trappable,
         "hostel:lookups": async | trappable,
         "hostel:sql/sql.current-dialect": trappable,
         "hostel:sql": async | trappable,

@@ -176,6 +176,8 @@ pub struct Budget {
     pub log_lines_left: u32,
     /// Log lines that were left out.
     pub log_lines_lost: u32,
+    /// Requests to other services that were sent.
+    pub(crate) http_client_calls: u64,
     /// Handles of ours that the guest holds. Whatever is open at the end of a call ends with its
     /// instance.
     pub handles_open: u32,
@@ -197,6 +199,7 @@ impl Budget {
             memory_refused: false,
             log_lines_left: limits.log_lines_max.as_u32(),
             log_lines_lost: 0,
+            http_client_calls: 0,
             handles_open: 0,
             reading: false,
             host_calls: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::changes::Changes;
 use crate::call::Tenant;
+use crate::capabilities::http_client::HttpClientConfig;
 use crate::capabilities::lookups::LookupsConfig;
 use crate::capabilities::permissions::Pattern;
 use crate::capabilities::tenancy::TenancyConfig;
@@ -57,6 +58,8 @@ pub struct Config {
     pub sql: SqlConfig,
     /// Tables that all tenants share.
     pub lookups: LookupsConfig,
+    /// What modules may call.
+    pub http_client: HttpClientConfig,
     /// What `/metrics` shows.
     pub metrics: MetricsConfig,
     /// Values for modules' settings: `[settings.<module>]`.
@@ -162,6 +165,7 @@ impl Config {
         self.runtime.check()?;
         self.http.check()?;
         self.tls.check()?;
+        self.http_client.check()?;
         let (calls, tenant) = (self.runtime.calls_max.get(), self.limits.tenant_calls_max.get());
         if tenant > calls {
             return Err(Error::invalid(format!(

@@ -60,6 +60,14 @@ limits! {
     answer_max_bytes: 1024..=1_073_741_824, 10_485_760;
     /// Open handles: transactions, bodies.
     handles_max: 16..=100_000, 1_000;
+    /// Requests to other services.
+    http_client_calls_max: 0..=100_000, 20;
+    /// How long one of them may take, redirects included.
+    http_client_timeout_ms: 1..=3_600_000, 10_000;
+    /// What one of them may send: URL, headers and body.
+    http_client_request_max_bytes: 1024..=1_073_741_824, 1_048_576;
+    /// The body of an answer to one.
+    http_client_response_max_bytes: 1024..=1_073_741_824, 4_194_304;
     /// Lines in the log.
     log_lines_max: 0..=100_000, 100;
     /// How long a call waits for its turn.
@@ -76,6 +84,8 @@ limits! {
     tenant_calls_max: 1..=100_000, 200;
     /// Calls of one tenant that wait for their turn.
     tenant_queue_max: 0..=1_000_000, 1_000;
+    /// Requests to other services of one tenant at once.
+    tenant_http_client_calls_max: 1..=100_000, 50;
     /// Time on processors that one tenant may use in a minute. The default is a thousand
     /// processors' worth: as much as there is.
     tenant_minute_cpu_ms: 1..=60_000_000, 60_000_000;

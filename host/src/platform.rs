@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,11 +16,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::archive::Archives;
 use crate::call::Trust;
+use crate::capabilities::http_client::{HttpClient, Outbound, ReadSecret, Ways};
 use crate::capabilities::lookups::Lookups;
 use crate::capabilities::permissions::Permissions;
 use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
-use crate::config::{Changes, Config};
+use crate::config::{Changes, Config, Secret};
 use crate::database::{
     self, ChangeBus, Message, MessageId, Outbox, PlatformDatabase, PostgresServer, Units,
 };
@@ -62,6 +64,7 @@ pub struct PlatformBuilder {
     modules: Vec<ModuleSource>,
     extensions: Extensions,
     authentication: Option<Authentication>,
+    ways: Ways,
     progress: Option<Progress>,
 }
 
@@ -126,6 +129,38 @@ impl PlatformBuilder {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authentication = Some(Authentication::by(authenticator));
+        self
+    }
+
+    /// Answers modules' calls of other services in place of the network, for tests.
+    #[must_use]
+    pub fn outbound(mut self, outbound: impl Outbound) -> Self {
+        self.ways.outbound = Some(Arc::new(outbound));
+        self
+    }
+
+    /// Finds the addresses of hosts that modules call in another way than the machine does. It may
+    /// block. Which addresses modules may reach is decided afterwards.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> hostel::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let platform = hostel::Platform::builder()
+    ///     .resolver(|name| match name {
+    ///         "rates.example.org" => Ok(vec![[192, 0, 2, 7].into()]),
+    ///         _ => Err(std::io::ErrorKind::NotFound.into()),
+    ///     })
+    /// #   .data_dir(folder.path())
+    ///     .build().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        find: impl Fn(&str) -> std::io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.ways.resolver = Some(Arc::new(find));
         self
     }
 
@@ -220,7 +255,8 @@ impl PlatformBuilder {
             None => error,
         })?);
         let key = platform_key(&config, &data)?;
-        let (services, runtime) = open(&config, &data, &key, self.clock, self.extensions).await?;
+        let (services, runtime) =
+            open(&config, &data, &key, self.clock, self.extensions, self.ways).await?;
 
         let mut modules = Vec::with_capacity(sources.len());
         let configured = configured(&config)?;
@@ -245,7 +281,8 @@ impl PlatformBuilder {
     pub async fn inspect(self, path: &Path) -> Result<Inspection> {
         let data = Data::open(&self.config.data.0)?;
         let key = platform_key(&self.config, &data)?;
-        let (_, runtime) = open(&self.config, &data, &key, self.clock, self.extensions).await?;
+        let (_, runtime) =
+            open(&self.config, &data, &key, self.clock, self.extensions, self.ways).await?;
         let source = ModuleSource::file(path)?;
         runtime.inspect(&source).await.map_err(|error| source.name_in(error))
     }
@@ -610,14 +647,17 @@ async fn open(
     key: &PlatformKey,
     clock: Clock,
     extensions: Extensions,
+    ways: Ways,
 ) -> Result<(Arc<Services>, Runtime)> {
     extensions.check()?;
     let database = database::open_platform(&config.database, &data.platform_database()).await?;
     let tenants = tenants(config, data, &database, key, &clock)?;
+    let secrets = Secrets::new(tenants.clone(), clock.clone(), key.derive(SECRETS));
     let services = Arc::new(Services {
+        http_client: HttpClient::new(&config.http_client, ways, read_secret(&secrets))?,
         units: Arc::clone(tenants.units()),
         outbox: Outbox::new(Arc::clone(tenants.units()), clock.clone(), key.derive(OUTBOX)),
-        secrets: Secrets::new(tenants.clone(), clock.clone(), key.derive(SECRETS)),
+        secrets,
         lookups: Lookups::new(
             &config.lookups,
             database.clone(),
@@ -642,6 +682,15 @@ async fn open(
         Arc::clone(&services),
     )?;
     Ok((services, runtime))
+}
+
+/// How secrets get into what modules send.
+fn read_secret(secrets: &Secrets) -> ReadSecret {
+    let secrets = secrets.clone();
+    Arc::new(move |tenant, name| {
+        let secrets = secrets.clone();
+        Box::pin(async move { Ok(secrets.read(tenant, &name).await?.map(Secret::new)) })
+    })
 }
 
 fn configured(config: &Config) -> Result<Configured> {

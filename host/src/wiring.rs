@@ -14,7 +14,9 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::call::CallContext;
-use crate::capabilities::{clock, crypto, http, log, lookups, permissions, settings, sql, tenancy};
+use crate::capabilities::{
+    clock, crypto, http, http_client, log, lookups, permissions, settings, sql, tenancy,
+};
 use crate::clock::Clock;
 use crate::database::{CallOutbox, OpenTransaction, Outbox, PlatformDatabase, Units};
 use crate::error::{Error, Result};
@@ -33,6 +35,8 @@ pub(crate) struct Services {
     pub(crate) secrets: tenancy::Secrets,
     /// Tables that all tenants share.
     pub(crate) lookups: lookups::Lookups,
+    /// What modules send to other services.
+    pub(crate) http_client: http_client::HttpClient,
     /// Who may do what.
     pub(crate) permissions: permissions::Permissions,
     /// Tenants' databases.
@@ -61,6 +65,8 @@ pub struct CallState {
     call: CallContext,
     services: Arc<Services>,
     settings: settings::Values,
+    /// Hosts that the module declares to call.
+    hosts: Arc<[http_client::HostPattern]>,
     table: ResourceTable,
     /// The transaction that the call has open and may write in.
     writing: Option<OpenTransaction>,
@@ -73,11 +79,12 @@ impl CallState {
         call: CallContext,
         services: Arc<Services>,
         settings: settings::Values,
+        hosts: Arc<[http_client::HostPattern]>,
         handles_max: usize,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles_max);
-        Self { call, services, settings, table, writing: None, wasi: None }
+        Self { call, services, settings, hosts, table, writing: None, wasi: None }
     }
 
     /// For whom, by whom and until when this code runs.
@@ -124,6 +131,15 @@ impl CallState {
     pub(crate) fn http(&mut self) -> http::HttpView<'_> {
         self.call.budget.count_host_call();
         http::HttpView { call: &mut self.call, table: &mut self.table }
+    }
+
+    fn http_client(&mut self) -> http_client::HttpClientView<'_> {
+        self.call.budget.count_host_call();
+        http_client::HttpClientView {
+            call: &mut self.call,
+            client: &self.services.http_client,
+            hosts: &self.hosts,
+        }
     }
 
     fn log(&mut self) -> log::LogView<'_> {
@@ -259,6 +275,12 @@ const OURS: &[Ours] = &[
                 crypto::CryptoView
             })
         },
+    },
+    Ours {
+        name: "http-client",
+        meaning: "call other services over HTTP, at the hosts below",
+        is_privileged: false,
+        link: |linker| http_client::add_to_linker(linker, CallState::http_client),
     },
     Ours {
         name: "log",

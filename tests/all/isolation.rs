@@ -50,6 +50,14 @@ const ADMIN: Tried = Elsewhere(&[
 const FUNCTIONS: &[(&str, Tried)] = &[
     ("clock/clock now", OfNobody),
     ("crypto/crypto random-bytes", OfNobody),
+    (
+        "http-client/http-client send",
+        Elsewhere(&[
+            "http_client::a_secret_goes_out_in_its_tenants_calls_and_nobody_sees_it",
+            "http_client_attacks::no_spelling_of_an_address_leads_into_a_private_network",
+            "http_client_attacks::a_tenants_requests_under_way_are_bounded_and_others_are_not_kept_from_theirs",
+        ]),
+    ),
     ("http/types blob.content-type", NOT_SERVED),
     ("http/types blob.length", NOT_SERVED),
     ("http/types body.length", BODIES),

@@ -162,7 +162,7 @@ async fn a_call_asks_for_no_more_than_it_may() {
 
 #[tokio::test]
 async fn a_module_that_is_not_granted_them_is_not_served() {
-    let grants = "[modules.grants]\noperator = ['clock', 'crypto', 'log', 'settings', 'sql', 'tenancy', 'tenancy/secrets']";
+    let grants = "[modules.grants]\noperator = ['clock', 'crypto', 'http-client', 'log', 'settings', 'sql', 'tenancy', 'tenancy/secrets']";
     let Err(error) = TestPlatform::setup().config(grants).try_start().await else {
         panic!("it started")
     };

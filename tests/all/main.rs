@@ -24,6 +24,8 @@ mod http;
 mod http2;
 mod http_bodies;
 mod http_browsers;
+mod http_client;
+mod http_client_attacks;
 mod http_clients;
 mod http_forms;
 mod http_methods;

@@ -32,6 +32,7 @@ mod half_sent;
 mod peer;
 mod platform;
 mod postgres;
+mod service;
 mod wait;
 
 pub use self::answer::Answer;
@@ -48,4 +49,5 @@ pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;
 pub use self::platform::{Setup, TestPlatform};
 pub use self::postgres::superuser;
+pub use self::service::{Seen, Service};
 pub use self::wait::{DEADLINE, eventually, until, within};

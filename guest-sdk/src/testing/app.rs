@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::fake::{Fake, Sent};
 use super::host::{Host, host};
 use super::log::{LogLine, RawLine};
 use super::request::{Request, begin_requests};
@@ -28,6 +29,8 @@ pub struct App {
     settings: BTreeMap<String, String>,
     lookups: BTreeMap<String, String>,
     limits: BTreeMap<String, u64>,
+    secrets: BTreeMap<String, String>,
+    answers: Vec<Fake>,
     clock_micros: Option<i64>,
 }
 
@@ -93,6 +96,30 @@ impl App {
     /// ```
     pub fn tenant_limit(mut self, key: impl Into<String>, value: u64) -> Self {
         self.limits.insert(key.into(), value);
+        self
+    }
+
+    /// The tenant has this secret.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// let app = App::new().secret("RATES_KEY", "k3y").start();
+    /// ```
+    pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.secrets.insert(name.into(), value.into());
+        self
+    }
+
+    /// Another service answers this, in place of the network. Nothing else that the module calls is
+    /// answered.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::{App, Fake, json};
+    /// let rates = Fake::get("https://api.example.org/rates").json(&json!({ "EUR": 1.0 }));
+    /// let app = App::new().answering(rates).start();
+    /// ```
+    pub fn answering(mut self, fake: Fake) -> Self {
+        self.answers.push(fake);
         self
     }
 
@@ -227,6 +254,30 @@ impl RunningApp {
     pub fn logs(&self) -> Vec<LogLine> {
         match self.raw_lines() {
             Ok(lines) => lines.into_iter().filter_map(RawLine::of_module).collect(),
+            Err(reason) => panic!("{reason}"),
+        }
+    }
+
+    /// What the module sent to other services in calls for this tenant, in order, answered or not.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.get("/price").expect(200);
+    /// assert_eq!(app.sent().len(), 1);
+    /// ```
+    ///
+    /// # Panics
+    /// When the host does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn sent(&self) -> Vec<Sent> {
+        #[derive(Deserialize)]
+        struct All {
+            sent: Vec<Sent>,
+        }
+        match self.ask_json("GET", "sent", &json!({})) {
+            Ok(All { sent }) => sent,
             Err(reason) => panic!("{reason}"),
         }
     }

@@ -57,8 +57,27 @@
 //! app.clock().set("2027-01-01T00:00:00Z");
 //! ```
 
+//!
+//! # Other services
+//!
+//! What the module calls over HTTP is answered by what the test declares, and nothing goes out. The
+//! host checks as ever: hosts that the module does not declare are refused, and limits hold. A call
+//! that nothing was declared for fails, and the host's log, shown with the failure, says what was asked and
+//! what is declared.
+//!
+//! ```no_run
+//! # use hostel_sdk::testing::{App, json};
+//! use hostel_sdk::testing::Fake;
+//!
+//! let rates = Fake::get("https://api.example.org/rates").json(&json!({ "EUR": 1.0 }));
+//! let app = App::new().secret("RATES_KEY", "k3y").answering(rates).start();
+//! app.get("/price").expect(200);
+//! assert_eq!(app.sent()[0].header("authorization"), Some("Bearer [RATES_KEY]"));
+//! ```
+
 mod answer;
 mod app;
+mod fake;
 mod host;
 mod log;
 mod request;
@@ -70,6 +89,7 @@ pub use serde_json::{Value, json};
 
 pub use self::answer::Answer;
 pub use self::app::{App, Clock, RunningApp};
+pub use self::fake::{Fake, Sent};
 pub use self::log::LogLine;
 pub use self::request::Request;
 pub use self::user::User;

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 pub mod clock;
 pub mod crypto;
 pub mod http;
+pub mod http_client;
 pub mod log;
 pub mod lookups;
 pub mod permissions;
@@ -60,6 +61,7 @@ macro_rules! tells_guests_of_errors {
 tells_guests_of_errors!(
     crypto::CryptoView,
     http::HttpView<'_>: call,
+    http_client::HttpClientView<'_>: call,
     lookups::LookupsView<'_>: call,
     settings::SettingsView<'_>,
     sql::SqlView<'_>: call,

@@ -209,6 +209,7 @@ impl Runtime {
             call,
             Arc::clone(&self.services),
             Arc::clone(&module.settings),
+            Arc::clone(&module.version.hosts),
             limits.handles_max.as_usize(),
         );
         let store = self.store(state, limits, &tenant.cpu);

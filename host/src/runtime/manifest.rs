@@ -10,6 +10,7 @@ use super::described_route;
 use super::registry::TenantState;
 use super::routes::RouteTable;
 use crate::bindings::exports::hostel::module::guest as wit;
+use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::permissions::PermissionName;
 use crate::capabilities::settings;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ use crate::names::ModuleName;
 /// More would make every look-up and every page of documentation slow.
 const ROUTES_MAX: usize = 1_000;
 pub(super) const TEXT_LENGTH_MAX: usize = 1_000;
+const OUTBOUND_HOSTS_MAX: usize = 100;
 const MIGRATION_ID_LENGTH_MAX: usize = 100;
 
 /// What a module says of itself.
@@ -37,6 +39,8 @@ pub struct Manifest {
     pub migrations: Vec<Migration>,
     /// What can be set without touching it.
     pub settings: Vec<Setting>,
+    /// The services that it calls.
+    pub outbound_hosts: Vec<OutboundHost>,
 }
 
 /// One operation over HTTP.
@@ -194,6 +198,15 @@ pub struct Setting {
     pub default: serde_json::Value,
 }
 
+/// A service that a module calls over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutboundHost {
+    /// Its name or address, or all names below one.
+    pub host: HostPattern,
+    /// Why, in one line.
+    pub reason: String,
+}
+
 impl Manifest {
     /// Checks what a module said.
     ///
@@ -237,6 +250,7 @@ impl Manifest {
             permissions,
             migrations: check_migrations(said.migrations)?,
             settings: said.settings.into_iter().map(check_setting).collect::<Result<_>>()?,
+            outbound_hosts: check_outbound_hosts(said.outbound_hosts)?,
             name,
         };
         // Every default must be what its own schema allows.
@@ -325,6 +339,26 @@ fn check_setting(said: wit::Setting) -> Result<Setting> {
     })
 }
 
+fn check_outbound_hosts(said: Vec<wit::OutboundHost>) -> Result<Vec<OutboundHost>> {
+    if said.len() > OUTBOUND_HOSTS_MAX {
+        let message = format!("it calls {} hosts: at most {OUTBOUND_HOSTS_MAX}", said.len());
+        return Err(Error::invalid(message));
+    }
+    let check = |said: wit::OutboundHost| {
+        let host: HostPattern = said.host.parse()?;
+        let place = format!("outbound host `{host}`");
+        if host.is_all() {
+            return Err(Error::invalid(format!("{place}: name the hosts that the module calls")));
+        }
+        let reason = text(&format!("{place}: the reason"), said.reason)?;
+        if reason.trim().is_empty() {
+            return Err(Error::invalid(format!("{place}: say why the module calls it")));
+        }
+        Ok(OutboundHost { host, reason })
+    };
+    said.into_iter().map(check).collect()
+}
+
 /// Names that modules of the platform may not take.
 pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) -> Result<()> {
     let mut seen = HashSet::new();
@@ -393,6 +427,7 @@ mod tests {
                 routes,
                 permissions: vec![wit::Permission { name: permission, summary: String::new() }],
                 migrations: Vec::new(),
+                outbound_hosts: Vec::new(),
                 settings: vec![wit::Setting {
                     name: "size".to_owned(),
                     summary: String::new(),

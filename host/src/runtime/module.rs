@@ -19,6 +19,7 @@ use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
 use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant};
+use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
@@ -42,6 +43,8 @@ pub struct ModuleVersion {
     pub(crate) routes: RouteTable,
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
+    /// Hosts that it declares to call.
+    pub(super) hosts: Arc<[HostPattern]>,
     /// Whether it is served to the platform's own tenant alone, for what it imports.
     is_privileged: bool,
     wasm: bytes::Bytes,
@@ -75,6 +78,7 @@ impl Runtime {
             routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
             instances: configured.instances.get(&manifest.name).copied().unwrap_or_default(),
             settings,
+            hosts: manifest.outbound_hosts.iter().map(|it| it.host.clone()).collect(),
             is_privileged: requested
                 .iter()
                 .filter_map(|import| import.capability)
@@ -155,6 +159,7 @@ impl Runtime {
             call,
             Arc::clone(&self.services),
             settings::Values::default(),
+            Arc::default(),
             limits.handles_max.as_usize(),
         );
         let unlimited = Arc::new(TenantCpu::new(Duration::MAX));

@@ -79,6 +79,8 @@ fn print(inspection: &Inspection) {
             vec![setting.name.clone(), setting.default.to_string(), setting.summary.clone()]
         }),
     );
+    let hosts = manifest.outbound_hosts.iter();
+    section("Calls", hosts.map(|calls| vec![calls.host.to_string(), calls.reason.clone()]));
 }
 
 fn section(title: &str, rows: impl Iterator<Item = Vec<String>>) {

@@ -22,6 +22,7 @@ pub(super) fn routes(platforms: Arc<Platforms>, token: &str) -> Router {
         .route("/tenants/{tenant}", delete(forget))
         .route("/tenants/{tenant}/clock", put(set_clock))
         .route("/tenants/{tenant}/lines", get(lines))
+        .route("/tenants/{tenant}/sent", get(sent))
         .route("/tenants/{tenant}/sql", post(sql))
         .route("/tenants/{tenant}/users", put(user))
         .layer(middleware::from_fn_with_state(expected, only_with_token))
@@ -101,6 +102,10 @@ async fn sql(
 
 async fn lines(State(platforms): State<Arc<Platforms>>, Path(tenant): Path<String>) -> Response {
     Json(json!({ "lines": platforms.lines(&tenant) })).into_response()
+}
+
+async fn sent(State(platforms): State<Arc<Platforms>>, Path(tenant): Path<String>) -> Response {
+    Json(json!({ "sent": platforms.sent(&tenant) })).into_response()
 }
 
 /// Why a test does not get what it asked for, in words for its developer.

@@ -3,12 +3,13 @@
 //!
 //! `hostel_sdk::testing` is the other side. `platforms` starts platforms and makes tenants,
 //! `control` is what tests may ask, `callers` knows who may do what, `lines` keeps what modules write
-//! to the log.
+//! to the log, `services` answers what they call.
 
 mod callers;
 mod control;
 mod lines;
 mod platforms;
+mod services;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hostel::{Clock, Config, NewTenant, Platform, TenantChange, TighterLimits};
+use hostel::{Clock, Config, NewTenant, Platform, Secret, TenantChange, TighterLimits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Served;
 use super::callers::Callers;
 use super::lines::Lines;
+use super::services::{Fake, Sent, Services};
 
 /// The same for all, so that what one test host compiled is what the next one takes. It protects
 /// nothing: a platform of tests holds nothing that is worth it.
@@ -41,6 +42,9 @@ idle_instances_max = 8
 tenant_calls_max = 48
 [sql]
 durability = 'normal'
+[http_client]
+allow = ['*']
+http = ['*']
 ";
 
 /// What a test asks for.
@@ -55,6 +59,12 @@ pub(super) struct Wanted {
     lookups: BTreeMap<String, String>,
     /// Limits of the tenant's own, by key of `[limits]`.
     limits: BTreeMap<String, u64>,
+    /// Secrets of the tenant's own.
+    #[serde(default)]
+    secrets: BTreeMap<String, String>,
+    /// What other services answer.
+    #[serde(default)]
+    answers: Vec<Fake>,
     /// The time at which the test's clock stands still; without it, time passes.
     clock_micros: Option<i64>,
 }
@@ -82,6 +92,7 @@ pub(super) struct Platforms {
     module_name: String,
     lines: Lines,
     callers: Callers,
+    services: Services,
     tenants: AtomicU64,
     running: Mutex<Running>,
     // Dropped last: platforms write in it.
@@ -123,6 +134,7 @@ impl Platforms {
             module_name: String::new(),
             lines,
             callers: Callers::default(),
+            services: Services::default(),
             tenants: AtomicU64::new(0),
             running: Mutex::default(),
             folder,
@@ -153,6 +165,7 @@ impl Platforms {
             None => Tenant { platform: self.shared(shared).await?, own_clock: None },
         };
         self.callers.begin(&slug, &wanted.grants)?;
+        self.services.begin(&slug, wanted.answers)?;
         self.lines.begin(&slug);
         let new = NewTenant { slug: slug.parse()?, display_name: String::new(), plan: None };
         let tenants = made.platform.platform.tenants();
@@ -160,6 +173,10 @@ impl Platforms {
         if !wanted.limits.is_empty() {
             let change = TenantChange { limits: Some(limits), ..TenantChange::default() };
             tenants.change(&tenant.slug, change).await?;
+        }
+        for (name, value) in wanted.secrets {
+            let secrets = made.platform.platform.secrets();
+            secrets.set(&tenant.slug, &name, &Secret::new(value)).await?;
         }
         let address = made.platform.address;
         self.running.lock().await.tenants.insert(slug.clone(), made);
@@ -198,10 +215,15 @@ impl Platforms {
         self.lines.of(tenant)
     }
 
+    pub(super) fn sent(&self, tenant: &str) -> Vec<Sent> {
+        self.services.sent(tenant)
+    }
+
     /// Its test is over: a platform with a clock may serve the next one that wants to set it.
     pub(super) async fn forget(&self, tenant: &str) {
         self.lines.forget(tenant);
         self.callers.forget(tenant);
+        self.services.forget(tenant);
         let mut running = self.running.lock().await;
         if let Some(Tenant { platform, own_clock: Some(shared) }) = running.tenants.remove(tenant) {
             running.free.entry(shared).or_default().push(platform);
@@ -249,6 +271,7 @@ impl Platforms {
             .fold(Platform::builder().config(config), |builder, file| builder.module_file(file))
             .clock(clock.clone())
             .authenticator(self.callers.clone())
+            .outbound(self.services.clone())
             .build()
             .await?;
         drop(lock);
@@ -293,7 +316,7 @@ impl Platforms {
 fn config(data: &Path) -> anyhow::Result<Config> {
     let mut config = Config::from_toml(CONFIG, "test host")?;
     config.data.0 = data.to_owned();
-    config.platform.key = Some(hostel::Secret::new(KEY.to_owned()));
+    config.platform.key = Some(Secret::new(KEY.to_owned()));
     Ok(config)
 }
 

@@ -95,7 +95,7 @@ impl Secrets {
         Ok(())
     }
 
-    pub(super) async fn read(&self, tenant: TenantId, name: &str) -> Result<Option<String>> {
+    pub(crate) async fn read(&self, tenant: TenantId, name: &str) -> Result<Option<String>> {
         check_name(name)?;
         let row =
             sqlx::query("SELECT ciphertext FROM tenant_secrets WHERE tenant_id = $1 AND name = $2")

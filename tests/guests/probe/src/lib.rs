@@ -4,6 +4,7 @@
 
 mod capabilities;
 mod database;
+mod http_client;
 mod requests;
 
 use hostel_sdk::prelude::*;
@@ -15,7 +16,13 @@ fn probe() -> Module {
         .about("Shows what a guest sees")
         .permission("probe:secret", "See the secret")
         .settings::<capabilities::ProbeSettings>()
-        .migrations(migrations!("0001_things"));
+        .migrations(migrations!("0001_things"))
+        .calls("api.example.org", "to show what a guest gets from there")
+        .calls("*.example.org:*", "to reach the tests' own servers by name")
+        .calls("127.0.0.1:*", "to reach them by address")
+        .calls("169.254.169.254", "to show that it cannot")
+        .calls("[::1]:*", "to show that it cannot")
+        .calls("[::ffff:127.0.0.1]:*", "to show that it cannot");
     let module = with_requests(module.before(requests::refuse).after(requests::mark));
     with_capabilities(module)
 }
@@ -55,6 +62,7 @@ fn with_capabilities(module: Module) -> Module {
         .route(get("/lookups/{lookup}/row", capabilities::lookup_row).public())
         .route(post("/lookups/{lookup}/rows", capabilities::lookup_rows).public())
         .route(get("/lookups/{lookup}/version", capabilities::lookup_version).public())
+        .route(post("/call", http_client::call).public())
         .route(get("/clock", capabilities::clock).public())
         .route(get("/random/{n}", capabilities::random).public())
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hostel_sdk::Timestamp;
-use hostel_sdk::testing::{App, Level, RunningApp, json};
+use hostel_sdk::testing::{App, Fake, Level, RunningApp, Value, json};
 
 /// What a test that fails says.
 fn complaint(test: impl FnOnce()) -> String {
@@ -150,4 +150,95 @@ fn a_platform_has_the_look_ups_that_a_test_brings() {
     without.get("/lookups/countries/row?key=NO").expect_problem(404, "not-found");
     let told = complaint(|| drop(App::new().lookup("countries", "code\nNO\nNO").start()));
     assert!(told.contains("look-up `countries`: line 3: the key `NO` is in line 2"), "{told}");
+}
+
+const RATES: &str = "https://api.example.org/rates";
+
+fn call(app: &RunningApp, call: &Value) -> Value {
+    app.post("/call").json(call).expect(200).json()
+}
+
+#[test]
+fn other_services_answer_what_was_declared_and_tell_what_they_were_sent() {
+    let app = App::new()
+        .secret("KEY", "s3cret")
+        .answering(
+            Fake::get(RATES).status(503).then().header("x-a", "b").json(&json!({ "EUR": 1 })),
+        )
+        .answering(Fake::post("https://api.example.org/orders/*").status(201))
+        .answering(Fake::get("https://api.example.org/find?q=tea").body("text/plain", "tea"))
+        .answering(
+            Fake::get("https://api.example.org/old").status(302).header("location", "/rates"),
+        )
+        .start();
+    let other = App::new().answering(Fake::get(RATES)).start();
+    let get = |url: &str| call(&app, &json!({ "url": url }));
+    assert_eq!(get(RATES)["status"], 503);
+    // The last answer stays, whatever the query.
+    for query in ["", "?base=EUR"] {
+        let answer = get(&format!("{RATES}{query}"));
+        assert_eq!((&answer["status"], &answer["body"]), (&json!(200), &json!(r#"{"EUR":1}"#)));
+    }
+    assert_eq!(get("https://api.example.org/find?q=tea")["body"], "tea");
+    let followed = get("https://api.example.org/old");
+    assert_eq!((&followed["status"], &followed["url"]), (&json!(200), &json!(RATES)));
+    let order = json!({
+        "method": "POST",
+        "url": "https://api.example.org/orders/7",
+        "secrets": [["authorization", "Bearer ", "KEY"]],
+        "body": r#"{"article":"tea"}"#,
+    });
+    assert_eq!(call(&app, &order)["status"], 201);
+    let sent = app.sent();
+    assert_eq!(sent.len(), 7);
+    let last = sent.last().unwrap();
+    assert_eq!((&*last.method, &*last.url), ("POST", "https://api.example.org/orders/7"));
+    assert_eq!(last.header("Authorization"), Some("Bearer [KEY]"));
+    assert_eq!(
+        (last.text(), last.json()["article"].as_str()),
+        (r#"{"article":"tea"}"#, Some("tea"))
+    );
+    assert!(!format!("{sent:?}").contains("s3cret"));
+    assert_eq!(call(&other, &json!({ "url": RATES }))["status"], 200);
+    assert_eq!(other.sent().len(), 1);
+}
+
+#[test]
+fn services_that_fail_fail_as_real_ones_do() {
+    let app = App::new()
+        .answering(Fake::get(RATES).unreachable().then().times_out().then())
+        .tenant_limit("http_client_response_max_bytes", 1024)
+        .answering(Fake::get("https://api.example.org/large").body("text/plain", vec![b'x'; 1025]))
+        .start();
+    let asked = json!({ "url": RATES });
+    app.post("/call").json(&asked).expect_problem(503, "unavailable");
+    app.post("/call").json(&asked).expect_problem(504, "timeout");
+    assert_eq!(call(&app, &asked)["status"], 200);
+    let large = json!({ "url": "https://api.example.org/large" });
+    app.post("/call").json(&large).expect_problem(429, "limit");
+}
+
+#[test]
+fn nothing_else_goes_out_and_the_host_checks_as_ever() {
+    let app = App::new()
+        .answering(Fake::post(RATES))
+        .answering(Fake::get("https://undeclared.org/"))
+        .answering(Fake::get("https://127.0.0.1/"))
+        .start();
+    let undeclared = json!({ "url": format!("{RATES}?a=b") });
+    let told = complaint(|| drop(app.post("/call").json(&undeclared).expect(200)));
+    let expected = "no answer is declared for GET https://api.example.org/rates?a=b: \
+                    this test declares POST https://api.example.org/rates, ";
+    assert!(told.matches(expected).count() == 2, "in the answer and in the log: {told}");
+    assert_eq!(app.sent().len(), 1);
+    for url in ["https://undeclared.org/", "https://127.0.0.1/"] {
+        app.post("/call").json(&json!({ "url": url })).expect_problem(403, "denied");
+    }
+    let nobody = json!({ "url": RATES, "secrets": [["authorization", "", "ABSENT"]] });
+    app.post("/call").json(&nobody).expect_problem(404, "not-found");
+    assert_eq!(app.sent().len(), 1);
+    let told = complaint(|| drop(App::new().answering(Fake::get("/rates")).start()));
+    assert!(told.contains("`/rates` is no URL"), "{told}");
+    let told = complaint(|| drop(App::new().answering(Fake::get(RATES).status(7)).start()));
+    assert!(told.contains("the answer to GET https://api.example.org/rates"), "{told}");
 }
