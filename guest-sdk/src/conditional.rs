@@ -86,6 +86,18 @@ pub struct IfMatch(Option<String>);
 
 impl IfMatch {
     /// Whether the client said which version it means.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::conditional::IfMatch;
+    /// fn change(if_match: IfMatch) -> Result<(), Problem> {
+    ///     if !if_match.is_given() {
+    ///         return Err(Problem::new(428, "version-needed", "say in `if-match` what you have seen"));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = put("/prices", change);
+    /// ```
     #[must_use]
     pub fn is_given(&self) -> bool {
         self.0.is_some()

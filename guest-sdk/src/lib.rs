@@ -44,6 +44,7 @@ pub mod bindings;
 pub mod clock;
 pub mod conditional;
 pub mod crypto;
+mod description;
 pub mod extract;
 mod from_text;
 mod handler;

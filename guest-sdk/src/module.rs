@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::exports::hostel::module::guest::{self, Manifest};
 use crate::bindings::hostel::http::types;
+use crate::description;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::Response;
@@ -88,24 +89,21 @@ impl Module {
     }
 
     /// Declares a permission, named `<module>:<action>` or `<module>:<resource>:<action>`.
-    pub fn permission(mut self, name: &'static str, summary: &'static str) -> Self {
-        self.permissions.push((name, summary));
-        self
+    pub fn permission(self, name: &'static str, summary: &'static str) -> Self {
+        self.described(|module| module.permissions.push((name, summary)))
     }
 
     /// Adds the steps of the module's schema: see [`migrations!`](crate::migrations!).
-    pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
-        self.migrations.push(migrations);
-        self
+    pub fn migrations(self, migrations: &'static [Migration]) -> Self {
+        self.described(|module| module.migrations.push(migrations))
     }
 
     /// Declares the fields of `T` as settings: see [`Settings`](settings::Settings).
-    pub fn settings<T>(mut self) -> Self
+    pub fn settings<T>(self) -> Self
     where
         T: Serialize + DeserializeOwned + JsonSchema + Default,
     {
-        self.settings.push(settings::describe::<T>);
-        self
+        self.described(|module| module.settings.push(settings::describe::<T>))
     }
 
     /// Declares a service that the module calls with [`http_client`](crate::http_client), and why, for
@@ -121,9 +119,8 @@ impl Module {
     /// }
     /// # assert_eq!(shop().manifest().outbound_hosts[1].reason, "to follow parcels");
     /// ```
-    pub fn calls(mut self, host: &'static str, reason: &'static str) -> Self {
-        self.calls.push((host, reason));
-        self
+    pub fn calls(self, host: &'static str, reason: &'static str) -> Self {
+        self.described(|module| module.calls.push((host, reason)))
     }
 
     /// Has every request looked at before its handler is: whoever returns a problem answers it. Those
@@ -190,7 +187,7 @@ impl Module {
             name: self.name.to_owned(),
             version: self.version.to_owned(),
             summary: self.summary.to_owned(),
-            routes: self.routes.iter().map(Route::describe).collect(),
+            routes: self.routes.iter().filter_map(Route::describe).collect(),
             permissions: permissions.collect(),
             migrations: self
                 .migrations
@@ -208,6 +205,19 @@ impl Module {
     ///
     /// # Errors
     /// What the extractors and the handler say is wrong.
+    /// Without what only its description holds.
+    #[doc(hidden)]
+    pub fn to_handle(build: impl FnOnce() -> Self) -> Self {
+        description::left_out(build)
+    }
+
+    fn described(mut self, say: impl FnOnce(&mut Self)) -> Self {
+        if description::is_wanted() {
+            say(&mut self);
+        }
+        self
+    }
+
     #[doc(hidden)]
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
         let route = self.routes.get(request.route as usize);
@@ -335,11 +345,12 @@ macro_rules! module {
             struct Component;
 
             /// An instance that serves more than one request builds its module once.
-            static MODULE: std::sync::LazyLock<$crate::Module> = std::sync::LazyLock::new($build);
+            static MODULE: std::sync::LazyLock<$crate::Module> =
+                std::sync::LazyLock::new(|| $crate::Module::to_handle($build));
 
             impl guest::Guest for Component {
                 fn describe() -> guest::Manifest {
-                    MODULE.manifest()
+                    ($build)().manifest()
                 }
 
                 fn handle(request: guest::Request) -> Result<guest::Response, guest::Problem> {

@@ -1,8 +1,11 @@
 //! The table of routes: method, path, handler, and who may call it.
 
+use std::marker::PhantomData;
+
 use schemars::Schema;
 
 use crate::bindings::exports::hostel::module::guest;
+use crate::description;
 use crate::handler::{Handler, Operation, schema_text};
 use crate::problem::Problem;
 use crate::request::Request;
@@ -38,19 +41,26 @@ pub use crate::bindings::exports::hostel::module::guest::Method;
 /// ```
 #[must_use]
 pub struct Route<A = Access> {
+    status: Option<u16>,
+    body_max_bytes: Option<u64>,
+    call: Box<Call>,
+    /// None where it only handles requests.
+    described: Option<Box<Described>>,
+    is_decided: PhantomData<A>,
+}
+
+/// What is said of a route.
+struct Described {
     method: Method,
     path: &'static str,
-    access: A,
+    access: Access,
     id: Option<&'static str>,
     summary: &'static str,
     tags: Vec<&'static str>,
     problems: Vec<(u16, &'static str, &'static str)>,
-    status: Option<u16>,
-    body_max_bytes: Option<u64>,
     timeout_ms: Option<u32>,
     etag: bool,
-    call: Box<Call>,
-    describe: fn(&mut Operation),
+    operation: fn(&mut Operation),
 }
 
 type Call = dyn Fn(&mut Request) -> Result<Response, Problem> + Send + Sync;
@@ -131,21 +141,26 @@ methods! {
 
 impl Route<Undecided> {
     fn new<A, H: Handler<A>>(method: Method, path: &'static str, handler: H) -> Self {
-        Self {
+        let described = || Described {
             method,
             path,
-            access: Undecided,
+            // Until it is decided, nobody asks.
+            access: Access::Public,
             id: None,
             summary: "",
             tags: Vec::new(),
             problems: Vec::new(),
-            status: None,
-            body_max_bytes: None,
             timeout_ms: None,
             etag: false,
+            operation: H::describe,
+        };
+        Self {
+            status: None,
+            body_max_bytes: None,
             // A function has no size, so this box allocates nothing.
             call: Box::new(move |request| handler.call(request)),
-            describe: H::describe,
+            described: description::is_wanted().then(|| Box::new(described())),
+            is_decided: PhantomData,
         }
     }
 
@@ -160,48 +175,39 @@ impl Route<Undecided> {
     }
 
     fn decided(self, access: Access) -> Route {
-        Route {
-            access,
-            method: self.method,
-            path: self.path,
-            id: self.id,
-            summary: self.summary,
-            tags: self.tags,
-            problems: self.problems,
-            status: self.status,
-            body_max_bytes: self.body_max_bytes,
-            timeout_ms: self.timeout_ms,
-            etag: self.etag,
-            call: self.call,
-            describe: self.describe,
-        }
+        let Self { status, body_max_bytes, call, described, .. } = self;
+        let decided = Route { status, body_max_bytes, call, described, is_decided: PhantomData };
+        decided.described(|described| described.access = access)
     }
 }
 
 impl<A> Route<A> {
+    fn described(mut self, say: impl FnOnce(&mut Described)) -> Self {
+        if let Some(described) = &mut self.described {
+            say(described);
+        }
+        self
+    }
+
     /// Names the operation, for programs that are made from the API's description: the route `list`
     /// of `notes` is `notes.list` there. Without it, method and path make a name.
-    pub fn id(mut self, id: &'static str) -> Self {
-        self.id = Some(id);
-        self
+    pub fn id(self, id: &'static str) -> Self {
+        self.described(|described| described.id = Some(id))
     }
 
     /// Says in one line what the route does, for the API's documentation.
-    pub fn about(mut self, summary: &'static str) -> Self {
-        self.summary = summary;
-        self
+    pub fn about(self, summary: &'static str) -> Self {
+        self.described(|described| described.summary = summary)
     }
 
     /// Groups the route with others in the API's documentation.
-    pub fn tag(mut self, tag: &'static str) -> Self {
-        self.tags.push(tag);
-        self
+    pub fn tag(self, tag: &'static str) -> Self {
+        self.described(|described| described.tags.push(tag))
     }
 
     /// Says what may go wrong, for the API's documentation: what extractors say needs no saying.
-    pub fn problem(mut self, status: u16, code: &'static str, summary: &'static str) -> Self {
-        self.problems.push((status, code, summary));
-        self
+    pub fn problem(self, status: u16, code: &'static str, summary: &'static str) -> Self {
+        self.described(|described| described.problems.push((status, code, summary)))
     }
 
     /// The status of a successful answer, where the answer's type does not say another.
@@ -218,9 +224,8 @@ impl<A> Route<A> {
     }
 
     /// Ends calls after this time, or after the platform's limit where that is shorter.
-    pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
-        self.timeout_ms = Some(milliseconds);
-        self
+    pub fn timeout_ms(self, milliseconds: u32) -> Self {
+        self.described(|described| described.timeout_ms = Some(milliseconds))
     }
 
     /// Has the host give answers an `ETag`, made of their bytes (of answers up to 1 MiB), and answer
@@ -234,9 +239,8 @@ impl<A> Route<A> {
     /// }
     /// # assert!(shop().manifest().routes[0].etag);
     /// ```
-    pub fn etag(mut self) -> Self {
-        self.etag = true;
-        self
+    pub fn etag(self) -> Self {
+        self.described(|described| described.etag = true)
     }
 }
 
@@ -257,21 +261,23 @@ impl Route<Access> {
         answer.into_binding(self.status.unwrap_or(200))
     }
 
-    pub(crate) fn describe(&self) -> guest::Route {
+    /// What is said of it; none where it was built to handle requests.
+    pub(crate) fn describe(&self) -> Option<guest::Route> {
+        let described = self.described.as_ref()?;
         let mut operation = Operation::default();
-        (self.describe)(&mut operation);
-        operation.problems.extend(&self.problems);
+        (described.operation)(&mut operation);
+        operation.problems.extend(&described.problems);
         let schema = |schema: Option<Schema>| schema.as_ref().map(schema_text);
-        guest::Route {
-            method: self.method,
-            path: self.path.to_owned(),
-            access: match self.access {
+        Some(guest::Route {
+            method: described.method,
+            path: described.path.to_owned(),
+            access: match described.access {
                 Access::Public => guest::Access::Public,
                 Access::Permission(name) => guest::Access::Permission(name.to_owned()),
             },
-            operation_id: self.id.map(str::to_owned),
-            summary: self.summary.to_owned(),
-            tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            operation_id: described.id.map(str::to_owned),
+            summary: described.summary.to_owned(),
+            tags: described.tags.iter().map(|tag| (*tag).to_owned()).collect(),
             path_schema: schema(operation.path_schema),
             query_schema: schema(operation.query_schema),
             request_type: operation.request_type.map(str::to_owned),
@@ -282,9 +288,9 @@ impl Route<Access> {
             success_status: operation.success_status.or(self.status).unwrap_or(200),
             problems: operation.problems.into_iter().map(problem).collect(),
             body_max_bytes: self.body_max_bytes,
-            timeout_ms: self.timeout_ms,
-            etag: self.etag,
-        }
+            timeout_ms: described.timeout_ms,
+            etag: described.etag,
+        })
     }
 }
 

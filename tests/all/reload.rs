@@ -136,7 +136,7 @@ async fn requests_in_flight_finish_on_the_version_that_they_began_with() {
     let acme = platform.tenant("acme").await;
     let length = "/api/probe/length";
     let mut running = HalfSent::to(platform.address(), length, "acme").await;
-    let without = patched(probe(), "/length", "/gone");
+    let without = patched(probe(), "/length", "/absent");
     let installed = platform.inner().install(operators(without)).await.unwrap();
     assert_eq!(installed.replaced, Some(installed.version.clone()));
     assert_eq!(acme.post(length, json!({})).await.code(), "404 route-not-found");

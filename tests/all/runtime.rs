@@ -153,8 +153,22 @@ async fn a_second_start_compiles_nothing() {
 }
 
 /// Calls every guest of which there is an artefact, which needs its code.
+/// A platform that serves all of which the harness has artefacts.
+async fn with_all_guests() -> TestPlatform {
+    let tenants = std::fs::read(hostel_tests::tenants()).unwrap();
+    TestPlatform::setup()
+        .config("[dev]\nanonymous_grants = ['notes:*', 'bookings:*']")
+        .built(move |builder| {
+            let builder = builder.system_module("tenants", tenants.clone());
+            builder.module_file(hostel_tests::bookings())
+        })
+        .start()
+        .await
+}
+
 async fn call_all_guests(platform: &TestPlatform) {
     let acme = platform.client("acme");
+    assert_eq!(acme.get("/api/bookings/rooms").await.status(), 200);
     assert_eq!(counter(&acme).await, 1);
     assert_eq!(acme.get("/api/notes").await.status(), 200);
     assert_eq!(acme.get("/api/hostile/counter").await.status(), 200);
@@ -164,7 +178,7 @@ async fn call_all_guests(platform: &TestPlatform) {
 
 #[tokio::test]
 async fn an_artefact_that_was_tampered_with_is_compiled_again() {
-    let mut platform = TestPlatform::setup().with_tenants_module().start().await;
+    let mut platform = with_all_guests().await;
     for damage in [|content: &mut Vec<u8>| flip_a_byte(content), truncate, empty] {
         for extension in ["cwasm", "mac"] {
             let known = artefacts(&platform);
@@ -202,7 +216,7 @@ fn empty(content: &mut Vec<u8>) {
 
 #[tokio::test]
 async fn another_platforms_artefacts_are_not_trusted() {
-    let platform = TestPlatform::setup().with_tenants_module().start().await;
+    let platform = with_all_guests().await;
     let before = artefacts(&platform);
     let other_key = "11".repeat(32);
     let setup = platform.stop().await.config(&format!("[platform]\nkey = '{other_key}'"));

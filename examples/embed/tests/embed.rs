@@ -168,7 +168,7 @@ async fn a_grant_names_the_capability() {
 
     let inspection = offering(&["payments", "sql"]).inspect(&shop).await.unwrap();
     let asked: Vec<_> = inspection.imports.iter().filter_map(|import| import.capability).collect();
-    assert_eq!(asked, ["payments", "sql"]);
+    assert_eq!(asked, ["sql", "payments"]);
     offering(&["log", "sql", "payments"]).build().await.unwrap();
 }
 

@@ -9,7 +9,15 @@ use super::answer::Answer;
 use crate::Timestamp;
 
 /// Headers that say nothing of the module.
-const LEFT_OUT: &[&str] = &["content-length", "date", "x-request-id"];
+const LEFT_OUT: &[&str] = &[
+    "content-length",
+    "content-security-policy",
+    "date",
+    "referrer-policy",
+    "x-content-type-options",
+    "x-frame-options",
+    "x-request-id",
+];
 const UUID_LENGTH: usize = 36;
 
 impl Answer<'_> {

@@ -178,7 +178,8 @@ async fn answer(
     let route = &version.manifest.routes[index as usize];
 
     permitted(app, &tenant.tenant, &caller, &route.access)?;
-    if route.response_schema.is_some() && !incoming::takes_json(&parts.headers) {
+    let is_json = route.response_type.as_deref() == Some("application/json");
+    if is_json && !incoming::takes_json(&parts.headers) {
         let message = "this path answers JSON, which `accept` leaves out";
         return Err(Error::new(ErrorKind::Unacceptable, "not-acceptable", message));
     }

@@ -212,7 +212,14 @@ impl Registry {
                 &version.settings,
                 settings.get(name.as_str()),
             ),
-            tables: Tables::new(is_ready, limits.tenant_queue_max.as_usize()),
+            // As many as may run, and as many as may wait for that.
+            tables: Tables::new(
+                is_ready,
+                limits
+                    .tenant_calls_max
+                    .as_usize()
+                    .saturating_add(limits.tenant_queue_max.as_usize()),
+            ),
             idle: ArrayQueue::new(IDLE_PER_MODULE_MAX),
             retired: AtomicBool::new(false),
             account: Arc::new(Account { tenant: Arc::clone(cpu), meter }),
