@@ -139,7 +139,7 @@ async fn a_client_that_has_an_answer_is_told_so() {
         assert_eq!(again.header("etag"), Some(&*tag), "{known}");
         assert_eq!(again.header("content-type"), None, "{known}");
     }
-    for other in ["\"other\"", "nonsense", ""] {
+    for other in ["\"other\"", "nonsense", "", "\"a\tb\"", "\"a b\""] {
         let again = read(&acme, "/api/probe/digest/a", &[("if-none-match", other)]).await;
         assert_eq!((again.status(), again.text()), (200, "a"), "{other}");
     }

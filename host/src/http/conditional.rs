@@ -33,6 +33,10 @@ pub(super) fn answer(asked: &HeaderMap, response: Response) -> Response {
     {
         return response;
     }
+    let has_sound_tags = |headers: &HeaderMap, name| headers.get_all(name).iter().all(is_sound);
+    if !has_sound_tags(asked, IF_NONE_MATCH) || !has_sound_tags(response.headers(), ETAG) {
+        return response;
+    }
     // A tag that is none has no equal.
     let tag = response.headers().typed_get::<ETag>();
     let condition = asked.typed_get::<IfNoneMatch>();
@@ -46,4 +50,11 @@ pub(super) fn answer(asked: &HeaderMap, response: Response) -> Response {
         head.headers.remove(about_the_body);
     }
     Response::from_parts(head, Body::empty())
+}
+
+/// Whether no tag has a space or a tab in its quotes (RFC 9110, section 8.8.3), of which `headers`
+/// takes it for granted.
+fn is_sound(tags: &HeaderValue) -> bool {
+    let in_quotes = tags.as_bytes().split(|byte| *byte == b'"').skip(1).step_by(2);
+    in_quotes.flatten().all(|byte| !matches!(byte, b' ' | b'\t'))
 }
