@@ -10,19 +10,18 @@ mod problems;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use self::components::Components;
-use super::{App, chain};
+use super::{App, chain, conditional};
 use crate::call::Tenant;
 use crate::capabilities::permissions::{Caller, Decision, PermissionName, Permissions};
 use crate::capabilities::tenancy::TenancyConfig;
@@ -62,28 +61,15 @@ pub(super) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 fn respond(app: &App, document: &Written, asked: &HeaderMap) -> Result<Response> {
-    let is_known = asked.get_all(IF_NONE_MATCH).iter().any(|known| is_among(known, &document.etag));
-    let body = if is_known { Body::empty() } else { document.text.clone().into() };
-    let mut response = Response::new(body);
-    if is_known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
+    let mut response = Response::new(document.text.clone().into());
     let headers = response.headers_mut();
-    if !is_known {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ETAG, document.etag.clone());
     // Asked for again each time: it changes with the modules.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let vary = format!("{}, host", app.tenancy.header);
     headers.insert(VARY, HeaderValue::try_from(vary).map_err(unwritten)?);
-    Ok(response)
-}
-
-/// Whether a header `If-None-Match` names this version (RFC 9110, section 13.1.2).
-fn is_among(known: &HeaderValue, etag: &HeaderValue) -> bool {
-    let (Ok(known), Ok(etag)) = (known.to_str(), etag.to_str()) else { return false };
-    known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+    Ok(conditional::answer(asked, response))
 }
 
 async fn written(app: &Arc<App>, tenant: &Arc<TenantState>) -> Result<Arc<Written>> {
