@@ -116,6 +116,7 @@ async fn client_loop(
         request.clear();
         task.write_request(turn, &mut request);
         stream.write_all(request.as_bytes()).await?;
+        stream.write_all(task.large_body()).await?;
         let (status, body) = read_any(&mut stream, &mut answer).await?;
         latencies.record(u64::try_from(begun.elapsed().as_nanos())?)?;
         let body = &answer[body];

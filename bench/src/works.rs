@@ -12,6 +12,8 @@ const ROWS_PER_TENANT: u32 = 100;
 const PAGE: u32 = 20;
 /// What a bulk insert has.
 const BULK: u32 = 1_000;
+/// What is large.
+const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// One kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,6 +33,10 @@ pub(crate) enum Work {
     BulkInsert,
     /// `read-one`, of one tenant after the other.
     Tenants,
+    /// 16 MiB are sent, and all of their bytes are looked at.
+    Upload,
+    /// 16 MiB are made and answered.
+    Download,
 }
 
 /// Where the data is.
@@ -41,7 +47,7 @@ pub(crate) enum Database {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::SmallJson,
         Self::ReadOne,
         Self::Page20,
@@ -49,6 +55,8 @@ impl Work {
         Self::UpdateInTransaction,
         Self::BulkInsert,
         Self::Tenants,
+        Self::Upload,
+        Self::Download,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -60,13 +68,17 @@ impl Work {
             Self::UpdateInTransaction => "update-in-transaction",
             Self::BulkInsert => "bulk-insert",
             Self::Tenants => "tenants",
+            Self::Upload => "upload",
+            Self::Download => "download",
         }
     }
 
     fn method(self) -> &'static str {
         match self {
-            Self::SmallJson | Self::ReadOne | Self::Page20 | Self::Tenants => "GET",
-            Self::Insert | Self::BulkInsert => "POST",
+            Self::SmallJson | Self::ReadOne | Self::Page20 | Self::Tenants | Self::Download => {
+                "GET"
+            }
+            Self::Insert | Self::BulkInsert | Self::Upload => "POST",
             Self::UpdateInTransaction => "PATCH",
         }
     }
@@ -80,8 +92,8 @@ impl Work {
     pub(crate) fn check_every(self) -> u32 {
         match self {
             Self::SmallJson | Self::ReadOne | Self::Tenants => 256,
-            Self::Page20 => 16,
-            Self::Insert | Self::UpdateInTransaction | Self::BulkInsert => 1,
+            Self::Page20 | Self::Download => 16,
+            Self::Insert | Self::UpdateInTransaction | Self::BulkInsert | Self::Upload => 1,
         }
     }
 }
@@ -92,6 +104,8 @@ pub(crate) struct Task {
     /// Tenants that take turns; 0 where the default tenant has all of them.
     pub(crate) tenants: u32,
     bulk: String,
+    /// What is sent, and what is answered: numbers that count up.
+    numbers: Vec<u8>,
 }
 
 impl Task {
@@ -103,13 +117,19 @@ impl Task {
             _ => 0,
         };
         let drafts: Vec<String> = (0..BULK).map(draft).collect();
-        Self { work, tenants, bulk: format!("{{\"items\":[{}]}}", drafts.join(",")) }
+        let numbers = match work {
+            Work::Upload | Work::Download => {
+                (0..LARGE_BYTES / 8).flat_map(u64::to_le_bytes).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { work, tenants, bulk: format!("{{\"items\":[{}]}}", drafts.join(",")), numbers }
     }
 
     /// Rows that each tenant has from the beginning.
     pub(crate) fn rows(&self) -> u32 {
         match self.work {
-            Work::SmallJson => 0,
+            Work::SmallJson | Work::Upload | Work::Download => 0,
             Work::Tenants => ROWS_PER_TENANT,
             _ => ROWS,
         }
@@ -124,6 +144,8 @@ impl Task {
             Work::Page20 => format!("rows?cursor={key}&limit={PAGE}"),
             Work::Insert => "items".to_owned(),
             Work::BulkInsert => "items/bulk".to_owned(),
+            Work::Upload => "upload".to_owned(),
+            Work::Download => format!("download/{LARGE_BYTES}"),
         };
         let body = match self.work {
             Work::Insert => &draft(turn),
@@ -132,11 +154,28 @@ impl Task {
             _ => "",
         };
         let tenant = (self.tenants > 0).then(|| one_of_many(turn % self.tenants));
+        if self.work == Work::Upload {
+            let length = self.numbers.len();
+            // Writing to a text cannot fail.
+            let _ = write!(
+                request,
+                "POST /api/bench/{path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n\r\n"
+            );
+            return;
+        }
         write_request(self.work.method(), &path, tenant.as_deref(), body, request);
+    }
+
+    /// What follows a request, where that is large.
+    pub(crate) fn large_body(&self) -> &[u8] {
+        if self.work == Work::Upload { &self.numbers } else { &[] }
     }
 
     /// Whether this answers the request of that turn.
     pub(crate) fn is_answered_by(&self, turn: u32, status: u16, body: &[u8]) -> bool {
+        if self.work == Work::Download {
+            return status == self.work.success_status() && body == self.numbers;
+        }
         let key = self.key(turn);
         let Ok(json) = serde_json::from_slice::<Value>(body) else { return false };
         let is_right = match self.work {
@@ -157,6 +196,11 @@ impl Task {
                     && json["changed_at"].is_string()
             }
             Work::BulkInsert => json["inserted"] == BULK,
+            Work::Upload => {
+                let sum = (0..LARGE_BYTES / 8).fold(0, u64::wrapping_add);
+                json["bytes"] == LARGE_BYTES && json["sum"] == sum
+            }
+            Work::Download => false,
         };
         is_right && status == self.work.success_status()
     }

@@ -62,6 +62,7 @@ pub mod response;
 mod route;
 pub mod settings;
 pub mod sql;
+mod streamed;
 pub mod tenancy;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
@@ -76,6 +77,7 @@ pub use module::{Migration, Module};
 pub use problem::{FieldError, Problem};
 pub use request::{Request, RequestBody};
 pub use route::{Access, Decided, Method, Route, Undecided, delete, get, head, patch, post, put};
+pub use streamed::{Streamed, StreamedHead};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// What nearly every file of a module needs.
@@ -91,6 +93,7 @@ pub mod prelude {
     pub use crate::response::{Bytes, Created, IntoResponse, NoContent, Response, Status};
     pub use crate::settings::Settings;
     pub use crate::sql::{Connection, Db, FromRow, Row, Transaction};
+    pub use crate::streamed::Streamed;
     pub use crate::text::{Line, Text};
     pub use crate::whole::Whole;
     pub use crate::{

@@ -32,7 +32,7 @@ use crate::request::Request;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be answered",
-    note = "`Json`, `Paged`, `Created`, `NoContent`, `Bytes`, `()`, texts, `(Status, answer)`, `Response` and results of these can"
+    note = "`Json`, `Paged`, `Created`, `NoContent`, `Bytes`, `Streamed`, `()`, texts, `(Status, answer)`, `Response` and results of these can"
 )]
 pub trait IntoResponse {
     /// Makes the answer to this request.
@@ -73,7 +73,7 @@ pub struct Response {
 impl Response {
     /// An answer without a body.
     pub fn empty() -> Self {
-        Self::new(ResponseBody::Empty)
+        Self::of(ResponseBody::Empty)
     }
 
     /// An answer in JSON.
@@ -82,7 +82,7 @@ impl Response {
     /// When the value has no form in JSON, such as a map whose keys are not texts.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Problem> {
         match serde_json::to_vec(value) {
-            Ok(document) => Ok(Self::new(ResponseBody::Json(document))),
+            Ok(document) => Ok(Self::of(ResponseBody::Json(document))),
             Err(error) => Err(Problem::internal(format!("the answer is not JSON: {error}"))),
         }
     }
@@ -90,7 +90,7 @@ impl Response {
     /// An answer of bytes.
     pub fn bytes(content_type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
         let body = BytesBody { content_type: content_type.into(), data: data.into() };
-        Self::new(ResponseBody::Bytes(body))
+        Self::of(ResponseBody::Bytes(body))
     }
 
     /// Sets the status, whatever the route says.
@@ -113,7 +113,7 @@ impl Response {
         }
     }
 
-    fn new(body: ResponseBody) -> Self {
+    pub(crate) fn of(body: ResponseBody) -> Self {
         Self { status: None, headers: Vec::new(), body }
     }
 }

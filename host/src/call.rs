@@ -213,6 +213,12 @@ impl Budget {
         self.host_calls.store(self.host_calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// Takes back the count of one that cost nothing but processor time.
+    pub(crate) fn uncount_host_call(&self) {
+        self.host_calls
+            .store(self.host_calls.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
     /// Pays for `bytes` that cross between guest and host.
     ///
     /// # Errors

@@ -75,6 +75,15 @@ mod usage;
 pub mod watch;
 mod wiring;
 
+/// For fuzz targets, and in their builds alone: what comes from clients and from modules is read, and what
+/// must hold is asserted.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::capabilities::http::fuzzing::{boundary, form};
+    pub use crate::http::fuzzing::{document, head};
+    pub use crate::runtime::fuzzing::manifest;
+}
+
 pub use wasmtime;
 
 pub use self::archive::{Archives, Exported, Imported};

@@ -48,6 +48,8 @@ limits! {
     cpu_ms: 1..=600_000, 2_000;
     /// Time from begin to end, waiting included.
     call_timeout_ms: 1..=3_600_000, 30_000;
+    /// By how much a call's end may be put off while a body goes through it.
+    stream_timeout_ms: 0..=86_400_000, 3_600_000;
     /// Linear memories together.
     memory_max_bytes: 1_048_576..=4_294_967_296, 67_108_864;
     /// Calls of host functions.

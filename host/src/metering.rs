@@ -165,6 +165,11 @@ impl Meter {
         add(&self.latency.sum_us, micros);
     }
 
+    /// Counts what was sent of an answer of which nobody knew how long it would be.
+    pub(crate) fn sent(&self, bytes: u64) {
+        add(&self.answer_bytes, bytes);
+    }
+
     /// Counts what a call used, apart from its CPU time, which is counted as it passes.
     pub(crate) fn used(&self, memory_bytes: usize, host_calls: u64) {
         self.memory_peak_bytes.fetch_max(memory_bytes as u64, Ordering::Relaxed);

@@ -68,6 +68,8 @@ pub struct CallState {
     /// Hosts that the module declares to call.
     hosts: Arc<[http_client::HostPattern]>,
     table: ResourceTable,
+    /// Shared with those who answer for the call.
+    streaming: Arc<http::Streaming>,
     /// The transaction that the call has open and may write in.
     writing: Option<OpenTransaction>,
     /// Made when a guest first asks for it: most calls never do.
@@ -84,7 +86,16 @@ impl CallState {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles_max);
-        Self { call, services, settings, hosts, table, writing: None, wasi: None }
+        Self {
+            call,
+            services,
+            settings,
+            hosts,
+            table,
+            streaming: Arc::default(),
+            writing: None,
+            wasi: None,
+        }
     }
 
     /// For whom, by whom and until when this code runs.
@@ -96,6 +107,7 @@ impl CallState {
     pub(crate) fn begin(&mut self, call: CallContext) {
         let memory_used_bytes = self.call.budget.memory_used_bytes;
         self.call = call;
+        self.streaming = Arc::default();
         self.writing = None;
         self.call.budget.memory_used_bytes = memory_used_bytes;
         if let Some(wasi) = &self.wasi {
@@ -130,7 +142,11 @@ impl CallState {
 
     pub(crate) fn http(&mut self) -> http::HttpView<'_> {
         self.call.budget.count_host_call();
-        http::HttpView { call: &mut self.call, table: &mut self.table }
+        http::HttpView { call: &mut self.call, table: &mut self.table, streaming: &self.streaming }
+    }
+
+    pub(crate) fn streaming(&self) -> Arc<http::Streaming> {
+        Arc::clone(&self.streaming)
     }
 
     fn http_client(&mut self) -> http_client::HttpClientView<'_> {

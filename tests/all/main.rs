@@ -50,6 +50,7 @@ mod sql;
 mod sql_streams;
 mod sql_transactions;
 mod sqlite_refused;
+mod streaming;
 mod tenants;
 mod tenants_api;
 mod testing;

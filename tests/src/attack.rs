@@ -79,11 +79,20 @@ impl Attack {
 /// # Panics
 /// Where the kernel does not tell.
 pub async fn taken_at_most<T>(work: impl Future<Output = T>) -> (T, u64) {
-    let before = resident_bytes(getpid());
+    taken_at_most_of(getpid(), work).await
+}
+
+/// The most memory that `work` takes of a process, beyond what it had before, in bytes.
+///
+/// # Panics
+/// Where the kernel does not tell.
+pub async fn taken_at_most_of<T>(process: Pid, work: impl Future<Output = T>) -> (T, u64) {
+    let before = resident_bytes(process);
+    let place = format!("/proc/{}", process.as_raw_nonzero());
     // Forgets how much it was until now.
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    std::fs::write(format!("{place}/clear_refs"), "5").unwrap();
     let done = work.await;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = std::fs::read_to_string(format!("{place}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     (done, (peak * 1024).saturating_sub(before))

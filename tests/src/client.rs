@@ -23,6 +23,13 @@ impl Client {
         Self::new(format!("http://{address}"), tenant.map(ToOwned::to_owned))
     }
 
+    /// One that speaks HTTP/2, and nothing else.
+    #[must_use]
+    pub fn over_http2(&self) -> Self {
+        let http = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+        Self { http, ..self.clone() }
+    }
+
     /// Begins a request.
     pub fn request(&self, method: &str, path: &str) -> Outgoing {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -109,6 +116,14 @@ impl Outgoing {
     /// When there is no answer.
     pub async fn send(self) -> Answer {
         self.try_send().await.unwrap()
+    }
+
+    /// Sends the request and reads the head of the answer; the rest can be read as it comes.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn begin(self) -> reqwest::Response {
+        self.0.send().await.unwrap()
     }
 
     /// Sends the request and reads the answer, if there is one.

@@ -37,7 +37,7 @@ mod wait;
 
 pub use self::answer::Answer;
 pub use self::artefacts::PLATFORM_KEY;
-pub use self::attack::{Attack, resident_bytes, taken_at_most};
+pub use self::attack::{Attack, resident_bytes, taken_at_most, taken_at_most_of};
 pub use self::binary::{Finished, Folder, Hostel, program};
 pub use self::client::{Client, Outgoing};
 pub use self::friendly::Friendly;

@@ -1,5 +1,7 @@
 //! The guest of the benchmarks: a small answer without I/O, and what modules do with data.
 
+mod numbers;
+
 use hostel_sdk::prelude::*;
 use hostel_sdk::sql::Statement;
 
@@ -20,6 +22,8 @@ fn bench() -> Module {
         .route(get("/query", endless_query).public().about("A query that never ends"))
         .route(get("/sort", sort).public().about("Sorts more than there is room for"))
         .route(get("/lock", lock).public().about("Keeps a transaction that writes open"))
+        .route(post("/upload", upload).public().status(201).about("Adds up what is sent"))
+        .route(get("/download/{bytes}", download).public().about("Numbers that count up"))
         .route(post("/rows", fill).public().about("Make as many rows as are asked for"))
 }
 
@@ -231,4 +235,32 @@ fn fill(Json(fill): Json<Fill>, db: Db) -> Result<NoContent, Problem> {
         }
         Ok::<_, Problem>(NoContent)
     })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Sum {
+    bytes: u64,
+    sum: u64,
+}
+
+fn upload(mut body: Body) -> Result<(Status, Json<Sum>), Problem> {
+    let (mut bytes, mut sum) = (0, 0);
+    while let Some(chunk) = body.next_chunk()? {
+        sum = numbers::add(sum, bytes, &chunk);
+        bytes += chunk.len() as u64;
+    }
+    Ok((Status(201), Json(Sum { bytes, sum })))
+}
+
+/// What is made before it is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+
+fn download(Path(bytes): Path<u64>) -> Result<Streamed, Problem> {
+    let mut answer = Streamed::head("application/octet-stream").length(bytes).begin()?;
+    let (mut numbers, mut piece) = (0..bytes / 8, vec![0; PIECE_BYTES]);
+    while !numbers.is_empty() {
+        let filled = numbers::fill(&mut piece, &mut numbers);
+        answer.send(&piece[..filled])?;
+    }
+    Ok(answer)
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use libsqlite3_sys as ffi;
 use sqlx::SqliteConnection;
 
+use super::moments::{LongLately, Moments};
 use super::{STATEMENT_MAX, VALUE_MAX, functions};
 use crate::error::{Error, Result};
 use crate::metering::locked;
@@ -70,6 +71,12 @@ pub(super) struct Guard {
     spending: Mutex<Spending>,
     /// Whether the connection's thread has lowered its priority, which it cannot raise again.
     gave_way: AtomicBool,
+    /// Where long statements take turns.
+    moments: Arc<Moments>,
+    /// Its moment there; 0 for none.
+    moment: AtomicU64,
+    /// Whether the unit has long statements.
+    lately: Arc<LongLately>,
 }
 
 /// The processor time of what runs on a connection.
@@ -81,6 +88,19 @@ struct Spending {
 }
 
 impl Guard {
+    fn new(moments: &Arc<Moments>, lately: &Arc<LongLately>) -> Self {
+        Self {
+            speaker: AtomicU8::new(Speaker::Guest as u8),
+            deadline: AtomicU64::new(u64::MAX),
+            start: Instant::now(),
+            spending: Mutex::default(),
+            gave_way: AtomicBool::new(false),
+            moments: Arc::clone(moments),
+            moment: AtomicU64::new(0),
+            lately: Arc::clone(lately),
+        }
+    }
+
     pub(super) fn speak(&self, speaker: Speaker) {
         self.speaker.store(speaker as u8, Ordering::Release);
     }
@@ -119,6 +139,10 @@ impl Guard {
         if let Some(stopwatch) = spending.running.take() {
             spending.cpu.add(stopwatch.elapsed());
         }
+        match self.moment.swap(0, Ordering::AcqRel) {
+            0 => {}
+            moment => self.moments.give(moment),
+        }
     }
 
     /// Called on the connection's thread while a statement runs: lets it give way once it is long,
@@ -137,10 +161,20 @@ impl Guard {
         if is_used_up {
             self.interrupt();
         }
-        if used >= LIGHT_MAX && !self.gave_way.swap(true, Ordering::AcqRel) {
+        // Each of many would else have as much before it gives way.
+        let light_max = if self.lately.any() { SLICE } else { LIGHT_MAX };
+        if used >= LIGHT_MAX {
+            self.lately.note();
+        }
+        if used >= light_max && !self.gave_way.swap(true, Ordering::AcqRel) {
             processor::give_way();
         }
         if self.gave_way() {
+            let moment = match self.moment.load(Ordering::Acquire) {
+                0 => self.moments.take(),
+                moment => self.moments.pass(moment),
+            };
+            self.moment.store(moment, Ordering::Release);
             std::thread::yield_now();
         }
     }
@@ -151,14 +185,12 @@ impl Guard {
 }
 
 /// Hardens a new connection, for good.
-pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guard>> {
-    let guard = Arc::new(Guard {
-        speaker: AtomicU8::new(Speaker::Guest as u8),
-        deadline: AtomicU64::new(u64::MAX),
-        start: Instant::now(),
-        spending: Mutex::default(),
-        gave_way: AtomicBool::new(false),
-    });
+pub(super) async fn harden(
+    connection: &mut SqliteConnection,
+    moments: &Arc<Moments>,
+    lately: &Arc<LongLately>,
+) -> Result<Arc<Guard>> {
+    let guard = Arc::new(Guard::new(moments, lately));
     let mut handle = connection.lock_handle().await?;
     let clock = Arc::clone(&guard);
     let mut cpu_checked = Instant::now();

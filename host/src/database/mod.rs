@@ -11,6 +11,7 @@ mod bus;
 mod functions;
 mod guard;
 mod ledger;
+mod moments;
 mod outbox;
 mod platform;
 mod postgres;

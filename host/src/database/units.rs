@@ -23,6 +23,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::guard::{self, Allowance, Guard, Speaker, harden};
+use super::moments::{LongLately, Moments};
 use super::postgres::Refusal;
 use super::{SqlConfig, check_objects, temporary, turn};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +105,8 @@ pub(crate) struct Units {
     units: moka::future::Cache<TenantId, Arc<Unit>>,
     /// Tenants whose unit was removed. Calls that still run must not make it again.
     removed: moka::sync::Cache<TenantId, ()>,
+    /// Where their long statements take turns.
+    moments: Arc<Moments>,
 }
 
 /// Removed tenants that are remembered: far more than there are calls that still run.
@@ -113,7 +116,8 @@ impl Units {
     /// Units below `folder`, one folder per tenant.
     pub(crate) fn new(folder: PathBuf, config: SqlConfig) -> Self {
         let units = moka::future::Cache::new(config.units_open_max.get());
-        Self { folder, config, units, removed: moka::sync::Cache::new(REMOVED_MAX) }
+        let removed = moka::sync::Cache::new(REMOVED_MAX);
+        Self { folder, config, units, removed, moments: Arc::new(Moments::new()) }
     }
 
     /// The unit of a tenant's system and operator modules.
@@ -170,7 +174,8 @@ impl Units {
         let opening = async {
             let folder = self.folder.join(tenant.to_string());
             tokio::fs::create_dir_all(&folder).await?;
-            let unit = Unit::open(&folder.join("tenant.db"), size_max, &self.config).await?;
+            let unit = Unit::open(&folder.join("tenant.db"), size_max, &self.config, &self.moments)
+                .await?;
             if self.removed.contains_key(&tenant) {
                 self.remove_files(tenant).await?;
                 return Err(gone());
@@ -197,8 +202,19 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    async fn open(path: &Path, size_max: u64, config: &SqlConfig) -> Result<Arc<Self>> {
-        let connector = Connector { path: path.to_owned(), size_max, config: config.clone() };
+    async fn open(
+        path: &Path,
+        size_max: u64,
+        config: &SqlConfig,
+        moments: &Arc<Moments>,
+    ) -> Result<Arc<Self>> {
+        let connector = Connector {
+            path: path.to_owned(),
+            size_max,
+            config: config.clone(),
+            moments: Arc::clone(moments),
+            lately: Arc::new(LongLately::new()),
+        };
         let wait = config.wait_timeout_ms.as_millis();
         let pool = Pool::builder(connector)
             .max_size(config.connections_per_unit_max.as_usize())
@@ -303,6 +319,9 @@ pub(crate) struct Connector {
     /// Bytes.
     size_max: u64,
     config: SqlConfig,
+    moments: Arc<Moments>,
+    /// Whether the unit has long statements.
+    lately: Arc<LongLately>,
 }
 
 impl Manager for Connector {
@@ -333,7 +352,7 @@ impl Manager for Connector {
                 )
                 .because(error)
             })?;
-        let guard = harden(&mut connection).await?;
+        let guard = harden(&mut connection, &self.moments, &self.lately).await?;
         Ok(GuestConnection {
             connection,
             guard,
@@ -635,7 +654,9 @@ mod tests {
     async fn a_transaction_that_is_given_up_while_it_begins_holds_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let config = SqlConfig::default();
-        let unit = Unit::open(&folder.path().join("unit.db"), 1 << 20, &config).await.unwrap();
+        let moments = Arc::new(Moments::new());
+        let path = folder.path().join("unit.db");
+        let unit = Unit::open(&path, 1 << 20, &config, &moments).await.unwrap();
         let later = Instant::now() + Duration::from_secs(60);
         let mut first = unit.lease(later).await.unwrap();
         first.begin(Access::Write).await.unwrap();

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::names::RequestId;
 use crate::processor::micros;
-use crate::runtime::{self, Access, Match, Method, TenantModule, TenantState};
+use crate::runtime::{self, Access, Match, Method, Outcome, TenantModule, TenantState};
 
 /// Answers everything below `/api`, in a program's own router.
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -198,20 +198,19 @@ async fn answer(
     trail.cpu = answer.cpu;
     let answer_max_bytes = tenant.limits.answer_max_bytes.as_usize();
     let answered = match answer.outcome {
-        Ok(response) => {
-            let response = answer::of_module(response, answer_max_bytes, route.etag);
-            match route.method {
-                Method::Get | Method::Head => {
-                    response.map(|response| conditional::answer(&parts.headers, response))
-                }
-                _ => response,
-            }
-        }
-        Err(own) => {
+        Outcome::Response(response) => answer::of_module(response, answer_max_bytes, route.etag),
+        Outcome::Streamed(answer) => answer::of_stream(answer, module.meter()),
+        Outcome::Problem(own) => {
             let code = own.code.clone();
             problem::of_module(own, answer_max_bytes, path, id)
                 .inspect(|_| trail.own_problem = Some(code))
         }
+    };
+    let answered = match route.method {
+        Method::Get | Method::Head => {
+            answered.map(|response| conditional::answer(&parts.headers, response))
+        }
+        _ => answered,
     };
     answered.inspect_err(|error| module.meter().failed(error))
 }

@@ -114,7 +114,7 @@ fn gains(response: &Response) -> bool {
 }
 
 /// Types that are not compressed by themselves.
-fn is_text(content_type: &HeaderValue) -> bool {
+pub(super) fn is_text(content_type: &HeaderValue) -> bool {
     let Ok(content_type) = content_type.to_str() else { return false };
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.split_once('/') {

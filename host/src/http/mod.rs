@@ -12,6 +12,8 @@ mod config;
 mod connection;
 mod cors;
 mod docs;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod health;
 mod incoming;
 mod json;

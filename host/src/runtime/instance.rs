@@ -5,11 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
@@ -20,11 +22,12 @@ use super::registry::{TenantModule, TenantState};
 use super::turns::{NoTurn, Turn};
 use super::{Instances, Route, Runtime};
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
-use crate::bindings::hostel::http::types as wit;
+use crate::bindings::hostel::http::types::{self as wit, ResponseHead};
 use crate::call::{Budget, CallContext, Principal};
-use crate::capabilities::http::{IncomingBody, Multipart};
+use crate::capabilities::http::{IncomingBody, Multipart, Opened, Outgoing, Streaming, cut_off};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
+use crate::logging;
 use crate::metering::Meter;
 use crate::names::RequestId;
 use crate::processor::{LIGHT_MAX, SLICE};
@@ -83,10 +86,59 @@ pub enum Body {
 
 /// What a module answered, and what it cost.
 pub struct Answer {
-    /// The answer, or the module's own problem.
-    pub outcome: Result<Response, Problem>,
-    /// Time on a processor.
+    /// What it answered.
+    pub outcome: Outcome,
+    /// Time on a processor, up to now where the answer is not over.
     pub cpu: Duration,
+}
+
+/// What a module answered.
+pub enum Outcome {
+    /// All of it.
+    Response(Response),
+    /// A problem of its own.
+    Problem(Problem),
+    /// The head, and the rest as the module writes it.
+    Streamed(Streamed),
+}
+
+/// An answer that comes bit by bit. Dropped before its end, it stops the call.
+pub struct Streamed {
+    /// Its status and headers.
+    pub head: ResponseHead,
+    body: Outgoing,
+    /// None where the call is over already.
+    call: Option<AbortOnDropHandle<()>>,
+}
+
+impl Streamed {
+    /// Lets the call go on to its end, whoever wants its answer.
+    pub fn let_end(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.detach();
+        }
+    }
+}
+
+impl Stream for Streamed {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.body).poll_next(context));
+        if next.is_none() {
+            // What is left of it is the host's own: its instance may wait for the next call.
+            self.let_end();
+        }
+        Poll::Ready(next)
+    }
+}
+
+/// How a call ended whose answer may be a stream.
+enum Ended {
+    Response(Response),
+    Problem(Problem),
+    /// The stream has all of it.
+    Stream,
 }
 
 impl Runtime {
@@ -96,9 +148,9 @@ impl Runtime {
     /// Whatever keeps the module from answering: no turn in time, tables that cannot be migrated, a
     /// trap, a limit. Only this call fails.
     pub async fn call(
-        &self,
-        tenant: &TenantState,
-        module: &TenantModule,
+        self: &Arc<Self>,
+        tenant: &Arc<TenantState>,
+        module: &Arc<TenantModule>,
         route: &Route,
         request: Request,
     ) -> Result<Answer> {
@@ -115,38 +167,34 @@ impl Runtime {
         let cpu = Arc::clone(&call.cpu);
         let code = module.version.code(self).await?;
         let resident = self.take(tenant, module, call, turn);
-        let work = AssertUnwindSafe(run(resident, code, request)).catch_unwind();
-        let account = Arc::clone(&module.account);
-        let mut work = Metered::new(Box::pin(work), cpu, account);
-        let ended = async {
-            if !tenant.long_calls.exist()
-                && let Some(ended) = until_long(&mut work, &tenant.long_calls).await
-            {
-                return Ok(ended);
+        let streaming = resident.store.data().streaming();
+        let work: Work = Box::pin(AssertUnwindSafe(run(resident, code, request)).catch_unwind());
+        let mut call = Box::pin(finish(
+            Arc::clone(self),
+            Arc::clone(tenant),
+            Arc::clone(module),
+            Metered::new(work, Arc::clone(&cpu), Arc::clone(&module.account)),
+            deadline,
+            Arc::clone(&streaming),
+        ));
+        let ended = std::future::poll_fn(|context| match call.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if streaming.has_begun(context.waker()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let ended = ended.await.transpose()?;
+        let outcome = match (ended, streaming.take()) {
+            (Some(Ended::Response(response)), None) => Outcome::Response(response),
+            (Some(Ended::Problem(problem)), _) => Outcome::Problem(problem),
+            (Some(Ended::Stream), Some(Opened { head, body })) => {
+                Outcome::Streamed(Streamed { head, body, call: None })
             }
-            Box::pin(self.heavy.finish(&tenant.long_calls, work)).await
+            (None, Some(Opened { head, body })) => {
+                Outcome::Streamed(Streamed { head, body, call: Some(spawn(stream(call))) })
+            }
+            (Some(Ended::Response(_) | Ended::Stream) | None, _) => return Err(cut_off()),
         };
-        let outcome = match tokio::time::timeout_at(deadline.into(), ended).await {
-            Ok(Ok((Ok((resident, outcome)), cpu))) => {
-                resident.count(&module.account.meter);
-                let lost = resident.store.data().call().budget.log_lines_lost;
-                if lost > 0 {
-                    tracing::warn!(lost, "a call wrote more to the log than it may");
-                }
-                let outcome = outcome.map_err(|error| explain(error, &resident, tenant));
-                outcome.map(|outcome| {
-                    self.give_back(module, resident);
-                    Answer { outcome, cpu }
-                })
-            }
-            Ok(Ok((Err(_), _))) => {
-                module.account.meter.panicked();
-                Err(Error::internal("the host made a mistake"))
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(timed_out()),
-        };
-        outcome.inspect_err(|error| module.account.meter.failed(error))
+        Ok(Answer { outcome, cpu: cpu.total() })
     }
 
     /// A turn, after a wait that is bounded.
@@ -259,6 +307,85 @@ impl Runtime {
     }
 }
 
+/// Waits for a call's end, and puts away what is left of it.
+async fn finish(
+    runtime: Arc<Runtime>,
+    tenant: Arc<TenantState>,
+    module: Arc<TenantModule>,
+    mut work: Metered<Work>,
+    deadline: Instant,
+    streaming: Arc<Streaming>,
+) -> Result<Ended> {
+    let ended = async {
+        if !tenant.long_calls.exist()
+            && let Some(ended) = until_long(&mut work, &tenant.long_calls, &streaming).await
+        {
+            return Ok(ended);
+        }
+        Box::pin(runtime.heavy.finish(&tenant.long_calls, work)).await
+    };
+    let outcome = match in_time(ended, deadline, &streaming).await {
+        Some(Ok((Ok((resident, outcome)), _))) => {
+            resident.count(&module.account.meter);
+            let lost = resident.store.data().call().budget.log_lines_lost;
+            if lost > 0 {
+                tracing::warn!(lost, "a call wrote more to the log than it may");
+            }
+            let outcome = outcome.map_err(|error| explain(error, &resident, &tenant));
+            outcome.inspect(|_| runtime.give_back(&module, resident))
+        }
+        Some(Ok((Err(_), _))) => {
+            module.account.meter.panicked();
+            Err(Error::internal("the host made a mistake"))
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(timed_out()),
+    };
+    outcome.inspect_err(|error| module.account.meter.failed(error))
+}
+
+/// What comes of `call` until `deadline`, which bytes that go through the call put off.
+async fn in_time<F: Future>(
+    call: F,
+    deadline: Instant,
+    streaming: &Streaming,
+) -> Option<F::Output> {
+    let mut call = std::pin::pin!(call);
+    let mut until = deadline;
+    loop {
+        if let Ok(ended) = tokio::time::timeout_at(until.into(), call.as_mut()).await {
+            return Some(ended);
+        }
+        let put_off = deadline + streaming.put_off();
+        if put_off <= until {
+            return None;
+        }
+        until = put_off;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with its answer; let go of, with its call's deadline"
+)]
+fn spawn(call: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(logging::carried(call)))
+}
+
+/// Goes on with a call whose answer has begun: what is wrong from now on, the client sees as an
+/// answer that is cut off.
+async fn stream(call: impl Future<Output = Result<Ended>>) {
+    let error = match call.await {
+        Ok(Ended::Stream) => return,
+        Ok(Ended::Problem(problem)) => cut_off().because(problem.detail),
+        Ok(Ended::Response(_)) => cut_off().because("it gave another answer"),
+        Err(error) => error,
+    };
+    let causes = error.causes();
+    let cause = causes.as_deref().unwrap_or_default();
+    tracing::error!(code = error.code(), cause, "an answer was cut off: {error}");
+}
+
 impl Resident {
     fn count(&self, meter: &Meter) {
         let budget = &self.store.data().call().budget;
@@ -266,21 +393,17 @@ impl Resident {
     }
 }
 
+/// A call, as it runs; panics are caught.
+type Work = Pin<Box<dyn Future<Output = std::thread::Result<Ran>> + Send>>;
+type Ran = (Resident, wasmtime::Result<Ended>);
+
 /// Instantiates where that is still to be done, and calls `handle`. All of it is the guest's time.
-async fn run(
-    mut resident: Resident,
-    code: Arc<Code>,
-    request: Request,
-) -> (Resident, wasmtime::Result<Result<Response, Problem>>) {
+async fn run(mut resident: Resident, code: Arc<Code>, request: Request) -> Ran {
     let outcome = answer(&mut resident, &code, request).await;
     (resident, outcome)
 }
 
-async fn answer(
-    resident: &mut Resident,
-    code: &Code,
-    request: Request,
-) -> wasmtime::Result<Result<Response, Problem>> {
+async fn answer(resident: &mut Resident, code: &Code, request: Request) -> wasmtime::Result<Ended> {
     let Resident { store, handle, calls, .. } = resident;
     *calls += 1;
     let handle = match handle {
@@ -288,22 +411,31 @@ async fn answer(
         None => *handle.insert(code.instantiate(store).await?),
     };
     let request = lower(store, request)?;
-    let (answer,) = handle.call_async(store, (request,)).await?;
-    Ok(answer)
+    let (answer,) = handle.call_async(&mut *store, (request,)).await?;
+    Ok(match answer {
+        Ok(Response { body: wit::ResponseBody::Streamed(stream), .. }) => {
+            store.data_mut().http().end(stream)?;
+            Ended::Stream
+        }
+        Ok(response) => Ended::Response(response),
+        Err(problem) => Ended::Problem(problem),
+    })
 }
 
 /// What a call comes to, unless it takes long. Among a tenant's long calls, less is long: else many
-/// that began together would each have [`LIGHT_MAX`] before they give way.
+/// that began together would each have [`LIGHT_MAX`] before they give way. A call through which bytes go
+/// waits again and again by itself, and is long only where it does much with them.
 async fn until_long<F: Future + Unpin>(
     work: &mut Metered<F>,
     long_calls: &LongCalls,
+    streaming: &Streaming,
 ) -> Option<(F::Output, Duration)> {
     std::future::poll_fn(|context| {
         if let Poll::Ready(ended) = Pin::new(&mut *work).poll(context) {
             return Poll::Ready(Some(ended));
         }
         let light_max = if long_calls.exist() { SLICE } else { LIGHT_MAX };
-        if work.used() >= light_max { Poll::Ready(None) } else { Poll::Pending }
+        if work.used() >= light_max + streaming.light() { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }

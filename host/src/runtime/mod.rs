@@ -6,6 +6,8 @@
 mod artefacts;
 mod described_route;
 mod engine;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod heavy;
 mod install;
 mod instance;
@@ -32,7 +34,7 @@ pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
 pub use self::install::Installed;
 pub(crate) use self::instance::{ANSWER_HEAD_MAX_BYTES, answer_too_large};
-pub use self::instance::{Answer, Body, Request};
+pub use self::instance::{Answer, Body, Outcome, Request, Streamed};
 pub use self::manifest::{
     Access, AnswerHeader, ExpectedProblem, Manifest, Method, Migration, PermissionSpec, Route,
     Script, Setting,

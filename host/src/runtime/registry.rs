@@ -97,7 +97,7 @@ impl Registry {
     }
 
     /// What runs the modules.
-    pub fn runtime(&self) -> &Runtime {
+    pub fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
     }
 

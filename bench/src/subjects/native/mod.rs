@@ -1,20 +1,25 @@
 //! What somebody who knows axum and sqlx would write: HTTP here, SQL in a file for each database.
 
 mod model;
+#[path = "../../../guest/src/numbers.rs"]
+mod numbers;
 mod postgres;
 mod sqlite;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
-use axum::http::header::{LINK, LOCATION};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
@@ -109,6 +114,8 @@ async fn listen<S: Store>(place: S::Place, setup: &Setup) -> anyhow::Result<()> 
         .route("/api/bench/rows/{id}", patch(change::<S>))
         .route("/api/bench/items", post(insert::<S>))
         .route("/api/bench/items/bulk", post(insert_many::<S>))
+        .route("/api/bench/upload", post(upload))
+        .route("/api/bench/download/{bytes}", get(download))
         .route("/api/bench/rows", post(fill::<S>))
         .with_state(Arc::new(Tenants::<S> { place, stores }));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -253,4 +260,39 @@ async fn fill<S: Store>(
     let entries: Vec<Entry> = (1..=fill.count).map(Entry::numbered).collect();
     store.fill(&entries).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+struct Sum {
+    bytes: u64,
+    sum: u64,
+}
+
+async fn upload(body: Body) -> Result<impl IntoResponse, Failure> {
+    let (mut bytes, mut sum) = (0, 0);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Failure::Invalid)?;
+        sum = numbers::add(sum, bytes, &piece);
+        bytes += piece.len() as u64;
+    }
+    Ok((StatusCode::CREATED, Json(Sum { bytes, sum })))
+}
+
+/// What is made before it is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+
+async fn download(Path(bytes): Path<u64>) -> impl IntoResponse {
+    let mut numbers = 0..bytes / 8;
+    let pieces = std::iter::from_fn(move || {
+        let mut piece = vec![0; PIECE_BYTES];
+        let filled = numbers::fill(&mut piece, &mut numbers);
+        piece.truncate(filled);
+        (filled > 0).then_some(Ok::<_, Infallible>(piece))
+    });
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, bytes.to_string()),
+    ];
+    (headers, Body::from_stream(stream::iter(pieces)))
 }

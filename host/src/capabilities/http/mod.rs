@@ -3,16 +3,22 @@
 //! Streams come and go here without a byte of them being copied into a guest unless it asks. What
 //! listens on a socket is `crate::http`; the two share no code.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod multipart;
+mod streaming;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
-use bytes::{Buf as _, Bytes};
-use futures_util::{Stream, StreamExt as _};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub use self::multipart::{Boundary, Multipart};
+pub use self::streaming::OutgoingStream;
+pub(crate) use self::streaming::{Opened, Outgoing, Streaming, cut_off};
 use crate::bindings::hostel::http::types::{
     self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, ResponseHead,
 };
@@ -37,16 +43,40 @@ pub struct IncomingBody {
     pub part: Option<multipart::Part>,
 }
 
+impl IncomingBody {
+    /// What has arrived of `wanted` bytes; one at least is at hand.
+    fn take(&mut self, wanted: usize) -> Result<Vec<u8>> {
+        if self.rest.len() >= wanted {
+            return Ok(self.rest.split_to(wanted).into());
+        }
+        let mut taken = Vec::with_capacity(wanted);
+        loop {
+            let piece = self.rest.split_to(self.rest.len().min(wanted - taken.len()));
+            taken.extend_from_slice(&piece);
+            if taken.len() == wanted {
+                return Ok(taken);
+            }
+            // Small pieces together cost a guest one call.
+            match self.chunks.next().now_or_never() {
+                Some(Some(chunk)) => self.rest = chunk?,
+                Some(None) => {
+                    self.chunks = Box::pin(stream::empty());
+                    return Ok(taken);
+                }
+                None => return Ok(taken),
+            }
+        }
+    }
+}
+
 /// `blob`: none exist yet, and no guest can make one.
 pub enum Blob {}
-
-/// `outgoing-stream`: none exist yet; `open` answers `unavailable`.
-pub enum OutgoingStream {}
 
 /// What one call may do with its request's and its answer's resources.
 pub struct HttpView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
+    pub(crate) streaming: &'a Streaming,
 }
 
 struct HttpData;
@@ -73,15 +103,20 @@ impl HttpView<'_> {
         Ok(handle)
     }
 
-    fn take_back<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
+    /// The module returned a stream as its answer: nothing of it is missing.
+    pub(crate) fn end(&mut self, stream: Resource<OutgoingStream>) -> wasmtime::Result<()> {
+        self.take_back(stream).map(OutgoingStream::end)
+    }
+
+    fn take_back<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<T> {
+        let resource = self.table.delete(handle)?;
         self.call.budget.handles_open = self.call.budget.handles_open.saturating_sub(1);
-        Ok(())
+        Ok(resource)
     }
 }
 
 /// What comes of `reading` before the call's time is over.
-async fn in_time<F: Future>(deadline: std::time::Instant, reading: F) -> Result<F::Output> {
+async fn in_time<F: Future>(deadline: Instant, reading: F) -> Result<F::Output> {
     tokio::time::timeout_at(deadline.into(), reading)
         .await
         .map_err(|_| Error::new(ErrorKind::Timeout, "timeout", "the client sends too slowly"))
@@ -110,13 +145,13 @@ impl HostBody for HttpView<'_> {
             }
         }
         let wanted = max_bytes.clamp(1, READ_MAX_BYTES) as usize;
-        let taken = body.rest.copy_to_bytes(wanted.min(body.rest.len()));
-        self.call.budget.pay_for_bytes(taken.len())?;
-        Ok(Some(taken.into()))
+        let taken = body.take(wanted)?;
+        self.streaming.moved(self.call, taken.len());
+        Ok(Some(taken))
     }
 
     async fn drop(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<()> {
-        self.take_back(body)
+        self.take_back(body).map(drop)
     }
 }
 
@@ -134,7 +169,7 @@ impl HostMultipart for HttpView<'_> {
     }
 
     async fn drop(&mut self, multipart: Resource<Multipart>) -> wasmtime::Result<()> {
-        self.take_back(multipart)
+        self.take_back(multipart).map(drop)
     }
 }
 
@@ -153,20 +188,26 @@ impl HostBlob for HttpView<'_> {
 }
 
 impl HostOutgoingStream for HttpView<'_> {
-    async fn open(&mut self, _head: ResponseHead) -> Result<Resource<OutgoingStream>> {
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            "unavailable",
-            "this host does not stream answers yet: return the bytes",
-        ))
+    async fn open(&mut self, head: ResponseHead) -> Result<Resource<OutgoingStream>> {
+        self.hand_over(OutgoingStream::open(self.streaming, head)?)
     }
 
-    async fn write(&mut self, stream: Resource<OutgoingStream>, _chunk: Vec<u8>) -> Result<()> {
-        match *self.table.get(&stream).map_err(stale)? {}
+    async fn write(&mut self, stream: Resource<OutgoingStream>, chunk: Vec<u8>) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let stream = self.table.get(&stream).map_err(stale)?;
+        let bytes = chunk.len();
+        self.streaming.begin();
+        tokio::time::timeout_at(self.call.deadline.into(), stream.write(chunk)).await.map_err(
+            |_| Error::new(ErrorKind::Timeout, "timeout", "the client reads too slowly"),
+        )??;
+        self.streaming.moved(self.call, bytes);
+        Ok(())
     }
 
     async fn drop(&mut self, stream: Resource<OutgoingStream>) -> wasmtime::Result<()> {
-        match self.table.delete(stream)? {}
+        self.take_back(stream).map(drop)
     }
 }
 

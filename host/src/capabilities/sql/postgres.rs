@@ -76,7 +76,19 @@ async fn prepare(
     parameters: &[Value],
     time: Duration,
 ) -> Result<Ready, Failure> {
-    let mut prepared = connection.prepare(before, text, &[], time).await?;
+    let prepared = connection.prepare(before, text, &[], time).await?;
+    fitted(connection, prepared, before, text, parameters, time).await
+}
+
+/// What was prepared, for parameters of which the statement's words may leave the types open.
+async fn fitted(
+    connection: &mut PostgresConnection,
+    mut prepared: Arc<Prepared>,
+    before: &'static str,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+) -> Result<Ready, Failure> {
     let types = &prepared.parameters;
     if types.len() != parameters.len() {
         return Err(Failure::Refused(miscounted(types.len(), parameters.len())));
@@ -85,14 +97,77 @@ async fn prepare(
     let open = |(known, value): (&PostgresType, &Value)| {
         if known.id == oid::TEXT { own_type(value) } else { 0 }
     };
-    let declared: Vec<_> = types.iter().zip(parameters).map(open).collect();
-    if declared.iter().any(|own| *own != 0) {
+    if types.iter().zip(parameters).any(|pair| open(pair) != 0) {
+        let declared: Vec<_> = types.iter().zip(parameters).map(open).collect();
         // Prepared statements are known by their text, and this is another one.
         let text = format!("{text}\n/* {declared:?} */");
         prepared = connection.prepare(before, &text, &declared, time).await?;
     }
     let values = encoded(&prepared, parameters).map_err(Failure::Refused)?;
     Ok((prepared, values))
+}
+
+/// What is sent to the server before its answers are read: so little that it can always take it, even
+/// if nobody reads what it says meanwhile.
+const SENT_AHEAD_BYTES: usize = 16 * 1024;
+/// A run without values has some bytes, too.
+const SENT_AHEAD_MAX: usize = 200;
+
+/// Runs a guest's statement once for each of `runs`, many of them in one round trip. Returns how many
+/// rows were changed by all of them. It must be in a transaction: one that fails fails all.
+///
+/// # Errors
+/// Why one of them failed, and which.
+pub(super) async fn run_all(
+    connection: &mut PostgresLease,
+    text: &str,
+    runs: &[Vec<Value>],
+    bounds: Bounds,
+) -> Result<u64, (usize, Failure)> {
+    let refused = |index| move |error| (index, Failure::Refused(error));
+    let (mut changed, mut done) = (0, 0);
+    while done < runs.len() {
+        connection.check_space(text).await.map_err(refused(done))?;
+        let known = connection.prepare("", text, &[], bounds.time).await;
+        let known = known.map_err(|failure| (done, failure))?;
+        let (mut statement, mut together, mut bytes) = (None, Vec::new(), 0);
+        let mut wrong = None;
+        for parameters in &runs[done..] {
+            let ready = match check_sizes(text, parameters) {
+                Ok(()) => {
+                    let known = Arc::clone(&known);
+                    fitted(connection, known, "", text, parameters, bounds.time).await
+                }
+                Err(error) => Err(Failure::Refused(error)),
+            };
+            match ready {
+                Ok((fit, values)) => {
+                    if !Arc::ptr_eq(statement.get_or_insert_with(|| Arc::clone(&fit)), &fit) {
+                        break;
+                    }
+                    bytes += values.iter().flatten().map(Vec::len).sum::<usize>();
+                    together.push(values);
+                }
+                // Those before it come first, and may fail for another reason.
+                Err(failure) => {
+                    wrong = Some(failure);
+                    break;
+                }
+            }
+            if bytes >= SENT_AHEAD_BYTES || together.len() >= SENT_AHEAD_MAX {
+                break;
+            }
+        }
+        if let Some(statement) = &statement {
+            let ran = connection.run_all(statement, &together, bounds).await;
+            changed += ran.map_err(|(index, failure)| (done + index, failure))?;
+        }
+        done += together.len();
+        if let Some(failure) = wrong {
+            return Err((done, failure));
+        }
+    }
+    Ok(changed)
 }
 
 /// The type of a value that stands for itself, or 0 where that is text.

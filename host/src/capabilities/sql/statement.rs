@@ -14,7 +14,7 @@ use super::rows::Encoder;
 use super::{explain, postgres, sqlite};
 use crate::bindings::hostel::sql::sql::Value;
 use crate::call::CallContext;
-use crate::database::{Allowance, Bounds, Lease, Speaker, SqliteConnection, Step};
+use crate::database::{Allowance, Bounds, Lease, PostgresLease, Speaker, SqliteConnection, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LimitsConfig;
 use crate::processor::CpuTime;
@@ -119,16 +119,42 @@ impl Statement {
         connection: &mut Lease,
     ) -> Result<u64> {
         let _watch = self.watch();
-        let are_several = runs.len() > 1;
+        let changed = match connection {
+            Lease::Sqlite { .. } => self.change_in_turn(runs, connection).await,
+            Lease::Postgres(connection) => self.change_together(runs, connection).await,
+        };
+        changed.map_err(|(index, error)| {
+            let run = if runs.len() > 1 { format!(", run {}", index + 1) } else { String::new() };
+            let message = format!("statement {number}{run}: {}", error.message());
+            error.saying(message)
+        })
+    }
+
+    async fn change_in_turn(
+        &self,
+        runs: &[Vec<Value>],
+        connection: &mut Lease,
+    ) -> Result<u64, (usize, Error)> {
         let mut changed = 0;
         for (index, parameters) in runs.iter().enumerate() {
-            changed += self.change(parameters, connection).await.map_err(|error| {
-                let run = if are_several { format!(", run {}", index + 1) } else { String::new() };
-                let message = format!("statement {number}{run}: {}", error.message());
-                error.saying(message)
-            })?;
+            let ran = self.change(parameters, connection).await;
+            changed += ran.map_err(|error| (index, error))?;
         }
         Ok(changed)
+    }
+
+    /// Over the network, what counts is how often one waits for an answer.
+    async fn change_together(
+        &self,
+        runs: &[Vec<Value>],
+        connection: &mut PostgresLease,
+    ) -> Result<u64, (usize, Error)> {
+        for (index, parameters) in runs.iter().enumerate() {
+            parameters.iter().try_for_each(check).map_err(|error| (index, error))?;
+        }
+        let allowance = self.terms.allowance().map_err(|error| (0, error))?;
+        let ran = postgres::run_all(connection, &self.text, runs, self.bounds(&allowance)).await;
+        ran.map_err(|(index, failure)| (index, explain(failure)))
     }
 
     async fn change(&self, parameters: &[Value], connection: &mut Lease) -> Result<u64> {

@@ -115,6 +115,29 @@ impl Connection {
         Ok(changed)
     }
 
+    /// Runs what was prepared once for each of `runs`, of which the server gets all at once. Each may
+    /// take as long as `bounds` say. Returns how many rows were changed.
+    ///
+    /// # Errors
+    /// Why one of them failed, and which: no other was run after it.
+    pub(crate) async fn run_all(
+        &mut self,
+        statement: &Arc<Prepared>,
+        runs: &[Vec<Option<Vec<u8>>>],
+        bounds: Bounds,
+    ) -> Result<u64, (usize, Failure)> {
+        let mut running = self.start_all(statement, runs, bounds).await.map_err(|it| (0, it))?;
+        let (mut changed, mut done) = (0, 0);
+        while let Some(step) = running.next().await.map_err(|failure| (done, failure))? {
+            if let Step::Done(count) = step {
+                changed += count;
+                done += 1;
+                running.deadline = Instant::now().checked_add(bounds.time);
+            }
+        }
+        Ok(changed)
+    }
+
     /// Starts what was prepared: its rows are taken one by one, for as long as `bounds` say. Given up
     /// before the end, the connection is closed and what runs there is ended.
     ///
@@ -126,11 +149,20 @@ impl Connection {
         values: &[Option<Vec<u8>>],
         bounds: Bounds,
     ) -> Result<Running<'_>, Failure> {
+        self.start_all(statement, &[values], bounds).await
+    }
+
+    async fn start_all<V: AsRef<[Option<Vec<u8>>]>>(
+        &mut self,
+        statement: &Arc<Prepared>,
+        runs: &[V],
+        bounds: Bounds,
+    ) -> Result<Running<'_>, Failure> {
         let was_busy = std::mem::replace(&mut self.busy, true);
         // What lasts for ever does so in a call that does not.
         let deadline = Instant::now().checked_add(bounds.time);
         let mut running = Running { connection: self, was_busy, deadline };
-        let starting = running.connection.inner.run(statement, values, bounds.row_max);
+        let starting = running.connection.inner.run(statement, runs, bounds.row_max);
         let started = until(deadline, starting).await?;
         running.learn(started)?;
         Ok(running)

@@ -182,19 +182,22 @@ impl Wire {
         Ok(prepared)
     }
 
-    /// Runs what was prepared, with values in the binary form of its parameters' types. Its rows, of
-    /// at most `row_max` bytes, are then to be taken by [`step`](Self::step).
-    pub(super) async fn run(
+    /// Runs what was prepared once for each of `runs`, with values in the binary form of its parameters'
+    /// types. Its rows, of at most `row_max` bytes, are then to be taken by [`step`](Self::step).
+    pub(super) async fn run<V: AsRef<[Option<Vec<u8>>]>>(
         &mut self,
         statement: &Prepared,
-        values: &[Option<Vec<u8>>],
+        runs: &[V],
         row_max: usize,
     ) -> Result<(), Fault> {
         let message_max = row_max.saturating_add(ROW_MARGIN).max(MESSAGE_MAX);
-        let formats = statement.columns.iter().map(|column| column.kind.format());
         self.ask(message_max, |buffer| {
-            bind(&statement.name, values, formats, buffer)?;
-            frontend::execute("", 0, buffer)
+            for values in runs {
+                let formats = statement.columns.iter().map(|column| column.kind.format());
+                bind(&statement.name, values.as_ref(), formats, buffer)?;
+                frontend::execute("", 0, buffer)?;
+            }
+            Ok(())
         })
         .await
     }

@@ -1,11 +1,12 @@
 //! The probe: shows tests what a guest sees of a request and of each capability.
 //!
-//! `requests` echoes, `database` runs the SQL that a test sends, and `capabilities` calls the rest.
+//! `requests` echoes, `streams` answers bit by bit, `database` runs the SQL that a test sends, and `capabilities` calls the rest.
 
 mod capabilities;
 mod database;
 mod http_client;
 mod requests;
+mod streams;
 
 use hostel_sdk::prelude::*;
 
@@ -41,6 +42,11 @@ fn with_requests(module: Module) -> Module {
         .route(get("/digest/{text}", requests::digest).public().etag())
         .route(get("/tagged/{version}", requests::tagged).public())
         .route(put("/tagged/{version}", requests::change_tagged).public())
+        .route(get("/streams/bytes/{bytes}", streams::bytes).public())
+        .route(post("/streams/echo", streams::echo).public())
+        .route(get("/streams/lines", streams::lines).public())
+        .route(get("/streams/head", streams::head).public())
+        .route(get("/streams/broken/{how}", streams::broken).public())
 }
 
 fn with_capabilities(module: Module) -> Module {

@@ -1,0 +1,24 @@
+//! Numbers of eight bytes, little-endian, as bytes that come and go in pieces. The native program has
+//! the same file.
+
+use std::ops::Range;
+
+/// Adds `bytes`, which begin `at` bytes after the first of all, to the sum of those before: wherever
+/// a number is cut, the sum is the same.
+pub(crate) fn add(sum: u64, at: u64, bytes: &[u8]) -> u64 {
+    let begun = (at % 8) as usize;
+    let (rest, bytes) = bytes.split_at(((8 - begun) % 8).min(bytes.len()));
+    let (whole, begin) = bytes.as_chunks();
+    let part = |sum: u64, (place, byte): (usize, &u8)| {
+        sum.wrapping_add(u64::from(*byte) << (8 * (place % 8)))
+    };
+    let sum = (begun..).zip(rest).fold(sum, part);
+    let sum = whole.iter().fold(sum, |sum, number| sum.wrapping_add(u64::from_le_bytes(*number)));
+    begin.iter().enumerate().fold(sum, part)
+}
+
+/// Writes the next of `numbers` into a piece, and says how many bytes these are.
+pub(crate) fn fill(piece: &mut [u8], numbers: &mut Range<u64>) -> usize {
+    let places = piece.as_chunks_mut().0;
+    places.iter_mut().zip(numbers).map(|(place, number)| *place = number.to_le_bytes()).count() * 8
+}

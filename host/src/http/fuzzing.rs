@@ -1,0 +1,93 @@
+//! What fuzz targets throw bytes at: how a request is read. What must hold is asserted here.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use percent_encoding::percent_decode_str;
+
+use super::arrival::{Arrival, Client, ForwardedBy, Network};
+use super::{compress, conditional, cors, incoming, json, path};
+
+/// Reads a request: its path, query and headers.
+///
+/// # Panics
+/// When a mistake is found.
+pub fn head(request: Request<()>) {
+    let _ = incoming::refusal(&request, 8_192);
+    let (parts, ()) = request.into_parts();
+    check_path(parts.uri.path());
+    check_query(&parts);
+    let headers = &parts.headers;
+    assert!(!incoming::request_id(headers).as_str().is_empty());
+    if let Some(trace) = incoming::trace_id(headers) {
+        assert_eq!(trace.len(), 32);
+    }
+    incoming::takes_json(headers);
+    cors::is_preflight(headers);
+    check_client(headers);
+    for tag in ["\"a\"", "W/\"a\"", "\"\"", "none"] {
+        let answer = Response::builder().header("etag", tag).body(axum::body::Body::empty());
+        let answer = conditional::answer(headers, answer.expect("a header that is one"));
+        assert!(matches!(answer.status().as_u16(), 200 | 304));
+    }
+    for content_type in headers.get_all("content-type") {
+        let is_text = compress::is_text(content_type);
+        assert!(!is_text || content_type.to_str().is_ok());
+    }
+}
+
+/// A path that is let through is the same to everybody who decodes it.
+fn check_path(path: &str) {
+    let _ = path::split(path);
+    if path::check(path).is_err() {
+        return;
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    for segment in &segments {
+        let decoded = percent_decode_str(segment).decode_utf8_lossy();
+        assert!(decoded != "." && decoded != "..", "{path} climbs");
+    }
+    if let Ok(parameters) = incoming::parameters(&segments) {
+        assert!(parameters.iter().all(|parameter| !parameter.contains('\0')));
+    }
+}
+
+/// A query that is let through says the same when it is written anew.
+fn check_query(parts: &http::request::Parts) {
+    let Ok(pairs) = incoming::query(parts) else { return };
+    let mut written = form_urlencoded::Serializer::new(String::new());
+    written.extend_pairs(&pairs);
+    let read: Vec<_> = form_urlencoded::parse(written.finish().as_bytes()).into_owned().collect();
+    assert_eq!(read, pairs);
+}
+
+/// Nobody is believed but who is trusted.
+fn check_client(headers: &http::HeaderMap) {
+    let peer = ([10, 0, 0, 1], 80).into();
+    let arrival = Some(Arrival { peer, over_tls: false });
+    for by in [ForwardedBy::XForwarded, ForwardedBy::Forwarded] {
+        let alone = Client::of(arrival, headers, &[], by);
+        assert_eq!((alone.address, alone.host), (Some(peer.ip()), None));
+        let proxies = Network::try_from("10.0.0.0/8".to_owned()).expect("a network");
+        assert!(Client::of(arrival, headers, &[proxies], by).address.is_some());
+    }
+}
+
+/// Looks at a document.
+///
+/// # Panics
+/// When a mistake is found.
+pub fn document(bytes: &[u8]) {
+    const DEPTH_MAX: usize = 16;
+    let parsed = serde_json::from_slice::<serde_json::Value>(bytes);
+    match (json::check(bytes, DEPTH_MAX), parsed) {
+        (Ok(()), Ok(document)) => {
+            let written = Bytes::from(document.to_string());
+            json::check(&written, DEPTH_MAX).expect("what it let through, written anew");
+        }
+        (Err(error), Ok(document)) if error.code() == json::DUPLICATE_KEY => {
+            let place = error.subject().expect("it has a place");
+            assert!(document.pointer(place).is_some(), "nothing is at {place}");
+        }
+        _ => {}
+    }
+}
