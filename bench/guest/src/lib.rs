@@ -211,11 +211,11 @@ fn insert_many(
     let now = clock::now();
     let items =
         drafts.into_iter().map(|draft| Item::new(draft, now)).collect::<Result<Vec<_>, _>>()?;
-    let insert = Statement::many(
-        "INSERT INTO items (id, name, amount, created_at) VALUES ($1, $2, $3, $4)",
+    let inserts = Statement::inserts(
+        "items (id, name, amount, created_at)",
         items.iter().map(|item| (item.id, &item.name, item.amount, item.created_at)),
     );
-    let inserted = db.batch(&[insert])?.into_iter().sum();
+    let inserted = db.batch(&inserts)?.into_iter().sum();
     Ok((Status(201), Json(Inserted { inserted })))
 }
 
