@@ -21,8 +21,9 @@ use crate::request::Request;
 use crate::{Error, ErrorKind};
 
 pub use crate::bindings::hostel::sql::sql::{Dialect, Isolation, Statement, Value};
-#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub(crate) use crate::bindings::hostel::sql::sql::current_dialect;
 pub(crate) use row::decode;
+pub use hostel_sdk_derive::FromRow;
 pub use row::{FromRow, Row};
 pub use rust_decimal::{self, Decimal};
 pub use statement::ToParameters;

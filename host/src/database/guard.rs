@@ -223,7 +223,7 @@ pub(super) async fn harden(connection: &mut SqliteConnection) -> Result<Arc<Guar
     if code != ffi::SQLITE_OK {
         return Err(Error::internal("SQLite refused to tell when statements begin and end"));
     }
-    functions::replace_slow_ones(&mut handle)?;
+    functions::add(&mut handle)?;
     drop(handle);
     Ok(guard)
 }
@@ -427,6 +427,7 @@ const FUNCTIONS: &[&str] = &[
     "glob",
     "group_concat",
     "hex",
+    "hostel_search",
     "ifnull",
     "iif",
     "instr",
