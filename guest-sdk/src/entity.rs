@@ -66,7 +66,7 @@ pub use self::cells::{Cells, Selection, Shape};
 pub use self::column::{Assignment, Column, Columns, Order, SeenVersion, Stated};
 pub use self::error::EntityError;
 pub use self::expression::{
-    Aggregate, Averaged, Bare, Expression, Operand, Summed, TextLike, avg, count, count_distinct,
+    Aggregate, Averaged, Bare, Expression, Operand, Summed, TextLike, avg, count, count_distinct, count_of,
     max, min, sum,
 };
 pub use self::filter::Filter;

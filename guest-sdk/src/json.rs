@@ -39,7 +39,7 @@ use crate::sql::{Cell, FromValue, Mismatch, ToValue, Value};
 /// }
 /// # let _ = post("/", mirror);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(
     /// The value.
     pub T,

@@ -374,6 +374,8 @@ macro_rules! aggregates {
 }
 
 aggregates! {
+    /// In how many rows a column is something.
+    count_of Count [Sized] i64;
     /// How many different values a column has.
     count_distinct CountDistinct [Sized] i64;
     /// The sum of a column; nothing, of no rows.
