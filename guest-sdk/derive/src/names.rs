@@ -138,7 +138,6 @@ const RESERVED: &[&str] = &[
     "dbstat",
     "generate_series",
     "hostel_",
-    "pg_",
     "pragma_",
     "sqlite_",
     "tables_used",
@@ -221,7 +220,7 @@ mod tests {
         for bad in ["", "1a", "Notes", "a-b", "größe", "a b", "a\"", "order", &"a".repeat(64)] {
             assert!(!table(bad) && !column(bad), "{bad}");
         }
-        for taken in ["hostel_migrations", "sqlite_master", "pg_class"] {
+        for taken in ["hostel_migrations", "sqlite_master", "dbstat"] {
             assert!(!table(taken) && column(taken), "{taken}");
         }
         assert!(!column("rowid") && table("rowid"));
