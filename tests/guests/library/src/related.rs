@@ -17,7 +17,7 @@ pub(crate) struct Whole {
     tags: Vec<Tag>,
 }
 
-/// Five statements, however many books there are.
+/// Four statements, however many books there are.
 fn whole(db: &impl Connection) -> Result<Vec<Whole>, EntityError> {
     let books = Book::all()
         .order(Book::TITLE.asc())
