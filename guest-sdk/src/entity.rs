@@ -66,8 +66,8 @@ pub use self::cells::{Cells, Selection, Shape};
 pub use self::column::{Assignment, Column, Columns, Order, SeenVersion, Stated};
 pub use self::error::EntityError;
 pub use self::expression::{
-    Aggregate, Averaged, Bare, Expression, Operand, Summed, TextLike, avg, count, count_distinct, count_of,
-    max, min, sum,
+    Aggregate, Averaged, Bare, Expression, Operand, Summed, TextLike, avg, count, count_distinct,
+    count_of, max, min, sum,
 };
 pub use self::filter::Filter;
 pub use self::list::{Filterable, List, ListQuery, Listed, Pages};

@@ -105,8 +105,8 @@ pub mod prelude {
     pub use crate::text::{Line, Text};
     pub use crate::whole::Whole;
     pub use crate::{
-        Date, Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head, migrations,
-        params, patch, post, put,
+        Date, Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head,
+        migrations, params, patch, post, put,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

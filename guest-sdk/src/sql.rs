@@ -20,10 +20,10 @@ use crate::problem::Problem;
 use crate::request::Request;
 use crate::{Error, ErrorKind};
 
-pub use crate::bindings::hostel::sql::sql::{Dialect, Isolation, Statement, Value};
 pub(crate) use crate::bindings::hostel::sql::sql::current_dialect;
-pub(crate) use row::decode;
+pub use crate::bindings::hostel::sql::sql::{Dialect, Isolation, Statement, Value};
 pub use hostel_sdk_derive::FromRow;
+pub(crate) use row::decode;
 pub use row::{FromRow, Row};
 pub use rust_decimal::{self, Decimal};
 pub use statement::ToParameters;

@@ -41,7 +41,8 @@ async fn send(client: &Client, method: &str, path: &str, body: Value) -> Answer 
 #[tokio::test]
 async fn every_type_is_read_as_it_was_written() {
     let (_platform, acme) = start().await;
-    let author = add(&acme, "authors", json!({ "name": "Jane Austen", "born": "1775-12-16" })).await;
+    let author =
+        add(&acme, "authors", json!({ "name": "Jane Austen", "born": "1775-12-16" })).await;
     let made = add(
         &acme,
         "books",
@@ -64,7 +65,10 @@ async fn every_type_is_read_as_it_was_written() {
     assert_eq!(made["details"], json!({ "languages": ["en", "fr"] }));
     let read = acme.get(&api(format!("books/{}", id(&made)))).await.ok();
     assert_eq!(read, made);
-    assert_eq!(acme.get(&api("books/018bcfe5-6800-7000-8000-000000000000")).await.code(), "404 not-found");
+    assert_eq!(
+        acme.get(&api("books/018bcfe5-6800-7000-8000-000000000000")).await.code(),
+        "404 not-found"
+    );
 }
 
 #[tokio::test]
@@ -85,7 +89,10 @@ async fn what_the_database_refuses_names_its_fields() {
     emma["title"] = json!("Persuasion");
     emma["price"] = json!("-1");
     let cheap = acme.post(&api("books"), emma.clone()).await;
-    assert_eq!((cheap.code().as_str(), pointers(&cheap)), ("422 invalid-fields", vec!["/price".into()]));
+    assert_eq!(
+        (cheap.code().as_str(), pointers(&cheap)),
+        ("422 invalid-fields", vec!["/price".into()])
+    );
 
     emma["price"] = json!("1");
     emma["author"] = json!("018bcfe5-6800-7000-8000-000000000000");
@@ -110,14 +117,20 @@ async fn a_change_that_somebody_else_was_quicker_with_is_refused() {
     assert_ne!(changed["updated_at"], changed["created_at"]);
     let late = send(&acme, "PATCH", &path, json!({ "pages": 1, "version": 1 })).await;
     assert_eq!(late.code(), "409 version-conflict");
-    assert_eq!(late.json()["detail"], "somebody changed this book since it was read: read it again");
+    assert_eq!(
+        late.json()["detail"],
+        "somebody changed this book since it was read: read it again"
+    );
     let unseen = send(&acme, "PATCH", &path, json!({ "title": "Emma, again" })).await.ok();
     assert_eq!(unseen["version"], 3);
 
     let stale = send(&acme, "PUT", &format!("{path}/stale"), json!(null)).await;
     assert_eq!(stale.code(), "409 version-conflict");
     let read = acme.get(&api(&path)).await.ok();
-    assert_eq!((&read["pages"], &read["is_lent"], &read["version"]), (&json!(7), &json!(false), &json!(4)));
+    assert_eq!(
+        (&read["pages"], &read["is_lent"], &read["version"]),
+        (&json!(7), &json!(false), &json!(4))
+    );
 
     let nowhere = "books/018bcfe5-6800-7000-8000-000000000000";
     assert_eq!(send(&acme, "PATCH", nowhere, json!({ "pages": 1 })).await.code(), "404 not-found");
@@ -195,7 +208,8 @@ async fn a_unit_of_work_is_whole_or_not_at_all() {
     let (_platform, acme) = start().await;
     let mut dear = book("Emma", 474);
     dear["price"] = json!("20");
-    let (one, other) = (add(&acme, "books", dear).await, add(&acme, "books", book("Ulysses", 730)).await);
+    let (one, other) =
+        (add(&acme, "books", dear).await, add(&acme, "books", book("Ulysses", 730)).await);
     let swapped = acme.post(&api("swap"), json!([one["id"], other["id"]])).await.ok();
     assert_eq!((&swapped[0]["price"], &swapped[1]["price"]), (&json!("9.95"), &json!("20")));
     let nowhere = "018bcfe5-6800-7000-8000-000000000000";

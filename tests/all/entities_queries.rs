@@ -149,14 +149,18 @@ async fn each_relation_is_one_statement_however_many_rows_there_are() {
     assert_eq!(after, before);
 
     let (_, nested) = count("nested").await;
-    let of_james = nested.as_array().unwrap().iter().find(|it| it[0]["name"] == "James Joyce").unwrap();
+    let of_james =
+        nested.as_array().unwrap().iter().find(|it| it[0]["name"] == "James Joyce").unwrap();
     let books: Vec<_> = of_james[1].as_array().unwrap().iter().collect();
     let titles: Vec<_> = books.iter().map(|it| it[0]["title"].as_str().unwrap()).collect();
     assert_eq!(titles, ["Dubliners", "Ulysses"]);
     assert_eq!(names(&books[1][1][0], "name"), ["classic", "novel"]);
 
     let (statements, tagged) = count("tagged").await;
-    assert_eq!((statements, names(&tagged, "name")), (1, vec!["James Joyce".into(), "Jane Austen".into()]));
+    assert_eq!(
+        (statements, names(&tagged, "name")),
+        (1, vec!["James Joyce".into(), "Jane Austen".into()])
+    );
     let (statements, untagged) = count("untagged").await;
     assert_eq!((statements, untagged.as_array().unwrap().len()), (1, 33));
 }
@@ -233,8 +237,7 @@ async fn pages_show_every_row_once_while_others_are_added() {
         }
         add(&acme, "books", draft).await;
     }
-    let before: BTreeSet<String> =
-        walked(&acme, "pages/key", "Later").await.into_iter().collect();
+    let before: BTreeSet<String> = walked(&acme, "pages/key", "Later").await.into_iter().collect();
     assert!(before.len() >= 15);
     for order in ["newest", "pages", "weight", "lightest-last", "published", "joined"] {
         let all = walked(&acme, &format!("pages/{order}"), order).await;
@@ -254,10 +257,16 @@ async fn nothing_is_the_smallest_on_both_databases() {
         serde_json::from_value::<Vec<String>>(page["items"].clone()).unwrap()
     };
     let ascending = order("weight").await;
-    assert_eq!(ascending[..2].iter().collect::<BTreeSet<_>>(), BTreeSet::from([&"100% Milk".to_owned(), &"Ulysses".to_owned()]));
+    assert_eq!(
+        ascending[..2].iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([&"100% Milk".to_owned(), &"Ulysses".to_owned()])
+    );
     assert_eq!(ascending[4], "Emma");
     let descending = order("lightest-last").await;
-    assert_eq!(descending, ["Emma", "Persuasion", "Dubliners", "100% Milk", "Ulysses"].map(str::to_owned));
+    assert_eq!(
+        descending,
+        ["Emma", "Persuasion", "Dubliners", "100% Milk", "Ulysses"].map(str::to_owned)
+    );
 }
 
 #[tokio::test]
@@ -296,7 +305,10 @@ async fn words_are_found_wherever_they_are_kept() {
     add(&acme, "books", draft).await;
     add(&acme, "books", book("No summary", 100)).await;
     let found = async |words: &str| {
-        let path = api(format!("search?words={}", words.replace('%', "%25").replace('&', "%26").replace('+', "%2B")));
+        let path = api(format!(
+            "search?words={}",
+            words.replace('%', "%25").replace('&', "%26").replace('+', "%2B")
+        ));
         serde_json::from_value::<Vec<String>>(acme.get(&path).await.ok()).unwrap()
     };
     let all = ["Dubliners", "Emma", "Persuasion", "Ulysses"];
@@ -357,7 +369,10 @@ async fn a_list_takes_what_is_declared_and_refuses_the_rest() {
         ("status.gte=draft", &["query/status.gte"]),
         ("sort=price", &["query/sort"]),
         ("sort=title;DROP", &["query/sort"]),
-        ("status=other&pages.gte=many&limit=0", &["query/limit", "query/status", "query/pages.gte"]),
+        (
+            "status=other&pages.gte=many&limit=0",
+            &["query/limit", "query/status", "query/pages.gte"],
+        ),
         ("author=x", &["query/author"]),
         ("count=maybe", &["query/count"]),
     ] {
@@ -377,8 +392,12 @@ async fn a_list_is_of_some_rows_and_with_what_belongs_to_them() {
     let author = emma["author"]["id"].as_str().unwrap();
     let page = acme.get(&api(format!("authors/{author}/list?sort=title&count=true"))).await.ok();
     assert_eq!(page["total"], 2);
-    let told: Vec<_> =
-        page["items"].as_array().unwrap().iter().map(|it| json!([it[0]["title"], it[1]["name"]])).collect();
+    let told: Vec<_> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| json!([it[0]["title"], it[1]["name"]]))
+        .collect();
     assert_eq!(told, [json!(["Emma", "Jane Austen"]), json!(["Persuasion", "Jane Austen"])]);
     let shelf = acme.get(&api("shelf?sort=title&limit=2")).await.ok();
     assert_eq!(shelf["items"][1], json!({ "title": "Dubliners", "author": "James Joyce" }));

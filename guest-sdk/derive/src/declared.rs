@@ -144,12 +144,7 @@ impl<'a> Declared<'a> {
         Ok(entity)
     }
 
-    fn add(
-        &mut self,
-        field: &'a syn::Field,
-        said: OfField,
-        renaming: &Renaming,
-    ) -> Result<()> {
+    fn add(&mut self, field: &'a syn::Field, said: OfField, renaming: &Renaming) -> Result<()> {
         let ident = fields::ident(field)?;
         let (name, span) = match &said.column {
             Some(text) => (text.value(), text.span()),
@@ -383,8 +378,7 @@ impl Parse for To {
         let name = input.parse()?;
         input.parse::<Token![:]>()?;
         let entity = input.parse()?;
-        let mut to =
-            Self { name, entity, by: None, to: None, through: None, on_delete: None };
+        let mut to = Self { name, entity, by: None, to: None, through: None, on_delete: None };
         while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
             let key: Ident = input.parse()?;
             input.parse::<Token![=]>()?;

@@ -247,11 +247,8 @@ impl Texts {
         };
         let find = format!("{select} WHERE {}{is_there}", known_by(entity, 1));
         let places: Vec<_> = (1..=names.len()).map(|place| format!("${place}")).collect();
-        let insert = format!(
-            "INSERT INTO {table} ({}) VALUES ({})",
-            names.join(", "),
-            places.join(", ")
-        );
+        let insert =
+            format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), places.join(", "));
         let delete = match &is_deleted {
             None => format!("DELETE FROM {table} WHERE {}", known_by(entity, 1)),
             Some(name) => format!(
@@ -305,9 +302,10 @@ fn touched(entity: &Declared<'_>) -> String {
 
 /// The columns that an update writes: their values, in this order, are the first parameters.
 fn updated<'a>(entity: &'a Declared<'a>) -> impl Iterator<Item = &'a Column<'a>> {
-    entity.columns.iter().filter(|column| {
-        !column.is_key && matches!(column.role, None | Some(Role::Updated))
-    })
+    entity
+        .columns
+        .iter()
+        .filter(|column| !column.is_key && matches!(column.role, None | Some(Role::Updated)))
 }
 
 fn update(entity: &Declared<'_>) -> String {
@@ -352,8 +350,9 @@ fn writing(entity: &Declared<'_>) -> TokenStream {
         quote! { self.#ident += 1; }
     });
     let automatic = automatic(entity);
-    let has_times =
-        [Role::Created, Role::Updated, Role::Deleted].iter().any(|role| entity.with(*role).is_some());
+    let has_times = [Role::Created, Role::Updated, Role::Deleted]
+        .iter()
+        .any(|role| entity.with(*role).is_some());
     // Who keeps no times asks for no clock.
     let now = has_times.then(|| {
         quote! {

@@ -1,9 +1,7 @@
 //! What the derives read of structs: their fields, and what serde calls these.
 
 use syn::punctuated::Punctuated;
-use syn::{
-    Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Result, Token, Type,
-};
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Result, Token};
 
 /// A struct's fields, which have names.
 pub(crate) fn named(input: &DeriveInput) -> Result<&Punctuated<Field, Token![,]>> {
@@ -90,7 +88,6 @@ fn serde_text(attributes: &[Attribute], name: &str) -> Option<String> {
     }
     found
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -205,9 +205,8 @@ pub struct Order<E> {
     of: PhantomData<fn() -> E>,
 }
 
-#[doc(hidden)]
 #[derive(Clone, Debug)]
-pub struct OrderBy {
+pub(super) struct OrderBy {
     pub(super) node: Node,
     pub(super) is_descending: bool,
     pub(super) is_nullable: bool,

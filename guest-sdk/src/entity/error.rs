@@ -164,11 +164,7 @@ impl EntityError {
 }
 
 /// What a database's error means for a table, and which columns it is about.
-fn explained(
-    table: &'static Table,
-    attempt: Attempt,
-    cause: &Error,
-) -> (What, Vec<&'static str>) {
+fn explained(table: &'static Table, attempt: Attempt, cause: &Error) -> (What, Vec<&'static str>) {
     let subject = cause.subject.as_deref();
     match (cause.kind, subject) {
         (ErrorKind::Conflict, Some(subject)) => (What::Taken, unique(table, subject)),
@@ -287,9 +283,10 @@ impl From<EntityError> for Problem {
     fn from(error: EntityError) -> Self {
         let detail = error.detail();
         let named = |problem: Self, what: &str| {
-            error.fields.iter().fold(problem, |problem, field| {
-                problem.field(format!("/{field}"), what.to_owned())
-            })
+            error
+                .fields
+                .iter()
+                .fold(problem, |problem, field| problem.field(format!("/{field}"), what.to_owned()))
         };
         match error.what {
             What::NotFound => Self::not_found(error.noun),
@@ -336,7 +333,8 @@ mod tests {
     }
 
     fn told(kind: ErrorKind, message: &str, subject: Option<&str>) -> (u16, String, Vec<String>) {
-        let cause = Error { kind, message: message.to_owned(), subject: subject.map(str::to_owned) };
+        let cause =
+            Error { kind, message: message.to_owned(), subject: subject.map(str::to_owned) };
         let error = EntityError::of(Shelf::TABLE, Attempt::Write, cause);
         let problem = Problem::from(error);
         let pointers = problem.errors().iter().map(|it| it.pointer.clone()).collect();
@@ -389,6 +387,9 @@ mod tests {
         assert!(error.is_taken(Shelf::NAME) && !error.is_taken(Shelf::ROOM));
         assert_eq!(error.to_string(), "Shelf.name: another shelf has the same (UNIQUE …)");
         let plain = Error::from(error);
-        assert_eq!((plain.kind, plain.subject.as_deref()), (ErrorKind::Conflict, Some("Shelf.name")));
+        assert_eq!(
+            (plain.kind, plain.subject.as_deref()),
+            (ErrorKind::Conflict, Some("Shelf.name"))
+        );
     }
 }

@@ -3,23 +3,24 @@
 use std::marker::PhantomData;
 
 use rust_decimal::Decimal;
-use uuid::Uuid;
 
 use super::Entity;
 use super::column::{Column, Order};
 use super::filter::Filter;
 use super::statement::Query;
-use crate::json::Json;
 use crate::sql::{ToValue, Value};
 use crate::text::{Line, Text};
 use crate::whole::Whole;
-use crate::{Date, Id, Timestamp};
+use crate::{Date, Timestamp};
 
 /// A part of a statement, before it is SQL.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Node {
-    Column { table: &'static str, name: &'static str },
+    Column {
+        table: &'static str,
+        name: &'static str,
+    },
     Value(Value),
     /// What an upsert would have inserted.
     Excluded(&'static str),
@@ -27,13 +28,26 @@ pub enum Node {
     IsNull(Box<Node>),
     In(Box<Node>, Vec<Value>),
     InQuery(Box<Node>, Box<Query>, Box<Node>),
-    Contains { text: Box<Node>, part: Box<Node>, at_start: bool },
-    Search { columns: Vec<(Node, bool)>, words: Vec<String> },
+    Contains {
+        text: Box<Node>,
+        part: Box<Node>,
+        at_start: bool,
+    },
+    Search {
+        columns: Vec<(Node, bool)>,
+        words: Vec<String>,
+    },
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
-    Call { function: Function, argument: Option<Box<Node>> },
-    Raw { text: String, values: Vec<Value> },
+    Call {
+        function: Function,
+        argument: Option<Box<Node>>,
+    },
+    Raw {
+        text: String,
+        values: Vec<Value>,
+    },
     Tuple(Vec<Node>),
 }
 
@@ -143,7 +157,8 @@ pub trait Expression: Sized {
         max: impl Operand<Self::Value>,
     ) -> Filter<Self::Of> {
         let node = self.into_node();
-        let parts = [(Operator::GreaterOrEqual, min.into_node()), (Operator::LessOrEqual, max.into_node())];
+        let parts =
+            [(Operator::GreaterOrEqual, min.into_node()), (Operator::LessOrEqual, max.into_node())];
         let parts = parts.map(|(operator, other)| {
             Node::Compare(Box::new(node.clone()), operator, Box::new(other))
         });

@@ -235,7 +235,11 @@ impl<E: Entity> List<E> {
         }
         if !self.search.is_empty() {
             let schema = json!({ "type": "string", "maxLength": SEARCH_MAX });
-            add("search".to_owned(), schema, "Only those with words that begin with each of these.");
+            add(
+                "search".to_owned(),
+                schema,
+                "Only those with words that begin with each of these.",
+            );
         }
         if self.is_counted {
             let about = "Whether to say how many there are on all pages.";
@@ -312,9 +316,8 @@ impl<E: Entity> List<E> {
             }
             name if self.others.contains(&name) => {}
             name => {
-                let (parameter, operator) = self.comparison(name).ok_or_else(|| {
-                    "there is no such parameter".to_owned()
-                })?;
+                let (parameter, operator) =
+                    self.comparison(name).ok_or_else(|| "there is no such parameter".to_owned())?;
                 let value = Box::new(Node::Value((parameter.parse)(text)?));
                 asked.filters.push(Node::Compare(
                     Box::new(parameter.node.clone()),
@@ -610,9 +613,8 @@ mod tests {
             .counted()
             .taking("other");
         let pairs: Vec<_> = pairs.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect();
-        list.read(&pairs).map_err(|problem| {
-            problem.errors().iter().map(|it| it.pointer.clone()).collect()
-        })
+        list.read(&pairs)
+            .map_err(|problem| problem.errors().iter().map(|it| it.pointer.clone()).collect())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::cells::{Cells, Selected, Shape as _};
+use super::cells::{Cells, Selected};
 use super::column::{Column, Order, OrderBy, column};
 use super::error::{Attempt, EntityError};
 use super::expression::{Node, Operator};

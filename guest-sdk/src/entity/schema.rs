@@ -69,8 +69,7 @@ impl Table {
         }));
         let checks = self.checks.iter().map(|Check { name, sql, .. }| (*name, (*sql).to_owned()));
         let kept = self.columns.iter().filter_map(|column| self.kept(column));
-        let checks: Vec<_> =
-            checks.map(|(name, sql)| (name.to_owned(), sql)).chain(kept).collect();
+        let checks: Vec<_> = checks.map(|(name, sql)| (name.to_owned(), sql)).chain(kept).collect();
         parts.extend(
             checks.iter().map(|(name, sql)| format!("CONSTRAINT {} CHECK ({sql})", quoted(name))),
         );

@@ -4,11 +4,11 @@
 //! PostgreSQL does it with its own text search, for which there can be an index; on SQLite the host
 //! has a function, and reads every row that other conditions leave.
 
+use super::Entity;
 use super::column::{Columns, column};
 use super::expression::Node;
 use super::filter::Filter;
 use super::schema::quoted;
-use super::Entity;
 use crate::sql::Dialect;
 
 /// More than these are left out: who types that many words has found it.

@@ -103,10 +103,6 @@ impl<E: Entity, S, P> Select<E, S, P> {
         Select { query, of: PhantomData }
     }
 
-    pub(super) fn into_query(self) -> Query {
-        self.query
-    }
-
     /// Only those for which this holds, too.
     pub fn filter<T, At>(self, filter: Filter<T>) -> Self
     where
@@ -199,7 +195,10 @@ impl<E: Entity, S, P> Select<E, S, P> {
     /// }
     /// # let _ = (of_ada::<Db>, all::<Db>);
     /// ```
-    pub fn join<R: Relation, At>(self, relation: R) -> Select<E, <S as Includes<R::From, At>>::With<R::To>, P>
+    pub fn join<R: Relation, At>(
+        self,
+        relation: R,
+    ) -> Select<E, <S as Includes<R::From, At>>::With<R::To>, P>
     where
         S: Includes<R::From, At>,
     {
@@ -434,8 +433,8 @@ fn all_rows(
 }
 
 fn read_all<P: Shape>(answer: Vec<u8>, table: &'static Table) -> Result<Vec<P>, EntityError> {
-    let read = rows(answer)
-        .and_then(|rows| rows.map(|row| P::read(&mut Cells::in_order(&row))).collect());
+    let read =
+        rows(answer).and_then(|rows| rows.map(|row| P::read(&mut Cells::in_order(&row))).collect());
     read.map_err(|error| EntityError::of(table, Attempt::Read, error))
 }
 
@@ -473,7 +472,8 @@ fn page_of<P: Shape>(
 
     let selection = selection::<P>();
     // The row of one entity has its columns under their names; other rows get what they lack.
-    let is_whole = matches!(selection.as_slice(), [Selected::Entity(of, _)] if of.name == table.name);
+    let is_whole =
+        matches!(selection.as_slice(), [Selected::Entity(of, _)] if of.name == table.name);
     let (mut names, mut extra) = (Vec::new(), Vec::new());
     for (index, order) in query.orders.iter().enumerate() {
         match &order.node {
@@ -506,9 +506,7 @@ fn order_by_key(query: &mut Query) {
     let table = query.table;
     let is_descending = query.orders.last().is_some_and(|order| order.is_descending);
     for key in table.key {
-        let is_key = |node: &Node| {
-            matches!(node, Node::Column { table: of, name } if *of == table.name && name == key)
-        };
+        let is_key = |node: &Node| matches!(node, Node::Column { table: of, name } if *of == table.name && name == key);
         if !query.orders.iter().any(|order| is_key(&order.node)) {
             let node = Node::Column { table: table.name, name: key };
             query.orders.push(super::column::OrderBy { node, is_descending, is_nullable: false });

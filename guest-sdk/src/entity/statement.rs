@@ -10,8 +10,8 @@ use sea_query::{
 use super::cells::Selected;
 use super::column::OrderBy;
 use super::expression::{Function, Node, Operator};
-use super::table::Table;
 use super::search;
+use super::table::Table;
 use crate::sql::{Dialect, Value};
 
 /// A statement, and what is bound to it.
@@ -37,8 +37,9 @@ pub struct Query {
 }
 
 /// Another table, whose rows stand beside those of the first.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
-pub(super) struct Join {
+pub struct Join {
     pub(super) table: &'static Table,
     pub(super) on: Node,
     pub(super) is_left: bool,
@@ -70,14 +71,6 @@ impl Query {
     /// Whether each of its rows is a row of its table, and none is left out for its place.
     pub(super) fn is_of_rows(&self) -> bool {
         self.joins.is_empty() && self.groups.is_empty() && self.limit.is_none()
-    }
-
-    /// Whether it says which rows, whatever it selects.
-    pub(super) fn is_whole_table(&self) -> bool {
-        self.is_of_rows()
-            && self.filters.is_empty()
-            && self.having.is_empty()
-            && !self.is_distinct
     }
 }
 
@@ -315,11 +308,7 @@ impl Builder {
                 };
                 let lower = [text, part].map(|node| Expr::from(Func::lower(self.expression(node))));
                 let place = Expr::from(Func::cust(find).args(lower));
-                if *at_start {
-                    place.eq(Expr::cust("1"))
-                } else {
-                    place.gt(Expr::cust("0"))
-                }
+                if *at_start { place.eq(Expr::cust("1")) } else { place.gt(Expr::cust("0")) }
             }
             Node::Search { columns, words } => self.search(columns, words),
             Node::All(parts) => {
@@ -336,8 +325,7 @@ impl Builder {
                 call(*function, argument.unwrap_or_else(|| Expr::col(Asterisk)))
             }
             Node::Raw { text, values } => {
-                let values: Vec<_> =
-                    values.iter().map(|value| self.value(value.clone())).collect();
+                let values: Vec<_> = values.iter().map(|value| self.value(value.clone())).collect();
                 Expr::cust_with_exprs(format!("({text})"), values)
             }
             Node::Tuple(nodes) => {
@@ -388,9 +376,7 @@ impl Builder {
         let document = Expr::cust(search::document(dialect, columns));
         let asked = self.value(Value::Text(search::asked(dialect, words)));
         match dialect {
-            Dialect::Sqlite => {
-                Func::cust("hostel_search").args([document, asked]).into()
-            }
+            Dialect::Sqlite => Func::cust("hostel_search").args([document, asked]).into(),
             Dialect::Postgres => {
                 let asked = Func::cust("to_tsquery").args([Expr::cust("'simple'"), asked]);
                 document.binary(PgBinOper::Matches, asked)
@@ -428,7 +414,7 @@ fn call(function: Function, argument: Expr) -> Expr {
         Function::Max => Func::max(argument).into(),
         // A decimal with more digits than a number can have would not be one.
         Function::Avg => {
-            Expr::cust_with_exprs("CAST($1 AS double precision)", [Func::avg(argument)])
+            Expr::cust_with_exprs("CAST($1 AS double precision)", [Expr::from(Func::avg(argument))])
         }
     }
 }

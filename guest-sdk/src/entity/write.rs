@@ -81,10 +81,7 @@ pub trait Entities: Connection + Sized {
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
-    fn insert_all<E: Entity>(
-        &self,
-        rows: impl IntoIterator<Item = E>,
-    ) -> Result<u64, EntityError> {
+    fn insert_all<E: Entity>(&self, rows: impl IntoIterator<Item = E>) -> Result<u64, EntityError> {
         let rows = rows.into_iter().map(|row| row.values());
         self.execute_many(E::TEXTS.insert, rows)
             .map_err(|error| EntityError::of(E::TABLE, Attempt::Write, error))
@@ -247,8 +244,7 @@ pub trait Entities: Connection + Sized {
             sets.push((*same, Node::Excluded(same)));
         }
         let row = columns.zip(row.values()).collect();
-        let upsert =
-            Builder::new().insert(table, row, Some((&on, &sets)), E::TEXTS.columns);
+        let upsert = Builder::new().insert(table, row, Some((&on, &sets)), E::TEXTS.columns);
         let answer = self.query_encoded(&upsert.text, &upsert.values);
         written(answer, table)?.ok_or_else(|| EntityError::not_found(table))
     }

@@ -30,10 +30,7 @@ const SEARCH: &[hostel_sdk::Migration] = &[hostel_sdk::Migration::per_dialect(
         "CREATE INDEX library_books_search ON library_books (title)",
         "DROP INDEX library_books_search",
     ),
-    (
-        include_str!("../migrations/0002_search.postgres.sql"),
-        "DROP INDEX library_books_search",
-    ),
+    (include_str!("../migrations/0002_search.postgres.sql"), "DROP INDEX library_books_search"),
 )];
 
 fn with_asking(module: Module) -> Module {

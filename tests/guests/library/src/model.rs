@@ -156,9 +156,8 @@ mod tests {
     #[test]
     fn the_index_of_the_search_is_what_the_search_asks_for() {
         let index = hostel_sdk::entity::search_index((Book::TITLE, Book::SUMMARY));
-        let expected = format!(
-            "CREATE INDEX library_books_search ON library_books USING gin ({index});\n"
-        );
+        let expected =
+            format!("CREATE INDEX library_books_search ON library_books USING gin ({index});\n");
         assert_eq!(expected, include_str!("../migrations/0002_search.postgres.sql"));
     }
 }

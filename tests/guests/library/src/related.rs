@@ -23,12 +23,8 @@ fn whole(db: &impl Connection) -> Result<Vec<Whole>, EntityError> {
         .order(Book::TITLE.asc())
         .with((Book::AUTHOR, Book::COVER, Book::TAGS.order(Tag::NAME.desc())))
         .list(db)?;
-    let whole = books.into_iter().map(|(book, (author, cover, tags))| Whole {
-        book,
-        author,
-        cover,
-        tags,
-    });
+    let whole =
+        books.into_iter().map(|(book, (author, cover, tags))| Whole { book, author, cover, tags });
     Ok(whole.collect())
 }
 
@@ -65,10 +61,7 @@ pub(crate) fn of_authors(db: Db) -> Result<Json<Vec<Shelf>>, Problem> {
 }
 
 /// The books of an author, where somebody asks for them.
-pub(crate) fn books_of(
-    Path(author): Path<Id<Author>>,
-    db: Db,
-) -> Result<Json<Vec<Book>>, Problem> {
+pub(crate) fn books_of(Path(author): Path<Id<Author>>, db: Db) -> Result<Json<Vec<Book>>, Problem> {
     let author: Author = db.get(author)?;
     Ok(Json(Author::BOOKS.load(&db, &author)?))
 }

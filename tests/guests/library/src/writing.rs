@@ -3,7 +3,9 @@
 use hostel_sdk::prelude::*;
 use serde_json::{Value, json};
 
-use crate::model::{Author, Book, BookChange, BookDraft, BookTag, Cover, Details, Loan, Status, Tag};
+use crate::model::{
+    Author, Book, BookChange, BookDraft, BookTag, Cover, Details, Loan, Status, Tag,
+};
 
 /// What a client says of an author.
 #[derive(Debug, Deserialize, JsonSchema, Draft)]
