@@ -36,7 +36,6 @@
 //!     Ok(note)
 //! }
 //! # let _ = get("/{id}", read);
-//! # let _ = (best::<Db>, star::<Db>);
 //! ```
 //!
 //! `table` describes, `column` and `filter` say what is meant, `select` asks, `write` writes,
@@ -103,7 +102,6 @@ pub use hostel_sdk_derive::{ColumnEnum, Draft, Entity, Projection};
 /// assert_eq!(Article::TABLE.name, "shop_articles");
 /// assert_eq!(Article::TABLE.columns.len(), 6);
 /// assert_eq!(Article::NUMBER.name(), "number");
-/// # let _ = |it: Article| (it.id, it.number, it.shelf, it.place, it.price, it.deleted_at);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no entity",

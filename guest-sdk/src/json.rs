@@ -79,7 +79,6 @@ impl<T: Serialize + JsonSchema> IntoResponse for Json<T> {
 ///     id: Id<Tea>,
 ///     names: Json<Vec<String>>,
 /// }
-/// # let _ = |it: Tea| (it.id, it.names.0);
 /// ```
 impl<T: Serialize> ToValue for Json<T> {
     fn to_value(&self) -> Value {

@@ -31,7 +31,6 @@ use crate::{Error, ErrorKind};
 /// fn titles(db: &impl Connection) -> Result<Vec<Shown>, EntityError> {
 ///     Book::all().select::<Shown>().list(db)
 /// }
-/// # let _ = (titles::<Db>, |it: Book| (it.id, it.title, it.pages));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that a query can select",

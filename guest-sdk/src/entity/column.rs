@@ -22,7 +22,6 @@ use crate::sql::{ToValue, Value};
 /// #     name: Line<100>,
 /// #     stars: i32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.stars);
 /// fn praise(db: &impl Connection, name: &str) -> Result<u64, EntityError> {
 ///     Tea::filter(Tea::NAME.eq(name)).update(db, [Tea::STARS.increase_by(1)])
 /// }
@@ -34,7 +33,6 @@ use crate::sql::{ToValue, Value};
 /// fn shown(tea: &Tea) -> (&str, &str) {
 ///     (Tea::NAME.name(), Tea::NAME.of(tea))
 /// }
-/// # let _ = (praise::<Db>, rename::<Db>, shown);
 /// ```
 pub struct Column<E, T> {
     name: &'static str,
@@ -105,8 +103,6 @@ impl<E: Entity, T> Column<E, T> {
     /// #     #[entity(belongs_to(author: Author))]
     /// #     author_id: Option<Id<Author>>,
     /// # }
-    /// # let _ = |it: Author| (it.id, it.name);
-    /// # let _ = |it: Book| (it.id, it.title, it.author_id);
     /// #[derive(Projection)]
     /// #[projection(of = Book)]
     /// struct Shown {
@@ -118,7 +114,6 @@ impl<E: Entity, T> Column<E, T> {
     /// fn all(db: &impl Connection) -> Result<Vec<Shown>, EntityError> {
     ///     Book::all().left_join(Book::AUTHOR).select::<Shown>().list(db)
     /// }
-    /// # let _ = (all::<Db>, |it: Shown| (it.title, it.author));
     /// ```
     #[must_use]
     pub fn optional(self) -> Optional<E, T> {
@@ -193,7 +188,6 @@ impl<E: Entity, T> Operand<Option<T>> for Optional<E, T> {
 /// #     id: Id<Tea>,
 /// #     stars: i32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.stars);
 /// fn best_first() -> Order<Tea> {
 ///     Tea::STARS.desc()
 /// }
@@ -232,7 +226,6 @@ impl<E> Order<E> {
 /// #     id: Id<Tea>,
 /// #     stars: i32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.stars);
 /// fn stars(count: i32) -> Assignment<Tea> {
 ///     Tea::STARS.set(count)
 /// }
@@ -327,7 +320,6 @@ impl<T: SeenVersion> SeenVersion for Option<T> {
 /// #     id: Id<Tea>,
 /// #     name: String,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name);
 /// assert_eq!((Tea::ID, Tea::NAME).names(), ["id", "name"]);
 /// ```
 pub trait Columns<E> {

@@ -48,7 +48,6 @@ use crate::{Error, ErrorKind};
 /// fn again(error: &EntityError) -> bool {
 ///     error.is_version_conflict() && error.entity() == "Account" && error.fields().is_empty()
 /// }
-/// # let _ = (open::<Db>, close::<Db>, again, |it: Account| (it.id, it.name));
 /// ```
 #[derive(Clone, Debug)]
 pub struct EntityError {

@@ -89,7 +89,6 @@ pub enum Function {
 /// #     stars: Option<i32>,
 /// #     picked_at: Timestamp,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.stars, it.picked_at);
 /// fn teas(since: Timestamp) -> Filter<Tea> {
 ///     let good = Tea::STARS.gte(4).or(Tea::STARS.is_null());
 ///     let fresh = Tea::PICKED_AT.between(since, Timestamp::MAX);
@@ -235,7 +234,6 @@ fn contained<X: Expression>(text: X, part: String, at_start: bool) -> Filter<X::
 /// #     starts_at: Timestamp,
 /// #     ends_at: Option<Timestamp>,
 /// # }
-/// # let _ = |it: Stay| (it.id, it.guest, it.starts_at, it.ends_at);
 /// let over = |now: Timestamp| Stay::ENDS_AT.lt(now);
 /// let of_ada = Stay::GUEST.eq("Ada");
 /// let broken = Stay::ENDS_AT.lt(Stay::STARTS_AT.optional());
@@ -309,7 +307,6 @@ impl<T: TextLike> TextLike for Option<T> {}
 /// #     country: String,
 /// #     stars: i32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.country, it.stars);
 /// #[derive(Projection)]
 /// #[projection(of = Tea)]
 /// struct Country {
@@ -332,7 +329,6 @@ impl<T: TextLike> TextLike for Option<T> {}
 /// fn best(db: &impl Connection) -> Result<Option<i32>, EntityError> {
 ///     Tea::all().get(db, max(Tea::STARS))
 /// }
-/// # let _ = (countries::<Db>, best::<Db>, |it: Country| (it.country, it.teas, it.best));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Aggregate<E, T> {
@@ -367,7 +363,6 @@ impl<E, T> Expression for Aggregate<E, T> {
 /// #     #[entity(key)]
 /// #     id: Id<Tea>,
 /// # }
-/// # let _ = |it: Tea| it.id;
 /// fn many() -> Filter<Tea> {
 ///     count::<Tea>().gt(100)
 /// }

@@ -17,7 +17,6 @@ use crate::sql::Value;
 /// #     name: String,
 /// #     stars: i32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.stars);
 /// fn good(min: Option<i32>, names: &[String]) -> Filter<Tea> {
 ///     let enough = Filter::all(min.map(|min| Tea::STARS.gte(min)));
 ///     let named = Filter::any(names.iter().map(|name| Tea::NAME.starts_with(name)));

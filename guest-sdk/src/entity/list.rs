@@ -41,7 +41,6 @@ const VALUES_MAX: usize = 100;
 /// #     country_code: String,
 /// #     picked_at: Timestamp,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.story, it.country_code, it.picked_at);
 /// impl Listed for Tea {
 ///     type Entity = Self;
 ///
@@ -139,7 +138,6 @@ impl<E: Entity> List<E> {
     /// #     id: Id<Tea>,
     /// #     picked_at: Timestamp,
     /// # }
-    /// # let _ = |it: Tea| (it.id, it.picked_at);
     /// fn list() -> List<Tea> {
     ///     List::by(Tea::ID.desc()).range_as("picked", Tea::PICKED_AT).sort_as("picked", Tea::PICKED_AT)
     /// }
@@ -195,7 +193,6 @@ impl<E: Entity> List<E> {
     /// #     #[entity(key)]
     /// #     id: Id<Tea>,
     /// # }
-    /// # let _ = |it: Tea| it.id;
     /// fn list() -> List<Tea> {
     ///     List::by(Tea::ID.desc()).taking("language")
     /// }
@@ -402,7 +399,6 @@ impl<T: ToValue + DeserializeOwned + JsonSchema> Filterable for T {
 /// #     id: Id<Tea>,
 /// #     name: Line<100>,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name);
 /// /// What guests may ask.
 /// struct Menu;
 ///
@@ -447,7 +443,6 @@ pub trait Listed {
 /// #     #[entity(belongs_to(author: Author))]
 /// #     author_id: Option<Id<Author>>,
 /// # }
-/// # let _ = (|it: Author| it.id, |it: Book| (it.id, it.title, it.author_id));
 /// # impl Listed for Book {
 /// #     type Entity = Self;
 /// #     fn list() -> List<Self> { List::by(Book::TITLE.asc()) }

@@ -26,11 +26,9 @@ use crate::sql::Connection;
 /// #     #[entity(belongs_to(author: Author))]
 /// #     author_id: Option<Id<Author>>,
 /// # }
-/// # let _ = (|it: Author| it.id, |it: Book| (it.id, it.title, it.author_id));
 /// fn books() -> impl Relations<Author, Found = Vec<Book>> {
 ///     Author::BOOKS.order(Book::TITLE.asc())
 /// }
-/// # let _ = books;
 /// ```
 pub trait Relations<E: Entity> {
     /// What a row is with.

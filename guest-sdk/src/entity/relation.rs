@@ -22,7 +22,7 @@ const KEYS_MAX: usize = 1_000;
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
-/// #[derive(Clone, Entity)]
+/// #[derive(Entity)]
 /// #[entity(table = "authors", has_many(books: Book, by = author_id))]
 /// struct Author {
 ///     #[entity(key)]
@@ -30,7 +30,7 @@ const KEYS_MAX: usize = 1_000;
 ///     name: String,
 /// }
 ///
-/// #[derive(Clone, Entity)]
+/// #[derive(Entity)]
 /// #[entity(table = "books", has_one(cover: Cover, by = book_id))]
 /// #[entity(many_to_many(tags: Tag, through = BookTag, by = book_id, to = tag_id))]
 /// struct Book {
@@ -41,7 +41,7 @@ const KEYS_MAX: usize = 1_000;
 ///     author_id: Option<Id<Author>>,
 /// }
 ///
-/// #[derive(Clone, Entity)]
+/// #[derive(Entity)]
 /// #[entity(table = "covers")]
 /// struct Cover {
 ///     #[entity(key, belongs_to(book: Book, on_delete = cascade))]
@@ -49,7 +49,7 @@ const KEYS_MAX: usize = 1_000;
 ///     colour: String,
 /// }
 ///
-/// #[derive(Clone, Entity)]
+/// #[derive(Entity)]
 /// #[entity(table = "tags")]
 /// struct Tag {
 ///     #[entity(key)]
@@ -65,7 +65,7 @@ const KEYS_MAX: usize = 1_000;
 ///     tag_id: String,
 /// }
 ///
-/// /// Each relation is one statement, whoever many books there are.
+/// /// Each relation is one statement, however many books there are.
 /// fn books(
 ///     db: &impl Connection,
 /// ) -> Result<Vec<(Book, (Option<Author>, Option<Cover>, Vec<Tag>))>, EntityError> {
@@ -90,12 +90,6 @@ const KEYS_MAX: usize = 1_000;
 /// fn without_books(db: &impl Connection) -> Result<Vec<Author>, EntityError> {
 ///     Author::filter(Author::BOOKS.exists().not()).list(db)
 /// }
-/// # let _ = (books::<Db>, later::<Db>, tagged::<Db>, without_books::<Db>);
-/// # let _ = |it: Author| (it.id, it.name);
-/// # let _ = |it: Book| (it.id, it.title, it.author_id);
-/// # let _ = |it: Cover| (it.book_id, it.colour);
-/// # let _ = |it: Tag| it.name;
-/// # let _ = |it: BookTag| (it.book_id, it.tag_id);
 /// ```
 pub trait Relation: Sized {
     /// Where it begins.
@@ -223,13 +217,13 @@ impl<R: Relation> Scoped<R> {
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
-/// # #[derive(Clone, Entity)]
+/// # #[derive(Entity)]
 /// # #[entity(table = "shelves", has_many(books: Book, by = shelf_id))]
 /// # struct Shelf {
 /// #     #[entity(key)]
 /// #     id: Id<Shelf>,
 /// # }
-/// # #[derive(Clone, Entity)]
+/// # #[derive(Entity)]
 /// # #[entity(table = "books", has_many(pages: Page, by = book_id))]
 /// # struct Book {
 /// #     #[entity(key)]
@@ -237,7 +231,7 @@ impl<R: Relation> Scoped<R> {
 /// #     #[entity(belongs_to(shelf: Shelf))]
 /// #     shelf_id: Id<Shelf>,
 /// # }
-/// # #[derive(Clone, Entity)]
+/// # #[derive(Entity)]
 /// # #[entity(table = "pages")]
 /// # struct Page {
 /// #     #[entity(key)]
@@ -245,13 +239,11 @@ impl<R: Relation> Scoped<R> {
 /// #     #[entity(belongs_to(book: Book))]
 /// #     book_id: Id<Book>,
 /// # }
-/// # let _ = (|it: Shelf| it.id, |it: Book| (it.id, it.shelf_id), |it: Page| (it.id, it.book_id));
 /// type Filled = (Shelf, Vec<(Book, Vec<Page>)>);
 ///
 /// fn shelves(db: &impl Connection) -> Result<Vec<Filled>, EntityError> {
 ///     Shelf::all().with(Shelf::BOOKS.with(Book::PAGES)).list(db)
 /// }
-/// # let _ = shelves::<Db>;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -334,7 +326,28 @@ impl<K: SingleKey> References<K> for Option<K> {
     }
 }
 
-/// Each row of `C` refers to one of `P`, or may. [`Relation`] has an example.
+/// Each row of `C` refers to one of `P`, or may.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::entity::BelongsTo;
+/// # #[derive(Entity)]
+/// # #[entity(table = "shelves")]
+/// # struct Shelf {
+/// #     #[entity(key)]
+/// #     id: i64,
+/// # }
+/// #[derive(Entity)]
+/// #[entity(table = "books")]
+/// struct Book {
+///     #[entity(key)]
+///     id: i64,
+///     #[entity(belongs_to(shelf: Shelf))]
+///     shelf_id: i64,
+/// }
+///
+/// let shelf: BelongsTo<Book, Shelf> = Book::SHELF;
+/// ```
 pub struct BelongsTo<C: Entity, P: Entity> {
     column: &'static str,
     parent: fn(&C) -> Option<P::Key>,
@@ -362,7 +375,7 @@ fn equal(one: Node, other: Node) -> Node {
     Node::Compare(Box::new(one), Operator::Equal, Box::new(other))
 }
 
-impl<C: Entity, P: Entity + Clone> Relation for BelongsTo<C, P>
+impl<C: Entity, P: Entity> Relation for BelongsTo<C, P>
 where
     P::Key: SingleKey,
 {
@@ -385,19 +398,25 @@ where
         from: &[C],
         scope: &Scope,
     ) -> Result<Vec<Option<P>>, EntityError> {
+        let failed = |error| EntityError::of(P::TABLE, Attempt::Read, error);
         let asked: Vec<Option<P::Key>> = from.iter().map(|row| (self.parent)(row)).collect();
         let keys = sorted(asked.iter().flatten().cloned());
-        let mut parents: Vec<(P::Key, P)> = Vec::with_capacity(keys.len());
+        let mut parents: Vec<(P::Key, Row)> = Vec::with_capacity(keys.len());
+        let known_by = P::TABLE.key.first().copied().unwrap_or_default();
         for keys in keys.chunks(KEYS_MAX) {
-            let found = children::<P>(db, scope, Query::of(P::TABLE), key::<P>(), keys)?;
-            parents.extend(found.into_iter().map(|parent| (parent.key(), parent)));
+            let query = Query::of(P::TABLE);
+            for row in found::<P>(db, scope, query, key::<P>(), keys, &[]).map_err(failed)? {
+                parents.push((row.get(known_by).map_err(failed)?, row));
+            }
         }
         parents.sort_by(|one, other| one.0.cmp(&other.0));
+        // Many may have the same one: each gets its own, read from the row that they share.
         let of = |key: P::Key| {
             let place = parents.binary_search_by(|(other, _)| other.cmp(&key)).ok()?;
-            parents.get(place).map(|(_, parent)| parent.clone())
+            parents.get(place).map(|(_, row)| P::read(&mut Cells::in_order(row)))
         };
-        Ok(asked.into_iter().map(|key| key.and_then(of)).collect())
+        let found = asked.into_iter().map(|key| key.and_then(of).transpose());
+        found.collect::<Result<_, _>>().map_err(failed)
     }
 }
 
@@ -486,7 +505,35 @@ impl<T> TakeIn<T> for Option<T> {
 }
 
 /// Rows of `L` and of `R`, any number of each with any number of the other, by rows between them.
-/// [`Relation`] has an example.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # use hostel_sdk::entity::ManyToMany;
+/// # #[derive(Entity)]
+/// # #[entity(table = "tags")]
+/// # struct Tag {
+/// #     #[entity(key)]
+/// #     id: i64,
+/// # }
+/// #[derive(Entity)]
+/// #[entity(table = "books")]
+/// #[entity(many_to_many(tags: Tag, through = BookTag, by = book_id, to = tag_id))]
+/// struct Book {
+///     #[entity(key)]
+///     id: i64,
+/// }
+///
+/// #[derive(Entity)]
+/// #[entity(table = "book_tags")]
+/// struct BookTag {
+///     #[entity(key, belongs_to(book: Book))]
+///     book_id: i64,
+///     #[entity(key, belongs_to(tag: Tag))]
+///     tag_id: i64,
+/// }
+///
+/// let tags: ManyToMany<Book, Tag> = Book::TAGS;
+/// ```
 pub struct ManyToMany<L, R> {
     between: fn() -> &'static Table,
     by: &'static str,

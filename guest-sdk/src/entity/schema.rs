@@ -42,7 +42,6 @@ impl Table {
     /// CREATE INDEX "teas_stars_idx" ON "teas" ("stars");
     /// "#
     /// );
-    /// # let _ = |it: Tea| (it.id, it.name, it.stars);
     /// ```
     #[must_use]
     pub fn create(&self) -> String {

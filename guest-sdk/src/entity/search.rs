@@ -31,11 +31,9 @@ const BETWEEN: &str = r##"!"#$%&()*+,-./:;<=>?@[\]^_`{|}~''"##;
 /// #     name: String,
 /// #     story: Option<String>,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.story);
 /// fn find(db: &impl Connection, words: &str) -> Result<Vec<Tea>, EntityError> {
 ///     Tea::filter(search((Tea::NAME, Tea::STORY), words)).limit(20).list(db)
 /// }
-/// # let _ = find::<Db>;
 /// ```
 ///
 /// A text without words finds everything. Of more than eight words, the first eight count.
@@ -70,7 +68,6 @@ fn words(text: &str) -> Vec<String> {
 /// #     id: Id<Tea>,
 /// #     name: String,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name);
 /// let index = format!("CREATE INDEX teas_search ON teas USING gin ({})", search_index(Tea::NAME));
 /// assert!(index.contains(r#"gin (to_tsvector('simple', translate("name", "#), "{index}");
 /// ```

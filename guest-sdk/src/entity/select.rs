@@ -34,7 +34,6 @@ use crate::{Error, ErrorKind};
 /// #     #[entity(deleted)]
 /// #     deleted_at: Option<Timestamp>,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.country, it.stars, it.deleted_at);
 /// fn good() -> Select<Tea> {
 ///     Tea::filter(Tea::STARS.gte(4)).order(Tea::STARS.desc()).order(Tea::NAME.asc())
 /// }
@@ -71,7 +70,7 @@ use crate::{Error, ErrorKind};
 ///     # let _ = renamed;
 ///     Ok(deleted)
 /// }
-/// # let _ = (some::<Db>, get("/", page), get("/", counted), forget_bad_ones::<Db>);
+/// # let _ = (get("/", page), get("/", counted));
 /// ```
 #[derive(Debug)]
 #[must_use]
@@ -178,8 +177,6 @@ impl<E: Entity, S, P> Select<E, S, P> {
     /// #     #[entity(belongs_to(author: Author))]
     /// #     author_id: Option<Id<Author>>,
     /// # }
-    /// # let _ = |it: Author| (it.id, it.name);
-    /// # let _ = |it: Book| (it.id, it.title, it.author_id);
     /// fn of_ada(db: &impl Connection) -> Result<Vec<(Book, Author)>, EntityError> {
     ///     Book::all()
     ///         .join(Book::AUTHOR)
@@ -193,7 +190,6 @@ impl<E: Entity, S, P> Select<E, S, P> {
     /// fn all(db: &impl Connection) -> Result<Vec<(Book, Option<Author>)>, EntityError> {
     ///     Book::all().left_join(Book::AUTHOR).select::<(Book, Option<Author>)>().list(db)
     /// }
-    /// # let _ = (of_ada::<Db>, all::<Db>);
     /// ```
     pub fn join<R: Relation, At>(
         self,
@@ -397,12 +393,9 @@ impl<E: Entity, S> Select<E, S> {
     /// #     #[entity(belongs_to(author: Author))]
     /// #     author_id: Option<Id<Author>>,
     /// # }
-    /// # let _ = |it: Author| it.id;
-    /// # let _ = |it: Book| (it.id, it.author_id);
     /// fn authors(db: &impl Connection) -> Result<Vec<(Author, Vec<Book>)>, EntityError> {
     ///     Author::all().with(Author::BOOKS).list(db)
     /// }
-    /// # let _ = authors::<Db>;
     /// ```
     pub fn with<R: Relations<E>>(self, relations: R) -> Loaded<E, S, R> {
         Loaded::new(self, relations)

@@ -35,8 +35,6 @@
 /// assert_eq!((table.checks[0].name, table.checks[0].sql), ("books_pages_check", "pages > 0"));
 /// let reference = &table.references[0];
 /// assert_eq!(((reference.to)().name, reference.on_delete), ("shelves", OnDelete::Cascade));
-/// # let _ = |it: Book| (it.id, it.shelf_id, it.title, it.pages);
-/// # let _ = |it: Shelf| it.id;
 /// ```
 #[derive(Debug)]
 pub struct Table {
@@ -68,7 +66,15 @@ pub struct Table {
     pub deleted: Option<&'static str>,
 }
 
-/// A column. [`Table`] has an example.
+/// A column.
+///
+/// ```
+/// # use hostel_sdk::entity::{ColumnInfo, Table};
+/// fn needed(table: &Table) -> Vec<&'static str> {
+///     let is_needed = |it: &&ColumnInfo| !it.is_nullable && it.default.is_none();
+///     table.columns.iter().filter(is_needed).map(|it| it.name).collect()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnInfo {
     /// Its name.
@@ -146,7 +152,13 @@ impl Kind {
     }
 }
 
-/// Columns that no two rows have alike. [`Table`] has an example.
+/// Columns that no two rows have alike.
+///
+/// ```
+/// # use hostel_sdk::entity::Unique;
+/// let unique = Unique { name: "books_title_key", columns: &["title"] };
+/// # assert_eq!(unique.columns.len(), 1);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Unique {
     /// The constraint's name.
@@ -155,7 +167,13 @@ pub struct Unique {
     pub columns: &'static [&'static str],
 }
 
-/// An index. [`Table`] has an example.
+/// An index.
+///
+/// ```
+/// # use hostel_sdk::entity::Index;
+/// let index = Index { name: "books_title_idx", columns: &["title", "pages"] };
+/// # assert_eq!(index.columns.len(), 2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Index {
     /// Its name.
@@ -164,7 +182,13 @@ pub struct Index {
     pub columns: &'static [&'static str],
 }
 
-/// What holds for every row. [`Table`] has an example.
+/// What holds for every row.
+///
+/// ```
+/// # use hostel_sdk::entity::Check;
+/// let check = Check { name: "books_pages_check", sql: "pages > 0", columns: &["pages"] };
+/// # assert_eq!(check.columns, ["pages"]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     /// The constraint's name.
@@ -175,7 +199,14 @@ pub struct Check {
     pub columns: &'static [&'static str],
 }
 
-/// A column whose value is the key of another table's row. [`Table`] has an example.
+/// A column whose value is the key of another table's row.
+///
+/// ```
+/// # use hostel_sdk::entity::{Reference, Table};
+/// fn others(table: &Table) -> Vec<&'static str> {
+///     table.references.iter().map(|it: &Reference| (it.to)().name).collect()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Reference {
     /// The constraint's name.
@@ -188,7 +219,14 @@ pub struct Reference {
     pub on_delete: OnDelete,
 }
 
-/// What becomes of a row when the one that it refers to is deleted. [`Table`] has an example.
+/// What becomes of a row when the one that it refers to is deleted.
+///
+/// ```
+/// # use hostel_sdk::entity::{OnDelete, Table};
+/// fn goes_with_others(table: &Table) -> bool {
+///     table.references.iter().any(|it| it.on_delete == OnDelete::Cascade)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
     /// That one cannot be deleted.

@@ -42,7 +42,6 @@ use crate::{Date, Error, Id, Timestamp, crypto};
 ///     id: Id<Paint>,
 ///     colour: Colour,
 /// }
-/// # let _ = |it: Paint| (it.id, it.colour.0);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of a column",

@@ -21,7 +21,6 @@ use crate::sql::{Connection, Row, ToValue, Value};
 /// #     #[entity(deleted)]
 /// #     deleted_at: Option<Timestamp>,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.deleted_at);
 /// fn brew(db: &impl Connection, name: Line<100>) -> Result<Tea, EntityError> {
 ///     let mut tea = Tea { id: Id::generate()?, name, deleted_at: None };
 ///     db.insert(&tea)?;
@@ -32,7 +31,6 @@ use crate::sql::{Connection, Row, ToValue, Value};
 ///     db.restore::<Tea>(tea.id)?;
 ///     db.get(tea.id)
 /// }
-/// # let _ = brew::<Db>;
 /// ```
 pub trait Entities: Connection + Sized {
     /// The row with this key, if there is one.
@@ -76,7 +74,6 @@ pub trait Entities: Connection + Sized {
     /// fn fill(db: &impl Connection) -> Result<u64, EntityError> {
     ///     db.insert_all((1..=10_000).map(|id| Tea { id }))
     /// }
-    /// # let _ = fill::<Db>;
     /// ```
     ///
     /// # Errors
@@ -217,12 +214,10 @@ pub trait Entities: Connection + Sized {
     /// #     page: String,
     /// #     count: i64,
     /// # }
-    /// # let _ = |it: Visits| (it.id, it.page, it.count);
     /// fn set(db: &impl Connection, page: &str, count: i64) -> Result<Visits, EntityError> {
     ///     let visits = Visits { id: Id::generate()?, page: page.to_owned(), count };
     ///     db.upsert(&visits, Visits::PAGE)
     /// }
-    /// # let _ = set::<Db>;
     /// ```
     ///
     /// # Errors
@@ -267,7 +262,6 @@ impl<C: Connection> Entities for C {}
 /// #     #[entity(version)]
 /// #     version: u32,
 /// # }
-/// # let _ = |it: Tea| (it.id, it.name, it.stars, it.version);
 /// #[derive(Draft, Deserialize, JsonSchema)]
 /// #[draft(of = Tea)]
 /// struct TeaChange {
@@ -288,7 +282,7 @@ impl<C: Connection> Entities for C {}
 /// ) -> Result<Json<Tea>, Problem> {
 ///     Ok(Json(db.change(id, &change)?))
 /// }
-/// # let _ = (patch("/{id}", change), |it: TeaChange| it.reason);
+/// # let _ = patch("/{id}", change);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no draft",

@@ -22,7 +22,6 @@ use crate::{Error, ErrorKind, Timestamp};
 /// fn most_used(db: &Db) -> Result<Vec<Tag>, Error> {
 ///     db.query("SELECT name, count(*) AS n FROM tags GROUP BY name LIMIT $1", params![10])
 /// }
-/// # let _ = |it: Tag| (it.name, it.uses);
 /// ```
 ///
 /// What is more than that is written by hand:
@@ -38,7 +37,6 @@ use crate::{Error, ErrorKind, Timestamp};
 ///         Ok(Self { minutes: row.get::<i64>("ends")? - row.get::<i64>("starts")? })
 ///     }
 /// }
-/// # let _ = |it: Span| it.minutes;
 /// ```
 pub trait FromRow: Sized {
     /// Makes it.
