@@ -92,6 +92,34 @@ tuple!(A B C);
 tuple!(A B C D);
 
 /// Rows, each with what it is in relations with. [`Select::with`] makes it.
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// # #[derive(Entity, Serialize, JsonSchema)]
+/// # #[entity(table = "authors", has_many(books: Book, by = author_id))]
+/// # struct Author {
+/// #     #[entity(key)]
+/// #     id: i64,
+/// # }
+/// # #[derive(Entity, Serialize, JsonSchema)]
+/// # #[entity(table = "books")]
+/// # struct Book {
+/// #     #[entity(key)]
+/// #     id: i64,
+/// #     #[entity(belongs_to(author: Author))]
+/// #     author_id: i64,
+/// # }
+/// type Filled = (Author, Vec<Book>);
+///
+/// fn one(db: &impl Connection, id: i64) -> Result<Filled, EntityError> {
+///     Author::filter(Author::ID.eq(id)).with(Author::BOOKS).one(db)
+/// }
+///
+/// fn page(page: Page, db: Db) -> Result<Paged<Filled>, Problem> {
+///     Ok(Author::all().with(Author::BOOKS).counted_page(&db, &page)?)
+/// }
+/// # let _ = get("/", page);
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Loaded<E, S, R> {

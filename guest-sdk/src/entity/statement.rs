@@ -319,7 +319,10 @@ impl Builder {
                 let parts: Vec<_> = parts.iter().map(|part| self.expression(part)).collect();
                 parts.into_iter().reduce(sea_query::ExprTrait::or).unwrap_or_else(|| truth(false))
             }
-            Node::Not(node) => self.expression(node).not(),
+            Node::Not(node) => match &**node {
+                Node::IsNull(node) => self.expression(node).is_not_null(),
+                node => self.expression(node).not(),
+            },
             Node::Call { function, argument } => {
                 let argument = argument.as_ref().map(|node| self.expression(node));
                 call(*function, argument.unwrap_or_else(|| Expr::col(Asterisk)))
@@ -416,5 +419,127 @@ fn call(function: Function, argument: Expr) -> Expr {
         Function::Avg => {
             Expr::cust_with_exprs("CAST($1 AS double precision)", [Expr::from(Func::avg(argument))])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Query;
+    use super::*;
+    use crate::entity::{Select, count, max, search};
+    use crate::prelude::*;
+
+    #[derive(Entity)]
+    #[entity(table = "shelves", has_many(books: Book, by = shelf_id))]
+    #[allow(dead_code, reason = "only its columns matter")]
+    struct Shelf {
+        #[entity(key)]
+        id: i64,
+        room: String,
+        #[entity(deleted)]
+        deleted_at: Option<Timestamp>,
+    }
+
+    #[derive(Entity)]
+    #[entity(table = "books")]
+    #[allow(dead_code, reason = "only its columns matter")]
+    struct Book {
+        #[entity(key)]
+        id: i64,
+        title: String,
+        stars: Option<i32>,
+        #[entity(belongs_to(shelf: Shelf))]
+        shelf_id: Option<i64>,
+    }
+
+    /// What a query becomes, with its values in their places.
+    fn told<S>(select: Select<Book, S>, dialect: Dialect) -> String {
+        let mut query = Query::of(Book::TABLE);
+        let _ = select.with_query::<S, Book>(|own| query = own.clone());
+        let selection = [Selected::Expression(Expression::into_node(Book::ID), "id")];
+        let built = Builder::for_dialect(dialect).select(&query, &selection, &[]);
+        let (_, rest) = built.text.split_once(" FROM \"books\"").unwrap();
+        let values = built.values.iter().map(|value| match value {
+            Value::Integer(it) => it.to_string(),
+            Value::Text(it) => it.clone(),
+            other => format!("{other:?}"),
+        });
+        format!("{} [{}]", rest.trim_start(), values.collect::<Vec<_>>().join(", "))
+    }
+
+    fn sqlite<S>(select: Select<Book, S>) -> String {
+        told(select, Dialect::Sqlite)
+    }
+
+    #[test]
+    fn values_stand_where_they_are_meant() {
+        let select = Book::filter(Book::TITLE.eq("a").or(Book::STARS.gt(2)))
+            .filter(Book::STARS.is_in([3, 4, 5]))
+            .filter(Filter::raw("length(title) < $2 AND title > $1", params!["b", 9]))
+            .filter(Book::TITLE.ne("c").not())
+            .limit(7);
+        assert_eq!(
+            sqlite(select),
+            r#"WHERE ("books"."title" = $1 OR "books"."stars" > $2) AND "books"."stars" IN ($3, $4, $5, $6) AND ((length(title) < $7 AND title > $8)) AND (NOT "books"."title" <> $9) LIMIT $10 [a, 2, 3, 4, 5, 5, 9, b, c, 7]"#
+        );
+    }
+
+    #[test]
+    fn nothing_is_compared_as_people_mean_it() {
+        for (filter, expected) in [
+            (Book::STARS.eq(None), r#"WHERE "books"."stars" IS NULL []"#),
+            (Book::STARS.ne(1), r#"WHERE "books"."stars" IS DISTINCT FROM $1 [1]"#),
+            (Book::TITLE.ne("a"), r#"WHERE "books"."title" <> $1 [a]"#),
+            (Book::STARS.is_in([0; 0]), "WHERE 1 = 0 []"),
+            (Filter::all([]), "WHERE 1 = 1 []"),
+            (Filter::any([]), "WHERE 1 = 0 []"),
+        ] {
+            assert_eq!(sqlite(Book::filter(filter)), expected);
+        }
+        let ordered = Book::all().order(Book::STARS.desc()).order(Book::TITLE.asc());
+        let expected = r#"ORDER BY "books"."stars" DESC NULLS LAST, "books"."title" ASC []"#;
+        assert_eq!(sqlite(ordered), expected);
+    }
+
+    #[test]
+    fn the_databases_are_told_in_their_own_words_where_they_must() {
+        let select = || Book::filter(search(Book::TITLE, "Red  tea!"));
+        assert_eq!(sqlite(select()), r#"WHERE hostel_search("books"."title", $1) [red tea]"#);
+        let postgres = told(select(), Dialect::Postgres);
+        let start = r#"WHERE (to_tsvector('simple', translate("books"."title", "#;
+        assert!(postgres.starts_with(start), "{postgres}");
+        let end = " @@ to_tsquery('simple', $1) [red:* & tea:*]";
+        assert!(postgres.ends_with(end), "{postgres}");
+        let select = || Book::filter(Book::TITLE.contains("%'"));
+        let expected = r#"WHERE instr(LOWER("books"."title"), LOWER($1)) > (0) [%']"#;
+        assert_eq!(sqlite(select()), expected);
+        let expected = expected.replace("instr", "strpos");
+        assert_eq!(told(select(), Dialect::Postgres), expected);
+    }
+
+    #[test]
+    fn what_is_joined_or_asked_for_is_not_deleted() {
+        let joined = Book::all().join(Book::SHELF).filter(Shelf::ROOM.eq("attic"));
+        assert_eq!(
+            sqlite(joined),
+            r#"INNER JOIN "shelves" ON "books"."shelf_id" = "shelves"."id" AND "shelves"."deleted_at" IS NULL WHERE "shelves"."room" = $1 [attic]"#
+        );
+        let any = Book::filter(Book::SHELF.any(Shelf::ROOM.eq("attic")).not());
+        assert_eq!(
+            sqlite(any),
+            r#"WHERE NOT ("books"."shelf_id" IS NOT NULL AND "books"."shelf_id" IN (SELECT "shelves"."id" FROM "shelves" WHERE "shelves"."room" = $1 AND "shelves"."id" IS NOT NULL AND "shelves"."deleted_at" IS NULL)) [attic]"#
+        );
+    }
+
+    #[test]
+    fn groups_have_conditions_of_their_own() {
+        let groups = Book::all()
+            .group_by(Book::SHELF_ID)
+            .having(count::<Book>().gt(2).and(max(Book::STARS).lt(5)))
+            .order(count::<Book>().desc());
+        assert_eq!(
+            sqlite(groups),
+            r#"GROUP BY "books"."shelf_id" HAVING COUNT(*) > $1 AND MAX("books"."stars") < $2 ORDER BY COUNT(*) DESC NULLS LAST [2, 5]"#
+        );
     }
 }
