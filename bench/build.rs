@@ -7,11 +7,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    for (variable, guest) in
-        [("BENCH_GUEST", "bench/guest"), ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand")]
-    {
+    for (variable, guest) in [
+        ("BENCH_GUEST", "bench/guest"),
+        ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand"),
+        ("BENCH_GUEST_ENTITIES", "bench/guest-entities"),
+    ] {
         let root = Path::new("..");
-        let sources = [guest, "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
+        let sources = [guest, "bench/guest/migrations", "guest-sdk", "wit", "Cargo.lock"];
+        let sources = sources.map(|path| root.join(path));
         let manifest = root.join(guest).join("Cargo.toml");
         match cargo_module::build_in_script(&manifest, &sources) {
             Ok(wasm) => println!("cargo::rustc-env={variable}={}", wasm.display()),

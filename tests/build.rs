@@ -12,12 +12,13 @@ const GUESTS: &[(&str, &str)] = &[
     ("HOSTEL_GUEST_TENANTS", "modules/tenants"),
     ("HOSTEL_GUEST_BOOKINGS", "examples/bookings"),
     ("HOSTEL_GUEST_PROBE", "tests/guests/probe"),
+    ("HOSTEL_GUEST_LIBRARY", "tests/guests/library"),
     ("HOSTEL_GUEST_HOSTILE", "tests/guests/hostile"),
 ];
 
 fn main() -> ExitCode {
     let root = Path::new("..");
-    let shared = ["guest-sdk/src", "guest-sdk/Cargo.toml", "wit", "Cargo.lock"];
+    let shared = ["guest-sdk/src", "guest-sdk/derive", "guest-sdk/Cargo.toml", "wit", "Cargo.lock"];
     for (variable, folder) in GUESTS {
         let mut sources: Vec<PathBuf> = shared.iter().map(|path| root.join(path)).collect();
         sources.push(root.join(folder));

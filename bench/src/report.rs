@@ -146,6 +146,11 @@ impl Report {
         for (instances, cost_us) in self.sdk_costs_us() {
             say(&format!("the SDK costs {cost_us:.1} us of CPU per request ({instances})"))?;
         }
+        for (work, instances, cost_us) in self.entities_cost_us() {
+            say(&format!(
+                "entities cost {cost_us:.1} us of CPU per request more than SQL: {work} ({instances})"
+            ))?;
+        }
         Ok(())
     }
 
@@ -155,16 +160,30 @@ impl Report {
             ("fresh", Subject::HostelFresh, Subject::ByHandFresh),
             ("reused", Subject::HostelReused, Subject::ByHandReused),
         ];
-        let mut costs = Vec::new();
-        for (instances, with, without) in pairs {
-            let cpu = |subject| self.of(Work::SmallJson, subject, |row| row.cpu_us_per_req);
-            let differences: Vec<f64> =
-                cpu(with).iter().zip(cpu(without)).map(|(with, without)| with - without).collect();
-            if !differences.is_empty() {
-                costs.push((instances, median(differences)));
-            }
-        }
-        costs
+        let costs = pairs.into_iter().filter_map(|(instances, with, without)| {
+            Some((instances, self.difference_us(Work::SmallJson, with, without)?))
+        });
+        costs.collect()
+    }
+
+    /// What the guest with entities takes more than the one with SQL, the median over rounds.
+    fn entities_cost_us(&self) -> Vec<(&'static str, &'static str, f64)> {
+        let pairs = [
+            ("fresh", Subject::EntitiesFresh, Subject::HostelFresh),
+            ("reused", Subject::EntitiesReused, Subject::HostelReused),
+        ];
+        let each = Work::ALL.into_iter().flat_map(|work| pairs.map(|pair| (work, pair)));
+        let costs = each.filter_map(|(work, (instances, with, without))| {
+            Some((work.name(), instances, self.difference_us(work, with, without)?))
+        });
+        costs.collect()
+    }
+
+    fn difference_us(&self, work: Work, with: Subject, without: Subject) -> Option<f64> {
+        let cpu = |subject| self.of(work, subject, |row| row.cpu_us_per_req);
+        let differences: Vec<f64> =
+            cpu(with).iter().zip(cpu(without)).map(|(with, without)| with - without).collect();
+        (!differences.is_empty()).then(|| median(differences))
     }
 
     pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {

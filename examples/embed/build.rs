@@ -11,7 +11,13 @@ const MODULES: &[(&str, &str)] = &[("SHOP_MODULE", "guest"), ("EAGER_MODULE", "t
 
 fn main() -> ExitCode {
     let here = Path::new(".");
-    let shared = ["wit", "../../guest-sdk/src", "../../guest-sdk/Cargo.toml", "../../wit"];
+    let shared = [
+        "wit",
+        "../../guest-sdk/src",
+        "../../guest-sdk/derive",
+        "../../guest-sdk/Cargo.toml",
+        "../../wit",
+    ];
     for (variable, folder) in MODULES {
         let mut sources: Vec<PathBuf> = shared.iter().map(|path| here.join(path)).collect();
         sources.extend([here.join(folder), here.join("../../Cargo.lock")]);

@@ -166,11 +166,15 @@ impl Operation {
 
     /// Says which pairs the query has, beside those that are known of.
     pub fn query<T: JsonSchema>(&mut self) {
+        self.query_of(schema_for::<T>());
+    }
+
+    /// Says which pairs the query has: the members of an object's schema.
+    pub(crate) fn query_of(&mut self, mut more: Schema) {
         let Some(known) = &mut self.query_schema else {
-            self.query_schema = Some(schema_for::<T>());
+            self.query_schema = Some(more);
             return;
         };
-        let mut more = schema_for::<T>();
         if let (Some(Value::Object(to)), Some(Value::Object(from))) =
             (known.get_mut("properties"), more.get_mut("properties"))
         {

@@ -2,18 +2,19 @@
 
 mod fields;
 
-use schemars::{JsonSchema, Schema};
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use self::fields::{DUPLICATE, MISSING};
 use crate::extract::{
     Body, FromRequest, describe_body, describe_invalid, essence, unsupported_media_type,
 };
-use crate::handler::{Operation, schema_for};
+use crate::handler::{Operation, json_text, schema_for};
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
+use crate::sql::{Cell, FromValue, Mismatch, ToValue, Value};
 
 /// A JSON document: the request's body as an argument, the answer's as a value.
 ///
@@ -38,7 +39,7 @@ use crate::response::{IntoResponse, Response};
 /// }
 /// # let _ = post("/", mirror);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(
     /// The value.
     pub T,
@@ -64,6 +65,65 @@ impl<T: Serialize + JsonSchema> IntoResponse for Json<T> {
 
     fn describe(operation: &mut Operation) {
         operation.response::<T>();
+    }
+}
+
+/// In a column, it is a document of that form:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// #[derive(Entity, Serialize, JsonSchema)]
+/// #[entity(table = "teas")]
+/// struct Tea {
+///     #[entity(key)]
+///     id: Id<Tea>,
+///     names: Json<Vec<String>>,
+/// }
+/// ```
+impl<T: Serialize> ToValue for Json<T> {
+    fn to_value(&self) -> Value {
+        Value::Json(json_text(&self.0))
+    }
+}
+
+impl<T: DeserializeOwned> FromValue for Json<T> {
+    fn from_value(cell: Cell<'_>) -> Result<Self, Mismatch> {
+        match cell {
+            Cell::Json(text) | Cell::Text(text) => {
+                serde_json::from_str(text).map(Self).map_err(|_| Mismatch)
+            }
+            _ => Err(Mismatch),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Json<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Json<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Json<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

@@ -38,13 +38,19 @@
 //! code uses, and those imports are what the platform's operator is asked to grant. With the feature
 //! `testing`, `hostel_sdk::testing` serves it to its tests.
 
+// Derives name this crate as others do.
+#[cfg(test)]
+extern crate self as hostel_sdk;
+
 #[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from wit/")]
 pub mod bindings;
 
 pub mod clock;
 pub mod conditional;
 pub mod crypto;
+mod date;
 mod description;
+pub mod entity;
 pub mod extract;
 mod from_text;
 mod handler;
@@ -71,6 +77,7 @@ mod timestamp;
 pub mod whole;
 
 pub use bindings::hostel::error::types::{Error, ErrorKind};
+pub use date::{Date, InvalidDate};
 pub use handler::{Handler, Operation};
 pub use id::Id;
 pub use module::{Migration, Module};
@@ -83,6 +90,10 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 /// What nearly every file of a module needs.
 pub mod prelude {
     pub use crate::conditional::{IfMatch, Tagged};
+    pub use crate::entity::{
+        ColumnEnum, Draft, Entities, Entity, EntityError, Expression, Filter, List, ListQuery,
+        Listed, Projection, Relation,
+    };
     pub use crate::extract::{
         Body, Form, FromRequest, Headers, Path, Principal, PrincipalKind, Query, RequestPath,
         Tenant,
@@ -92,13 +103,13 @@ pub mod prelude {
     pub use crate::page::{Page, Paged};
     pub use crate::response::{Bytes, Created, IntoResponse, NoContent, Response, Status};
     pub use crate::settings::Settings;
-    pub use crate::sql::{Connection, Db, FromRow, Row, Transaction};
+    pub use crate::sql::{Connection, Db, Decimal, FromRow, Row, Transaction};
     pub use crate::streamed::Streamed;
     pub use crate::text::{Line, Text};
     pub use crate::whole::Whole;
     pub use crate::{
-        Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head, migrations,
-        params, patch, post, put,
+        Date, Error, ErrorKind, Id, Module, Problem, Timestamp, clock, delete, get, head,
+        migrations, params, patch, post, put,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -75,7 +75,7 @@ impl<C> Page<C> {
         let has_next = items.len() > limit as usize;
         items.truncate(limit as usize);
         let last = items.last().filter(|_| has_next);
-        Paged { next: last.map(|item| cursor(item).to_string()), items, limit }
+        Paged { next: last.map(|item| cursor(item).to_string()), items, total: None, limit }
     }
 }
 
@@ -138,8 +138,58 @@ pub struct Paged<T> {
     items: Vec<T>,
     /// The cursor of the next page.
     next: Option<String>,
+    /// How many there are on all pages, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
     #[serde(skip)]
     limit: u32,
+}
+
+impl<T> Paged<T> {
+    pub(crate) fn of(items: Vec<T>, next: Option<String>, limit: u32) -> Self {
+        Self { items, next, total: None, limit }
+    }
+
+    /// The same page, with how many items there are on all pages.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn digits(page: Page<u8>) -> Paged<u8> {
+    ///     let rest = page.after.map_or(0, |after| after + 1)..=9;
+    ///     let shown = rest.take(page.look_ahead() as usize).collect();
+    ///     page.answer(shown, |digit| *digit).of_total(10)
+    /// }
+    /// # let _ = get("/digits", digits);
+    /// ```
+    #[must_use]
+    pub fn of_total(mut self, total: u64) -> Self {
+        self.total = Some(total);
+        self
+    }
+
+    /// The same page with something else of each item.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # fn digits(page: Page<u8>) -> Paged<u8> { page.answer(Vec::new(), |digit| *digit) }
+    /// fn words(page: Page<u8>) -> Paged<String> {
+    ///     digits(page).map(|digit| format!("number {digit}"))
+    /// }
+    /// # let _ = get("/words", words);
+    /// ```
+    #[must_use]
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Paged<U> {
+        let Self { items, next, total, limit } = self;
+        Paged { items: items.into_iter().map(change).collect(), next, total, limit }
+    }
+
+    pub(crate) fn try_map_all<U, E>(
+        self,
+        change: impl FnOnce(Vec<T>) -> Result<Vec<U>, E>,
+    ) -> Result<Paged<U>, E> {
+        let Self { items, next, total, limit } = self;
+        Ok(Paged { items: change(items)?, next, total, limit })
+    }
 }
 
 impl<T: Serialize + JsonSchema> IntoResponse for Paged<T> {

@@ -20,8 +20,9 @@ use crate::problem::Problem;
 use crate::request::Request;
 use crate::{Error, ErrorKind};
 
+pub(crate) use crate::bindings::hostel::sql::sql::current_dialect;
 pub use crate::bindings::hostel::sql::sql::{Dialect, Isolation, Statement, Value};
-#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub use hostel_sdk_derive::FromRow;
 pub(crate) use row::decode;
 pub use row::{FromRow, Row};
 pub use rust_decimal::{self, Decimal};

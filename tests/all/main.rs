@@ -10,6 +10,8 @@ mod cli_tenants;
 mod crash;
 mod crash_tenants;
 mod dev;
+mod entities;
+mod entities_queries;
 mod hostile_answers;
 mod hostile_boundary;
 mod hostile_clients;

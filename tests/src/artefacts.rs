@@ -39,8 +39,14 @@ async fn compile_once(shared: &Path) {
     let lock = File::create(shared.join("lock")).unwrap();
     // Tests are processes of their own, and all of them come here at once.
     lock.lock().unwrap();
-    let guests =
-        [super::notes(), super::tenants(), super::bookings(), super::probe(), super::hostile()];
+    let guests = [
+        super::notes(),
+        super::tenants(),
+        super::bookings(),
+        super::probe(),
+        super::library(),
+        super::hostile(),
+    ];
     let guests_are_old = guests.iter().all(|guest| is_newer(&done, guest));
     // Another program may have another engine, whose artefacts bear other names.
     if guests_are_old && is_newer(&done, &std::env::current_exe().unwrap()) {
@@ -56,6 +62,7 @@ async fn compile_once(shared: &Path) {
         .system_module("tenants", fs::read(super::tenants()).unwrap())
         .module_file(super::bookings())
         .module_file(super::probe())
+        .module_file(super::library())
         .module_file(super::hostile())
         .build()
         .await;

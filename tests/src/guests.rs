@@ -17,6 +17,11 @@ pub fn bookings() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_BOOKINGS"))
 }
 
+/// The guest with entities.
+pub fn library() -> &'static Path {
+    Path::new(env!("HOSTEL_GUEST_LIBRARY"))
+}
+
 /// The guest that does what a hostile or broken one does.
 pub fn hostile() -> &'static Path {
     Path::new(env!("HOSTEL_GUEST_HOSTILE"))

@@ -42,8 +42,8 @@ pub use self::binary::{Finished, Folder, Hostel, program};
 pub use self::client::{Client, Outgoing};
 pub use self::friendly::Friendly;
 pub use self::guests::{
-    bookings, hostile, hostile_from_the_start, hostile_with_migrations, notes, patched, probe,
-    tenants,
+    bookings, hostile, hostile_from_the_start, hostile_with_migrations, library, notes, patched,
+    probe, tenants,
 };
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;

@@ -15,6 +15,7 @@ use crate::neighbours;
 pub(super) enum Guest {
     WithSdk,
     ByHand,
+    Entities,
 }
 
 impl Guest {
@@ -22,6 +23,7 @@ impl Guest {
         match self {
             Self::WithSdk => env!("BENCH_GUEST"),
             Self::ByHand => env!("BENCH_GUEST_BY_HAND"),
+            Self::Entities => env!("BENCH_GUEST_ENTITIES"),
         }
     }
 }

@@ -33,6 +33,10 @@ pub(crate) enum Subject {
     ByHandFresh,
     /// Kept instances of a guest without the SDK.
     ByHandReused,
+    /// Fresh instances of a guest whose data are entities.
+    EntitiesFresh,
+    /// Kept instances of a guest whose data are entities.
+    EntitiesReused,
     /// FastAPI, SQLModel and asyncpg.
     #[value(name = "fastapi")]
     FastApi,
@@ -40,12 +44,14 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// Native first: the others are compared with it.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Native,
         Self::HostelFresh,
         Self::ByHandFresh,
+        Self::EntitiesFresh,
         Self::HostelReused,
         Self::ByHandReused,
+        Self::EntitiesReused,
         Self::FastApi,
     ];
 
@@ -56,13 +62,22 @@ impl Subject {
             Self::HostelReused => "hostel-reused",
             Self::ByHandFresh => "by-hand-fresh",
             Self::ByHandReused => "by-hand-reused",
+            Self::EntitiesFresh => "entities-fresh",
+            Self::EntitiesReused => "entities-reused",
             Self::FastApi => "fastapi",
         }
     }
 
-    /// Whether it knows how. What the SDK costs shows best where there is nothing else to do.
+    /// Whether it knows how. What the SDK costs shows best where there is nothing else to do, and what
+    /// entities cost where there is data.
     pub(crate) fn does(self, work: Work) -> bool {
-        work == Work::SmallJson || !matches!(self, Self::ByHandFresh | Self::ByHandReused)
+        match self {
+            Self::ByHandFresh | Self::ByHandReused => work == Work::SmallJson,
+            Self::EntitiesFresh | Self::EntitiesReused => {
+                !matches!(work, Work::SmallJson | Work::Tenants)
+            }
+            _ => true,
+        }
     }
 
     /// Whether it keeps its data there.
@@ -210,6 +225,8 @@ pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Res
             Subject::HostelReused => hosted::serve(data, setup, Guest::WithSdk, "reused").await,
             Subject::ByHandFresh => hosted::serve(data, setup, Guest::ByHand, "fresh").await,
             Subject::ByHandReused => hosted::serve(data, setup, Guest::ByHand, "reused").await,
+            Subject::EntitiesFresh => hosted::serve(data, setup, Guest::Entities, "fresh").await,
+            Subject::EntitiesReused => hosted::serve(data, setup, Guest::Entities, "reused").await,
             Subject::FastApi => unreachable!("this process has become Python"),
         }
     })

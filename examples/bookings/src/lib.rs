@@ -1,10 +1,11 @@
 //! The module `bookings`: rooms, and who has them when. Bookings of one room never overlap. An example
 //! of rules, of transactions and of two resources in one module.
 //!
-//! `routes` speaks HTTP, `model` knows what may be booked, `repository` holds the only SQL.
+//! `routes` speaks HTTP, `model` knows what is kept and what may be booked. There is no SQL: rooms and
+//! bookings are entities. Several modules may share a tenant's database, so their tables bear the
+//! module's name.
 
 mod model;
-mod repository;
 mod routes;
 
 use hostel_sdk::Route;
@@ -54,7 +55,12 @@ fn module() -> Module {
         .route(room(
             get("/rooms", rooms::list).requires(READ),
             "list_rooms",
-            "List rooms, newest first",
+            "List rooms, search them, newest first",
+        ))
+        .route(room(
+            get("/rooms/usage", rooms::usage).requires(READ),
+            "usage",
+            "See which rooms are booked most",
         ))
         .route(room(post("/rooms", rooms::create).requires(ROOMS), "create_room", "Create a room"))
         .route(room(get("/rooms/{id}", rooms::read).requires(READ), "read_room", "Read a room"))

@@ -1,20 +1,24 @@
-//! What rooms and bookings are, and when a room may be booked. No HTTP and no SQL: the rules are
-//! tested natively.
+//! What rooms and bookings are, and when a room may be booked. No HTTP: the rules are tested natively.
 
 use std::time::Duration;
 
+use hostel_sdk::entity::{count_of, max, min};
 use hostel_sdk::prelude::*;
 
 pub(crate) type RoomId = Id<Room>;
 pub(crate) type BookingId = Id<Booking>;
 
 /// A room as it is kept.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Entity, Serialize, JsonSchema)]
+#[entity(table = "bookings_rooms", has_many(bookings: Booking, by = room_id))]
 pub(crate) struct Room {
+    #[entity(key)]
     pub(crate) id: RoomId,
     pub(crate) name: Name,
     pub(crate) seats: Seats,
+    #[entity(created)]
     pub(crate) created_at: Timestamp,
+    #[entity(updated)]
     pub(crate) changed_at: Timestamp,
 }
 
@@ -25,54 +29,90 @@ pub(crate) type Name = Line<100>;
 pub(crate) type Seats = Whole<1, 10_000>;
 
 /// What a client says of a room.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema, Draft)]
+#[draft(of = Room)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("examples" = [{"name": "Library", "seats": 12}]))]
 pub(crate) struct RoomDraft {
-    pub(crate) name: Name,
-    pub(crate) seats: Seats,
+    name: Name,
+    seats: Seats,
 }
 
-impl Room {
-    pub(crate) fn new(id: RoomId, draft: RoomDraft, now: Timestamp) -> Self {
-        Self { id, name: draft.name, seats: draft.seats, created_at: now, changed_at: now }
-    }
+/// Newest first, unless a client says otherwise.
+impl Listed for Room {
+    type Entity = Self;
 
-    pub(crate) fn changed(self, draft: RoomDraft, now: Timestamp) -> Self {
-        Self { name: draft.name, seats: draft.seats, changed_at: now, ..self }
+    fn list() -> List<Self> {
+        List::by(Room::ID.desc())
+            .range(Room::SEATS)
+            .sort(Room::NAME)
+            .sort(Room::SEATS)
+            .search(Room::NAME)
+            .counted()
     }
 }
 
-/// A booking as it is kept.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+/// How often a room is booked, and for how long from when on.
+#[derive(Debug, Projection, Serialize, JsonSchema)]
+#[projection(of = Room)]
+pub(crate) struct Usage {
+    name: Name,
+    #[projection(from = count_of(Booking::ID))]
+    bookings: i64,
+    #[projection(from = min(Booking::STARTS_AT))]
+    first: Option<Timestamp>,
+    #[projection(from = max(Booking::ENDS_AT))]
+    last: Option<Timestamp>,
+}
+
+/// A booking as it is kept. A room's bookings never overlap, so the order in which they end is that
+/// in which they begin.
+#[derive(Clone, Debug, Entity, Serialize, JsonSchema)]
+#[entity(table = "bookings_bookings", unique(room_id, ends_at))]
 pub(crate) struct Booking {
+    #[entity(key)]
     pub(crate) id: BookingId,
-    #[serde(flatten)]
-    pub(crate) slot: Slot,
+    #[serde(rename = "room")]
+    #[entity(belongs_to(room: Room))]
+    pub(crate) room_id: RoomId,
+    #[serde(rename = "from")]
+    pub(crate) starts_at: Timestamp,
+    #[serde(rename = "until")]
+    pub(crate) ends_at: Timestamp,
     pub(crate) title: Name,
     pub(crate) note: Note,
+    #[entity(created)]
     pub(crate) created_at: Timestamp,
+    #[entity(updated)]
     pub(crate) changed_at: Timestamp,
 }
 
 pub(crate) type Note = Text<2_000>;
 
 /// What a booking takes: a room, from `from` up to `until`, which is the next booking's.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Draft)]
+#[draft(of = Booking)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slot {
+    #[draft(to = room_id)]
     pub(crate) room: RoomId,
+    #[draft(to = starts_at)]
     pub(crate) from: Timestamp,
+    #[draft(to = ends_at)]
     pub(crate) until: Timestamp,
 }
 
 /// What a client says of a booking.
 // Its slot stands in its midst: serde cannot flatten it and refuse unknown fields too.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema, Draft)]
+#[draft(of = Booking)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BookingDraft {
+    #[draft(to = room_id)]
     room: RoomId,
+    #[draft(to = starts_at)]
     from: Timestamp,
+    #[draft(to = ends_at)]
     until: Timestamp,
     /// Who or what it is for.
     title: Name,
@@ -86,17 +126,6 @@ impl BookingDraft {
     }
 }
 
-impl Booking {
-    pub(crate) fn new(id: BookingId, draft: BookingDraft, now: Timestamp) -> Self {
-        let slot = draft.slot();
-        Self { id, slot, title: draft.title, note: draft.note, created_at: now, changed_at: now }
-    }
-
-    pub(crate) fn moved(self, slot: Slot, now: Timestamp) -> Self {
-        Self { slot, changed_at: now, ..self }
-    }
-}
-
 /// Why nobody may book a slot, whether its room is free or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrokenRule {
@@ -106,6 +135,14 @@ pub(crate) enum BrokenRule {
 }
 
 impl Slot {
+    /// The bookings that have any of its time.
+    pub(crate) fn bookings(&self) -> Filter<Booking> {
+        Booking::ROOM_ID
+            .eq(self.room)
+            .and(Booking::ENDS_AT.gt(self.from))
+            .and(Booking::STARTS_AT.lt(self.until))
+    }
+
     /// All rules that the slot breaks, so that a client need not find them one by one.
     pub(crate) fn broken_rules(
         &self,

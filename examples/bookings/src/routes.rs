@@ -4,8 +4,9 @@ pub(crate) mod rooms;
 
 use hostel_sdk::prelude::*;
 
-use crate::model::{Booking, BookingDraft, BookingId, BrokenRule, ModuleSettings, RoomId, Slot};
-use crate::repository;
+use crate::model::{
+    Booking, BookingDraft, BookingId, BrokenRule, ModuleSettings, Room, RoomId, Slot,
+};
 
 /// Which bookings a client asks for: those of a room that have any time in a window.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,9 +18,8 @@ pub(crate) struct Window {
     until: Option<Timestamp>,
 }
 
-/// A booking's end is where the next page goes on.
 pub(crate) fn list(
-    page: Page<Timestamp>,
+    page: Page,
     Query(window): Query<Window>,
     db: Db,
 ) -> Result<Paged<Booking>, Problem> {
@@ -28,9 +28,8 @@ pub(crate) fn list(
     if until <= from {
         return Err(Problem::invalid().field("query/until", "must be after `from`"));
     }
-    let slot = Slot { room: window.room, from: page.after.unwrap_or(from), until };
-    let bookings = repository::within(&db, slot, page.look_ahead())?;
-    Ok(page.answer(bookings, |booking| booking.slot.until))
+    let slot = Slot { room: window.room, from, until };
+    Ok(Booking::filter(slot.bookings()).order(Booking::ENDS_AT.asc()).page(&db, &page)?)
 }
 
 pub(crate) fn book(
@@ -38,16 +37,15 @@ pub(crate) fn book(
     Settings(settings): Settings<ModuleSettings>,
     db: Db,
 ) -> Result<Created<Booking>, Problem> {
-    let booking = Booking::new(BookingId::generate()?, draft, clock::now());
     db.transaction(|tx| {
-        take(tx, &booking, &settings)?;
-        repository::insert(tx, &booking)?;
+        take(tx, draft.slot(), None, &settings)?;
+        let booking = tx.create(&draft)?;
         Ok(Created::below(booking.id, booking))
     })
 }
 
 pub(crate) fn read(Path(id): Path<BookingId>, db: Db) -> Result<Json<Booking>, Problem> {
-    Ok(Json(repository::find(&db, id)?.ok_or_else(no_such_booking)?))
+    Ok(Json(db.get(id)?))
 }
 
 pub(crate) fn move_to(
@@ -57,34 +55,40 @@ pub(crate) fn move_to(
     db: Db,
 ) -> Result<Json<Booking>, Problem> {
     db.transaction(|tx| {
-        let booking = repository::find(tx, id)?.ok_or_else(no_such_booking)?;
-        let booking = booking.moved(slot, clock::now());
-        take(tx, &booking, &settings)?;
-        repository::update_slot(tx, &booking)?;
-        Ok(Json(booking))
+        // Who moves nothing is told that, whatever is wrong with the slot.
+        tx.get::<Booking>(id)?;
+        take(tx, slot, Some(id), &settings)?;
+        Ok(Json(tx.change(id, &slot)?))
     })
 }
 
 pub(crate) fn cancel(Path(id): Path<BookingId>, db: Db) -> Result<NoContent, Problem> {
-    if repository::delete(&db, id)? { Ok(NoContent) } else { Err(no_such_booking()) }
+    db.delete::<Booking>(id)?;
+    Ok(NoContent)
 }
 
-/// Makes sure that a booking may have its slot. Nobody else gets it before the transaction has ended.
-fn take(tx: &Transaction, booking: &Booking, settings: &ModuleSettings) -> Result<(), Problem> {
-    let Booking { id, slot, changed_at: now, .. } = *booking;
+/// Makes sure that a slot may be taken, by a new booking or by one that is on its way there. Nobody
+/// else gets it before the transaction has ended.
+fn take(
+    tx: &Transaction,
+    slot: Slot,
+    by: Option<BookingId>,
+    settings: &ModuleSettings,
+) -> Result<(), Problem> {
     let mut refused = Problem::invalid();
-    for rule in slot.broken_rules(now, settings) {
+    for rule in slot.broken_rules(clock::now(), settings) {
         let (field, detail) = in_words(rule);
         refused = refused.field(field, detail);
     }
-    if repository::rooms::find(tx, slot.room)?.is_none() {
+    if tx.find::<Room>(slot.room)?.is_none() {
         refused = refused.field("/room", "there is no such room");
     }
     if !refused.errors().is_empty() {
         return Err(refused);
     }
-    // Two, because one may be the booking itself, on its way to another time.
-    match repository::within(tx, slot, 2)?.into_iter().find(|other| other.id != id) {
+    let others = Filter::all(by.map(|id| Booking::ID.ne(id)));
+    let taken = Booking::filter(slot.bookings()).filter(others).order(Booking::ENDS_AT.asc());
+    match taken.first(tx)? {
         Some(other) => Err(overlaps(&other)),
         None => Ok(()),
     }
@@ -101,13 +105,9 @@ fn in_words(rule: BrokenRule) -> (&'static str, String) {
 }
 
 /// Says nothing of what the other booking is for: who may book need not be one who may read.
-fn overlaps(Booking { id, slot: Slot { from, until, .. }, .. }: &Booking) -> Problem {
+fn overlaps(Booking { id, starts_at, ends_at, .. }: &Booking) -> Problem {
     Problem::conflict(crate::OVERLAPS, "the room is taken then")
         .with("booking", id)
-        .with("from", from)
-        .with("until", until)
-}
-
-fn no_such_booking() -> Problem {
-    Problem::not_found("booking")
+        .with("from", starts_at)
+        .with("until", ends_at)
 }

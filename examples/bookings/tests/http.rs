@@ -250,6 +250,36 @@ fn a_room_is_made_changed_and_deleted() {
 }
 
 #[test]
+fn rooms_are_found_by_seats_and_words() {
+    let app = app().granting("bookings:*").start();
+    for (name, seats) in [("Small aquarium", 2), ("Attic", 6), ("Large aquarium", 12)] {
+        app.post("/rooms").json(&json!({ "name": name, "seats": seats })).expect(201);
+    }
+    let names = |query: &str| {
+        let page = app.get(&format!("/rooms?{query}")).expect(200).json();
+        let items = page["items"].as_array().expect("a page has items").iter();
+        items.map(|room| room["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("search=aqua&sort=seats"), ["Small aquarium", "Large aquarium"]);
+    assert_eq!(names("seats.gte=3&seats.lt=12"), ["Attic"]);
+    assert_eq!(names("seats=2&seats=6&sort=-name"), ["Small aquarium", "Attic"]);
+    app.get("/rooms?created_at=x").expect_invalid(&["query/created_at"]);
+}
+
+#[test]
+fn usage_is_counted_over_rooms() {
+    let (app, aquarium) = with_room();
+    room(&app, "Attic");
+    book(&app, &aquarium, "10:00", "11:00");
+    book(&app, &aquarium, "12:00", "13:00");
+    let expected = json!([
+        { "name": "Aquarium", "bookings": 2, "first": at("10:00"), "last": at("13:00") },
+        { "name": "Attic", "bookings": 0, "first": null, "last": null },
+    ]);
+    assert_eq!(app.get("/rooms/usage").expect(200).json(), expected);
+}
+
+#[test]
 fn a_room_that_has_bookings_stays() {
     let (app, room) = with_room();
     let path = format!("/rooms/{room}");

@@ -8,23 +8,34 @@ use uuid::Uuid;
 use super::value::{Cell, FromValue};
 use crate::{Error, ErrorKind, Timestamp};
 
-/// A type that is made of a row.
+/// A type that is made of a row. The derive finds each field in the column of its name:
 ///
 /// ```
 /// # use hostel_sdk::prelude::*;
+/// #[derive(FromRow)]
 /// struct Tag {
 ///     name: String,
+///     #[row(column = "n")]
 ///     uses: i64,
 /// }
 ///
-/// impl FromRow for Tag {
-///     fn from_row(row: &Row) -> Result<Self, Error> {
-///         Ok(Self { name: row.get("name")?, uses: row.get("uses")? })
-///     }
+/// fn most_used(db: &Db) -> Result<Vec<Tag>, Error> {
+///     db.query("SELECT name, count(*) AS n FROM tags GROUP BY name LIMIT $1", params![10])
+/// }
+/// ```
+///
+/// What is more than that is written by hand:
+///
+/// ```
+/// # use hostel_sdk::prelude::*;
+/// struct Span {
+///     minutes: i64,
 /// }
 ///
-/// fn most_used(db: &Db) -> Result<Vec<Tag>, Error> {
-///     db.query("SELECT name, uses FROM tags ORDER BY uses DESC LIMIT $1", params![10])
+/// impl FromRow for Span {
+///     fn from_row(row: &Row) -> Result<Self, Error> {
+///         Ok(Self { minutes: row.get::<i64>("ends")? - row.get::<i64>("starts")? })
+///     }
 /// }
 /// ```
 pub trait FromRow: Sized {
@@ -98,7 +109,7 @@ impl Row {
         })
     }
 
-    fn find(&self, column: &str) -> Result<Cell<'_>, Error> {
+    pub(crate) fn find(&self, column: &str) -> Result<Cell<'_>, Error> {
         let Rows { buffer, columns, .. } = &*self.rows;
         let is_it = |name: &Range<usize>| buffer.get(name.clone()) == Some(column.as_bytes());
         match columns.iter().position(is_it) {
@@ -107,7 +118,7 @@ impl Row {
         }
     }
 
-    fn cell(&self, index: usize) -> Result<Cell<'_>, Error> {
+    pub(crate) fn cell(&self, index: usize) -> Result<Cell<'_>, Error> {
         let slot = self.rows.slots.get(self.first + index).ok_or_else(cut_short)?;
         let bytes = self.rows.buffer.get(slot.start as usize..slot.end as usize);
         let bytes = bytes.ok_or_else(cut_short)?;

@@ -109,7 +109,7 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    pub(super) fn kind(self) -> &'static str {
+    pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Boolean(_) => "a boolean",

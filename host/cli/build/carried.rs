@@ -12,6 +12,8 @@ use toml::{Table, Value};
 const SDK_HEADER: &str =
     "# Unpacked by `hostel`, and replaced by `hostel sdk update`: change nothing here.";
 
+const SDK_FOLDER: &str = "guest-sdk";
+
 const FIELDS_OF_DEPENDENCIES: [&str; 2] = ["dependencies", "build-dependencies"];
 
 /// Paths and texts, in the order of the paths.
@@ -20,8 +22,11 @@ type Files = Vec<(String, String)>;
 /// The constants for `main.rs` to include.
 pub(crate) fn code(root: &Path) -> Result<String, Box<dyn Error>> {
     let workspace: Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
-    let mut sdk = vec![("guest-sdk/Cargo.toml".to_owned(), sdk_manifest(root, &workspace)?)];
-    for folder in ["guest-sdk/src", "wit"] {
+    let mut sdk = Files::new();
+    for folder in [SDK_FOLDER, "guest-sdk/derive"] {
+        sdk.push((format!("{folder}/Cargo.toml"), sdk_manifest(root, &workspace, folder)?));
+    }
+    for folder in ["guest-sdk/src", "guest-sdk/derive/src", "wit"] {
         sdk.extend(files(root, folder)?.into_iter().filter(|(path, _)| !path.ends_with(".md")));
     }
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "rustfmt.toml"] {
@@ -66,10 +71,11 @@ fn files(root: &Path, folder: &str) -> Result<Files, Box<dyn Error>> {
     Ok(found)
 }
 
-/// The SDK's manifest for a place without our workspace: what it inherits is written out, and what
-/// only its own tests need is left out.
-fn sdk_manifest(root: &Path, workspace: &Table) -> Result<String, Box<dyn Error>> {
-    let mut manifest: Table = fs::read_to_string(root.join("guest-sdk/Cargo.toml"))?.parse()?;
+/// A manifest of the SDK's for a place without our workspace: what it inherits is written out, and
+/// what only its own tests need is left out.
+fn sdk_manifest(root: &Path, workspace: &Table, folder: &str) -> Result<String, Box<dyn Error>> {
+    let path = root.join(folder).join("Cargo.toml");
+    let mut manifest: Table = fs::read_to_string(path)?.parse()?;
     for only_ours in ["bench", "dev-dependencies", "example", "lints", "test"] {
         manifest.remove(only_ours);
     }
@@ -78,11 +84,13 @@ fn sdk_manifest(root: &Path, workspace: &Table) -> Result<String, Box<dyn Error>
         inherit(package, table(shared, "package")?)?;
     }
     write_out(&mut manifest, table(shared, "dependencies")?)?;
-    // A workspace of its own: a manifest above must not take it for a member.
-    manifest.insert("workspace".to_owned(), Value::Table(Table::new()));
+    if folder == SDK_FOLDER {
+        // A workspace of its own: a manifest above must not take it for a member.
+        manifest.insert("workspace".to_owned(), Value::Table(Table::new()));
+    }
 
     let mut text = format!("{SDK_HEADER}\n\n");
-    let package = manifest.remove("package").ok_or("guest-sdk has no [package]")?;
+    let package = manifest.remove("package").ok_or_else(|| format!("{folder} has no [package]"))?;
     write!(text, "{}\n{manifest}", Table::from_iter([("package".to_owned(), package)]))?;
     Ok(text)
 }
@@ -114,6 +122,7 @@ fn inherit(fields: &mut Table, shared: &Table) -> Result<(), Box<dyn Error>> {
         }
         let own = std::mem::take(own);
         let inherited = shared.get(name).ok_or_else(|| format!("the workspace has no {name}"))?;
+        let inherited = &beside_the_sdk(inherited);
         *value = inherited.clone();
         if own.is_empty() {
             continue;
@@ -132,6 +141,18 @@ fn inherit(fields: &mut Table, shared: &Table) -> Result<(), Box<dyn Error>> {
         *value = Value::Table(merged);
     }
     Ok(())
+}
+
+/// A dependency whose path is from the workspace, with one from the SDK.
+fn beside_the_sdk(dependency: &Value) -> Value {
+    let mut dependency = dependency.clone();
+    let path = dependency.get_mut("path");
+    if let Some(Value::String(path)) = path
+        && let Some(below) = path.strip_prefix("guest-sdk/")
+    {
+        *path = below.to_owned();
+    }
+    dependency
 }
 
 fn versions(workspace: &Table) -> Files {

@@ -1,4 +1,5 @@
-//! SQL functions that take SQLite longer than their arguments are long, written anew.
+//! SQL functions that take SQLite longer than their arguments are long, written anew, and one that it
+//! does not have: `hostel_search`, for modules' full-text search.
 //!
 //! `instr`, `replace` and the trims compare at every place of a text, so that two megabytes in two
 //! others keep a thread for minutes, and nothing can interrupt a function. These find the same in one
@@ -19,7 +20,8 @@ use crate::error::{Error, Result};
 type Function =
     unsafe extern "C" fn(*mut ffi::sqlite3_context, c_int, *mut *mut ffi::sqlite3_value);
 
-const FUNCTIONS: [(&CStr, c_int, Function); 5] = [
+const FUNCTIONS: [(&CStr, c_int, Function); 6] = [
+    (c"hostel_search", 2, search),
     (c"instr", 2, instr),
     (c"replace", 3, replace),
     (c"trim", 2, trim),
@@ -27,11 +29,14 @@ const FUNCTIONS: [(&CStr, c_int, Function); 5] = [
     (c"rtrim", 2, rtrim),
 ];
 
-/// Puts these functions in the place of SQLite's own on a connection.
+/// How many words a search may ask for, so that it takes no longer than its text is long.
+const WORDS_MAX: usize = 16;
+
+/// Puts these functions on a connection, in the place of SQLite's own where it has them.
 ///
 /// # Errors
 /// When SQLite does not take them.
-pub(super) fn replace_slow_ones(handle: &mut LockedSqliteHandle<'_>) -> Result<()> {
+pub(super) fn add(handle: &mut LockedSqliteHandle<'_>) -> Result<()> {
     let database = handle.as_raw_handle().as_ptr();
     for (name, arguments, function) in FUNCTIONS {
         // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock; the
@@ -196,6 +201,47 @@ unsafe extern "C" fn replace(
     call.answer_text(&replaced);
 }
 
+/// Whether each word of a second text begins a word of a first, whatever the case. Words are letters
+/// and digits, and all else is between them.
+unsafe extern "C" fn search(
+    context: *mut ffi::sqlite3_context,
+    _count: c_int,
+    arguments: *mut *mut ffi::sqlite3_value,
+) {
+    let call = Call { context, arguments };
+    // SAFETY: SQLite passes two arguments.
+    let found = unsafe {
+        let (Some(text), Some(asked)) = (call.text(0), call.text(1)) else { return };
+        all_begin_words(&String::from_utf8_lossy(text), &String::from_utf8_lossy(asked))
+    };
+    call.answer_integer(usize::from(found));
+}
+
+fn all_begin_words(text: &str, asked: &str) -> bool {
+    let mut missing: Vec<Vec<char>> =
+        words(asked).take(WORDS_MAX).map(|word| lower_case(word).collect()).collect();
+    for word in words(text) {
+        if missing.is_empty() {
+            return true;
+        }
+        missing.retain(|asked| !begins(word, asked));
+    }
+    missing.is_empty()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|one: char| !one.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+fn lower_case(word: &str) -> impl Iterator<Item = char> {
+    word.chars().flat_map(char::to_lowercase)
+}
+
+fn begins(word: &str, asked: &[char]) -> bool {
+    let mut letters = lower_case(word);
+    asked.iter().all(|wanted| letters.next() == Some(*wanted))
+}
+
 unsafe extern "C" fn trim(
     context: *mut ffi::sqlite3_context,
     _count: c_int,
@@ -339,13 +385,39 @@ mod tests {
         proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat().into_bytes())
     }
 
+    #[test]
+    fn a_search_finds_what_begins_with_each_word() {
+        for (text, asked, found) in [
+            ("Fresh milk, and bread.", "milk", true),
+            ("Fresh milk, and bread.", "bre MIL", true),
+            ("Fresh milk, and bread.", "ilk", false),
+            ("Fresh milk, and bread.", "milk butter", false),
+            ("Größe 42b", "GRÖSSE", false),
+            ("Größe 42b", "gröss", false),
+            ("Größe 42b", "GRÖ 42", true),
+            ("a_b-c/d@e", "b d e", true),
+            ("", "a", false),
+            ("anything", "", true),
+            ("anything", " ,;- ", true),
+        ] {
+            assert_eq!(all_begin_words(text, asked), found, "{asked:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_takes_no_longer_than_its_text_is_long() {
+        let (text, asked) = ("a ".repeat(1_000_000), "b ".repeat(1_000_000));
+        assert!(!all_begin_words(&text, &asked));
+        assert!(!all_begin_words(&"a".repeat(2_000_000), &"a".repeat(2_000_001)));
+    }
+
     proptest! {
         #[test]
         fn they_answer_what_sqlites_own_do(first in bytes(), second in bytes(), third in bytes()) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (mut theirs, mut ours) = (connection().await, connection().await);
-                replace_slow_ones(&mut ours.lock_handle().await.unwrap()).unwrap();
+                add(&mut ours.lock_handle().await.unwrap()).unwrap();
                 let values = [first, second, third];
                 for expression in [
                     "instr($1, $2)",

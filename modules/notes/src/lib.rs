@@ -4,10 +4,10 @@
 //! can be read page by page while others write. Whoever changes a note may say which version they
 //! have seen: if somebody was quicker, they are told so, and nothing is lost.
 //!
-//! `routes` speaks HTTP, `model` knows what a note is, `repository` holds the only SQL.
+//! `routes` speaks HTTP, `model` knows what a note is and what may be asked of notes. There is no SQL:
+//! a note is an entity.
 
 mod model;
-mod repository;
 mod routes;
 
 use hostel_sdk::prelude::*;
@@ -25,7 +25,7 @@ fn notes() -> Module {
             get("/", routes::list)
                 .requires("notes:read")
                 .id("list")
-                .about("List notes, newest first"),
+                .about("List notes, search them, newest first"),
         )
         .route(
             post("/", routes::create).requires("notes:write").id("create").about("Create a note"),
@@ -36,7 +36,7 @@ fn notes() -> Module {
                 .requires("notes:write")
                 .id("change")
                 .about("Change a note")
-                .problem(409, "note-changed", "Somebody changed it since it was read"),
+                .problem(409, "version-conflict", "Somebody changed it since it was read"),
         )
         .route(
             delete("/{id}", routes::remove)

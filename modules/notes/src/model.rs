@@ -1,4 +1,4 @@
-//! What a note is.
+//! What a note is, and what may be asked of notes.
 
 use hostel_sdk::prelude::*;
 
@@ -6,34 +6,50 @@ use hostel_sdk::prelude::*;
 pub(crate) type NoteId = Id<Note>;
 
 /// A note as it is kept.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Entity, Serialize, JsonSchema)]
+#[entity(table = "notes")]
 pub(crate) struct Note {
+    #[entity(key)]
     pub(crate) id: NoteId,
     pub(crate) title: Line<200>,
     pub(crate) body: Text<10_000>,
     /// Grows with each change.
+    #[entity(version)]
     pub(crate) version: u32,
+    #[entity(created)]
     pub(crate) created_at: Timestamp,
+    #[entity(updated)]
     pub(crate) updated_at: Timestamp,
 }
 
 /// What a client says of a note.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema, Draft)]
+#[draft(of = Note)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "NoteDraft", extend("examples" = [{"title": "Milk", "body": "Two bottles."}]))]
-pub(crate) struct Draft {
-    pub(crate) title: Line<200>,
+#[schemars(extend("examples" = [{"title": "Milk", "body": "Two bottles."}]))]
+pub(crate) struct NoteDraft {
+    title: Line<200>,
     #[serde(default)]
-    pub(crate) body: Text<10_000>,
+    body: Text<10_000>,
     /// The version that the client has seen; when given, another one is not overwritten.
+    #[draft(version)]
     #[serde(default)]
-    pub(crate) version: Option<u32>,
+    version: Option<u32>,
 }
 
-impl Note {
-    pub(crate) fn new(id: NoteId, draft: Draft, now: Timestamp) -> Self {
-        let Draft { title, body, version: _ } = draft;
-        Self { id, title, body, version: 1, created_at: now, updated_at: now }
+/// Newest first, unless a client says otherwise.
+impl Listed for Note {
+    type Entity = Self;
+
+    fn list() -> List<Self> {
+        List::by(Note::ID.desc())
+            .range(Note::CREATED_AT)
+            .range(Note::UPDATED_AT)
+            .sort(Note::CREATED_AT)
+            .sort(Note::UPDATED_AT)
+            .sort(Note::TITLE)
+            .search((Note::TITLE, Note::BODY))
+            .counted()
     }
 }
 

@@ -83,7 +83,7 @@ fn a_change_by_who_has_not_seen_the_last_one_is_refused() {
     let path = note(&app, "First");
     app.put(&path).json(&json!({ "title": "Second", "version": 1 })).expect(200);
     let late = json!({ "title": "Late", "version": 1 });
-    app.put(&path).json(&late).expect_problem(409, "note-changed");
+    app.put(&path).json(&late).expect_problem(409, "version-conflict");
     let unseen = app.put(&path).json(&json!({ "title": "Third" })).expect(200).json();
     assert_eq!((&unseen["title"], &unseen["version"]), (&json!("Third"), &json!(3)));
 }
@@ -127,6 +127,49 @@ fn every_note_is_on_one_page() {
         next = format!("limit=30&cursor={cursor}");
     }
     let expected: Vec<_> = (1..=100).rev().map(|n| format!("Note {n}")).collect();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn notes_are_searched_sorted_and_counted() {
+    let app = notes();
+    for (title, body) in [("Milk", "Two bottles"), ("Bread", "With milk"), ("Soap", "")] {
+        app.post("/").json(&json!({ "title": title, "body": body })).expect(201);
+    }
+    let listed = |query: &str| titles(&app.get(&format!("/?{query}")).expect(200));
+    assert_eq!(listed("search=MILK"), ["Bread", "Milk"]);
+    assert_eq!(listed("search=milk+bot"), ["Milk"]);
+    assert_eq!(listed("sort=title"), ["Bread", "Milk", "Soap"]);
+    assert_eq!(listed("sort=-title&limit=1"), ["Soap"]);
+    let counted = app.get("/?count=true&limit=1&search=milk").expect(200).json();
+    assert_eq!((&counted["total"], counted["items"].as_array().unwrap().len()), (&json!(2), 1));
+    app.get("/?body=milk&sort=body&count=yes").expect_invalid(&[
+        "query/body",
+        "query/sort",
+        "query/count",
+    ]);
+}
+
+#[test]
+fn pages_of_what_is_sorted_have_every_note_once() {
+    let app = App::new().granting("notes:*").clock("2026-01-01T09:00:00Z").start();
+    for number in 0..10 {
+        note(&app, &format!("Note {}", number % 3));
+    }
+    let (mut all, mut next) = (Vec::new(), "limit=3".to_owned());
+    loop {
+        let page = app.get(&format!("/?sort=title,created_at&{next}")).expect(200);
+        all.extend(titles(&page));
+        note(&app, "Meanwhile");
+        let Some(cursor) = page.json()["next"].as_str().map(ToOwned::to_owned) else { break };
+        next = format!("limit=3&cursor={cursor}");
+        app.get(&format!("/?sort=title&{next}")).expect_invalid(&["query/cursor"]);
+    }
+    all.retain(|title| title != "Meanwhile");
+    let expected: Vec<_> = [(0, 4), (1, 3), (2, 3)]
+        .iter()
+        .flat_map(|(number, times)| vec![format!("Note {number}"); *times])
+        .collect();
     assert_eq!(all, expected);
 }
 

@@ -1,23 +1,33 @@
 //! The routes below `/rooms`.
 
+use hostel_sdk::entity::count_of;
 use hostel_sdk::prelude::*;
 
-use crate::model::{Room, RoomDraft, RoomId};
-use crate::repository::{self, rooms};
+use crate::model::{Booking, Room, RoomDraft, RoomId, Usage};
 
-pub(crate) fn list(page: Page<RoomId>, db: Db) -> Result<Paged<Room>, Problem> {
-    let rooms = rooms::list(&db, page.after.unwrap_or(RoomId::MAX), page.look_ahead())?;
-    Ok(page.answer(rooms, |room| room.id))
+pub(crate) fn list(list: ListQuery<Room>, db: Db) -> Result<Paged<Room>, Problem> {
+    Ok(list.page(&db)?)
+}
+
+/// The rooms that are booked most, those that are not booked at all last.
+pub(crate) fn usage(db: Db) -> Result<Json<Vec<Usage>>, Problem> {
+    let rooms = Room::all()
+        .left_join(Room::BOOKINGS)
+        .group_by((Room::ID, Room::NAME))
+        .order(count_of(Booking::ID).desc())
+        .order(Room::NAME.asc())
+        .limit(100)
+        .select::<Usage>();
+    Ok(Json(rooms.list(&db)?))
 }
 
 pub(crate) fn create(Json(draft): Json<RoomDraft>, db: Db) -> Result<Created<Room>, Problem> {
-    let room = Room::new(RoomId::generate()?, draft, clock::now());
-    rooms::insert(&db, &room)?;
+    let room = db.create(&draft)?;
     Ok(Created::below(room.id, room))
 }
 
 pub(crate) fn read(Path(id): Path<RoomId>, db: Db) -> Result<Json<Room>, Problem> {
-    Ok(Json(rooms::find(&db, id)?.ok_or_else(no_such_room)?))
+    Ok(Json(db.get(id)?))
 }
 
 pub(crate) fn change(
@@ -25,23 +35,14 @@ pub(crate) fn change(
     Json(draft): Json<RoomDraft>,
     db: Db,
 ) -> Result<Json<Room>, Problem> {
-    db.transaction(|tx| {
-        let room = rooms::find(tx, id)?.ok_or_else(no_such_room)?.changed(draft, clock::now());
-        rooms::update(tx, &room)?;
-        Ok(Json(room))
-    })
+    Ok(Json(db.change(id, &draft)?))
 }
 
 /// Past bookings keep a room, too: they say who had it.
 pub(crate) fn remove(Path(id): Path<RoomId>, db: Db) -> Result<NoContent, Problem> {
-    db.transaction(|tx| {
-        if repository::has_bookings(tx, id)? {
-            return Err(Problem::conflict("room-has-bookings", "cancel its bookings first"));
-        }
-        if rooms::delete(tx, id)? { Ok(NoContent) } else { Err(no_such_room()) }
-    })
-}
-
-fn no_such_room() -> Problem {
-    Problem::not_found("room")
+    db.delete::<Room>(id).map_err(|error| match error.is_in_use() {
+        true => Problem::conflict("room-has-bookings", "cancel its bookings first"),
+        false => error.into(),
+    })?;
+    Ok(NoContent)
 }

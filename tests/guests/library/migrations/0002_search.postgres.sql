@@ -1,0 +1,1 @@
+CREATE INDEX library_books_search ON library_books USING gin (to_tsvector('simple', translate("title" || ' ' || coalesce("summary", ''), '!"#$%&()*+,-./:;<=>?@[\]^_`{|}~''', '                                ')));
