@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
-pub(crate) use self::ledger::{AppliedMigration, checksum};
+pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
 pub use self::outbox::{CallOutbox, Message, MessageId};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};

@@ -12,8 +12,12 @@ use super::manifest::named_twice;
 use super::registry::Registry;
 use super::tables::charged;
 use super::{ModuleSource, ModuleVersion, migrations};
+use crate::capabilities::tenancy::QuarantineQuery;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantId};
+
+/// Quarantines that are read at once.
+const QUARANTINES_AT_ONCE: u32 = 500;
 
 /// What became of an installation. Shown, it is one line for people.
 #[derive(Clone, Debug)]
@@ -130,8 +134,11 @@ impl Registry {
     ///
     /// Every migration is tried for every tenant and undone before one is kept. So a script that one
     /// tenant's rows do not fit changes nobody's tables, and may be corrected and installed again.
+    /// Tenants for whom these migrations failed before are left out: somebody knows of that.
     async fn migrate_all(&self, version: &ModuleVersion) -> Result<HashSet<TenantId>> {
-        let tenants = self.tenants_of(&version.manifest.name);
+        let mut tenants = self.tenants_of(&version.manifest.name);
+        let quarantined = self.quarantined(version).await?;
+        tenants.retain(|tenant| !quarantined.contains(&tenant.tenant.id));
         for is_rehearsal in [true, false] {
             for tenant in &tenants {
                 let Some(before) = tenant.module(version.manifest.name.as_str()) else { continue };
@@ -159,5 +166,19 @@ impl Registry {
             }
         }
         Ok(tenants.iter().map(|tenant| tenant.tenant.id).collect())
+    }
+
+    /// The tenants that are not served a module with these migrations.
+    async fn quarantined(&self, version: &ModuleVersion) -> Result<HashSet<TenantId>> {
+        let module = Some(version.manifest.name.clone());
+        let mut query = QuarantineQuery { module, limit: QUARANTINES_AT_ONCE, ..Default::default() };
+        let mut all = HashSet::new();
+        loop {
+            let page = self.runtime().services.tenants.quarantines(&query).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            query.after = Some((last.tenant.clone(), last.module.clone()));
+            let same = page.iter().filter(|it| it.migrations == version.migrations_digest);
+            all.extend(same.map(|it| it.tenant_id));
+        }
     }
 }

@@ -160,6 +160,31 @@ impl Connection {
         self.learn(begun)
     }
 
+    /// Begins a transaction to change tables, after those of others that do, however long they take
+    /// until `deadline`: nobody else writes to the ledger until it ends. What others have committed
+    /// meanwhile is seen.
+    ///
+    /// # Errors
+    /// When they do not end in time, or the server does not answer.
+    pub(crate) async fn begin_to_migrate(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let time = deadline.saturating_duration_since(Instant::now());
+        // What a script waits for is bounded by the role's own setting again: whoever comes after it
+        // waits as long.
+        let statement = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED;
+             SET LOCAL lock_timeout = '{}ms';
+             LOCK TABLE {}.hostel_migrations IN EXCLUSIVE MODE;
+             SET LOCAL lock_timeout TO DEFAULT",
+            time.as_millis().max(1),
+            self.schema
+        );
+        let saying = self.inner.say(&statement);
+        let begun = watched(&mut self.busy, time + HOST_TIMEOUT, saying).await;
+        // Refused its turn, it has begun all the same.
+        self.busy = true;
+        self.learn(begun.ok_or(Failure::Overdue)?)
+    }
+
     /// Ends the transaction.
     ///
     /// # Errors
@@ -289,8 +314,19 @@ impl Connection {
             .collect()
     }
 
-    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new. While
-    /// another process applies the same migration, this waits for it.
+    /// Takes a row out of the ledger, in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn unrecord(&mut self, module: &str, id: &str) -> Result<()> {
+        let statement = format!(
+            "DELETE FROM {}.hostel_migrations WHERE module = $1 AND id = $2",
+            self.schema
+        );
+        self.asked(&statement, &[module.as_bytes(), id.as_bytes()]).await.map(|_| ())
+    }
+
+    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -309,9 +345,9 @@ impl Connection {
         Ok(changed == 1)
     }
 
-    /// What there is of the host's in the unit, what refers to it, and what the transaction that is
-    /// open has written to the ledger. The role that migrates may write there, and could let others
-    /// write through a view.
+    /// What there is of the host's in the unit, what refers to it, and what the ledger says: nobody
+    /// else writes there until the transaction that is open ends. The role that migrates may, and could
+    /// let others write through a view.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -331,8 +367,8 @@ impl Connection {
               JOIN own ON own.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_class'::regclass
               WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass
               UNION ALL
-              SELECT 'row ' || module || ' ' || id FROM {schema}.hostel_migrations
-              WHERE xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid
+              SELECT pg_catalog.concat_ws(' ', 'row', module, id, checksum, applied_at)
+              FROM {schema}.hostel_migrations
               ORDER BY 1"
         );
         let (rows, _) = self.asked(&statement, &[]).await?;

@@ -16,7 +16,7 @@ mod transfer;
 mod types;
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -34,6 +34,7 @@ use self::roles::{Names, Role, Roles};
 pub(crate) use self::transfer::{Suspended, Transfer};
 pub(crate) use self::types::{Type, oid};
 use self::wire::Wire;
+use super::ledger::LedgerRow;
 use super::{DatabaseConfig, PlatformDatabase, SqlConfig, full, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
@@ -173,6 +174,20 @@ impl Server {
     /// When the server does not answer or does not allow it.
     pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
         self.roles.remove(&Names::of_tenant(tenant)).await
+    }
+
+    /// What the ledgers of these tenants' units say; none of those that have no unit yet.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn ledgers(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<HashMap<TenantId, Vec<LedgerRow>>> {
+        let names: Vec<Names> = tenants.iter().copied().map(Names::of_tenant).collect();
+        let mut by_schema = self.roles.ledgers(&names).await?;
+        let found = tenants.iter().zip(&names);
+        Ok(found.filter_map(|(id, names)| Some((*id, by_schema.remove(&names.schema())?))).collect())
     }
 
     /// A connection of this unit that nobody uses.
