@@ -16,6 +16,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("http", 2),
     ("folder", 2),
     ("archive", 2),
+    ("migrate", 2),
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),

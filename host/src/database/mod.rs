@@ -12,6 +12,7 @@ mod functions;
 mod guard;
 mod ledger;
 mod outbox;
+mod own_tables;
 mod platform;
 mod postgres;
 mod temporary;
@@ -32,12 +33,13 @@ pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
 pub use self::outbox::{CallOutbox, Message, MessageId};
+pub use self::own_tables::{OwnMigration, OwnTables};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,
     Prepared, Refusal, Row as PostgresRow, Server as PostgresServer, Step, Type as PostgresType,
-    oid,
+    migration_statements, oid,
 };
 pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::transaction::{Level, OpenTransaction};

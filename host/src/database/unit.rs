@@ -135,6 +135,14 @@ impl Units {
         }
     }
 
+    /// Whether a tenant's unit is at hand.
+    pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
+        match self {
+            Self::Sqlite(units) => units.is_open(tenant),
+            Self::Postgres(units) => units.known.contains_key(&tenant),
+        }
+    }
+
     /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
     pub(crate) async fn forget(&self, tenant: TenantId) {
         match self {

@@ -145,6 +145,11 @@ impl Units {
         connection.ledger().await.map(Some)
     }
 
+    /// Whether a tenant's unit is at hand.
+    pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
+        self.units.contains_key(&tenant)
+    }
+
     /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
     pub(crate) async fn forget(&self, tenant: TenantId) {
         self.units.invalidate(&tenant).await;

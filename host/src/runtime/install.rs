@@ -12,12 +12,8 @@ use super::manifest::named_twice;
 use super::registry::Registry;
 use super::tables::charged;
 use super::{ModuleSource, ModuleVersion, migrations};
-use crate::capabilities::tenancy::QuarantineQuery;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantId};
-
-/// Quarantines that are read at once.
-const QUARANTINES_AT_ONCE: u32 = 500;
 
 /// What became of an installation. Shown, it is one line for people.
 #[derive(Clone, Debug)]
@@ -166,19 +162,5 @@ impl Registry {
             }
         }
         Ok(tenants.iter().map(|tenant| tenant.tenant.id).collect())
-    }
-
-    /// The tenants that are not served a module with these migrations.
-    async fn quarantined(&self, version: &ModuleVersion) -> Result<HashSet<TenantId>> {
-        let module = Some(version.manifest.name.clone());
-        let mut query = QuarantineQuery { module, limit: QUARANTINES_AT_ONCE, ..Default::default() };
-        let mut all = HashSet::new();
-        loop {
-            let page = self.runtime().services.tenants.quarantines(&query).await?;
-            let Some(last) = page.last() else { return Ok(all) };
-            query.after = Some((last.tenant.clone(), last.module.clone()));
-            let same = page.iter().filter(|it| it.migrations == version.migrations_digest);
-            all.extend(same.map(|it| it.tenant_id));
-        }
     }
 }

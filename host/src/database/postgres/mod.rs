@@ -31,6 +31,7 @@ pub(crate) use self::connection::{Begin, Bounds, Connection};
 use self::endpoint::Endpoint;
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
+pub(crate) use self::statements::of_migration as migration_statements;
 pub(crate) use self::transfer::{Suspended, Transfer};
 pub(crate) use self::types::{Type, oid};
 use self::wire::Wire;

@@ -49,7 +49,7 @@ pub(super) fn may_grow(text: &str) -> bool {
 ///
 /// # Errors
 /// `denied` for one that migrations may not use.
-pub(super) fn of_migration(script: &str) -> Result<Vec<&str>> {
+pub(crate) fn of_migration(script: &str) -> Result<Vec<&str>> {
     let tokens = tokens(script)?;
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {

@@ -60,7 +60,17 @@ pub enum Until {
 
 impl MigrationGoal {
     /// Forward by all that is pending.
-    pub const UP: Self = Self { direction: Direction::Up, until: Until::End };
+    pub const UP: Self = Self::up(Until::End);
+
+    /// Forward.
+    pub const fn up(until: Until) -> Self {
+        Self { direction: Direction::Up, until }
+    }
+
+    /// Back.
+    pub const fn down(until: Until) -> Self {
+        Self { direction: Direction::Down, until }
+    }
 
     /// What is left of it after a step.
     fn after_one(self) -> Self {
