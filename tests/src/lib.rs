@@ -43,7 +43,7 @@ pub use self::client::{Client, Outgoing};
 pub use self::friendly::Friendly;
 pub use self::guests::{
     bookings, hostile, hostile_from_the_start, hostile_with_migrations, notes, patched, probe,
-    tenants,
+    reversible, tenants,
 };
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;
