@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    for (variable, guest) in
-        [("BENCH_GUEST", "bench/guest"), ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand")]
-    {
+    for (variable, guest) in [
+        ("BENCH_GUEST", "bench/guest"),
+        ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand"),
+        ("BENCH_GUEST_STEPS", "bench/guest-steps"),
+    ] {
         let root = Path::new("..");
         let sources = [guest, "guest-sdk", "wit", "Cargo.lock"].map(|path| root.join(path));
         let manifest = root.join(guest).join("Cargo.toml");

@@ -188,7 +188,7 @@ fn only_those_who_run_guests_know_wasmtime() {
 #[test]
 fn guests_stand_on_the_sdk_alone() {
     let root = root();
-    let folders = ["guest-sdk", "bench/guest", "bench/guest-by-hand"];
+    let folders = ["guest-sdk", "bench/guest", "bench/guest-by-hand", "bench/guest-steps"];
     let mut manifests: Vec<_> =
         folders.iter().map(|folder| root.join(folder).join("Cargo.toml")).collect();
     for folder in ["modules", "tests/guests"] {
