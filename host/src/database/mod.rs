@@ -39,7 +39,7 @@ pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,
     Prepared, Refusal, Row as PostgresRow, Server as PostgresServer, Step, Type as PostgresType,
-    migration_statements, oid,
+    is_concurrent, migration_statements, oid,
 };
 pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::transaction::{Level, OpenTransaction};

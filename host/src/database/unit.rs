@@ -444,6 +444,15 @@ impl Migrator {
         }
     }
 
+    /// Whether a script is run outside of the transaction that is open: it cannot be undone with it.
+    pub(crate) fn is_alone(&self, script: &str) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            // What is no script at all fails when it is run.
+            Self::Postgres { .. } => postgres::is_concurrent(script).unwrap_or(false),
+        }
+    }
+
     /// Runs a module's migration script, which must leave no more than so many [`objects`].
     ///
     /// # Errors
@@ -462,7 +471,11 @@ impl Migrator {
             }
             Self::Postgres { connection, unit } => {
                 unit.check_space_to_migrate(script).await.map_err(Failure::Refused)?;
-                connection.migrate(script, allowance.time, objects_max).await
+                if postgres::is_concurrent(script).map_err(Failure::Refused)? {
+                    unit.run_concurrently(script, allowance.time, objects_max).await
+                } else {
+                    connection.migrate(script, allowance.time, objects_max).await
+                }
             }
         }
     }

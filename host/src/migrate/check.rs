@@ -15,7 +15,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use crate::database::{Dialect, migration_statements};
+use crate::database::{Dialect, is_concurrent, migration_statements};
 
 /// Characters of a statement that are repeated.
 const STATEMENT_LENGTH_MAX: usize = 100;
@@ -84,7 +84,8 @@ impl MigrationWarning {
 /// assert!(warnings[0].message.contains("every row of `notes`"), "{warnings:?}");
 /// ```
 pub fn check_migration(script: &str) -> Vec<MigrationWarning> {
-    let statements = match migration_statements(script) {
+    let statements = is_concurrent(script).and_then(|_| migration_statements(script));
+    let statements = match statements {
         Ok(statements) => statements,
         Err(error) => {
             return vec![MigrationWarning {
@@ -516,6 +517,12 @@ mod tests {
 
     #[test]
     fn what_no_migration_may_use_is_told() {
-        assert_eq!(kinds("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"), ["refused"]);
+        for script in [
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE INDEX CONCURRENTLY i ON t (a); CREATE INDEX j ON t (b)",
+            "CREATE TABLE t (a text DEFAULT 'open)",
+        ] {
+            assert_eq!(kinds(script), ["refused"], "{script}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use super::super::check_objects;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
 use super::answer::{Fault, Prepared, Row, Step};
-use super::statements;
+use super::prepare::quoted;
+use super::statements::{self, Concurrent};
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -243,6 +244,63 @@ impl Connection {
             check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)?;
         }
         Ok(())
+    }
+
+    /// Builds or removes an index while others write, unless that was done.
+    ///
+    /// # Errors
+    /// The server's. What was built by half is removed.
+    pub(super) async fn run_concurrently(
+        &mut self,
+        statement: &Concurrent<'_>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        match self.is_index_whole(&statement.index).await.map_err(Failure::Refused)? {
+            Some(true) if !statement.removes => return Ok(()),
+            None if statement.removes => return Ok(()),
+            // Somebody was cut short.
+            Some(false) if !statement.removes => self.remove_index(statement, deadline).await?,
+            _ => {}
+        }
+        let done = self.alone(statement.text, deadline).await;
+        if done.is_err() && !statement.removes && self.is_as_new() {
+            // It would slow writes down, and refuse what is there twice. One that was there before is
+            // whole.
+            let is_whole = self.is_index_whole(&statement.index).await.map_err(Failure::Refused)?;
+            if is_whole == Some(false) {
+                self.remove_index(statement, deadline).await?;
+            }
+        }
+        done
+    }
+
+    async fn remove_index(
+        &mut self,
+        statement: &Concurrent<'_>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let drop = format!("DROP INDEX CONCURRENTLY {}.{}", self.schema, quoted(&statement.index));
+        self.alone(&drop, deadline).await
+    }
+
+    async fn alone(&mut self, statement: &str, deadline: Instant) -> Result<(), Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let running = self.inner.once_for_nothing(statement);
+        let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
+        self.learn(done)
+    }
+
+    /// Whether an index is whole; none where there is none of that name.
+    async fn is_index_whole(&mut self, index: &str) -> Result<Option<bool>> {
+        let statement = format!(
+            "SELECT i.indisvalid::text FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             WHERE c.relnamespace = '{}'::regnamespace AND c.relname = $1::pg_catalog.text",
+            self.schema
+        );
+        let (rows, _) = self.asked(&statement, &[index.as_bytes()]).await?;
+        let whole = rows.first().map(|row| row.text(0)).transpose().map_err(unanswered)?;
+        Ok(whole.map(|whole| whole == "true"))
     }
 
     /// How many tables, indexes, views, sequences and types there are in the unit.

@@ -1,7 +1,9 @@
 //! Brings a tenant's unit to the schema that a module expects, or back to an earlier one.
 //!
 //! Each step is a transaction of its own, in which the ledger is read before anything is done: so it
-//! does not matter who else does the same at that moment, nor where it is cut short.
+//! does not matter who else does the same at that moment, nor where it is cut short. Only what
+//! PostgreSQL builds concurrently is done beside that transaction, and again by whoever comes after one
+//! that was cut short.
 
 mod seen;
 
@@ -218,6 +220,10 @@ pub(super) async fn rehearse(
     migrator.begin(deadline).await.map_err(sql::explain)?;
     let mut outcome = Ok(());
     for step in pending {
+        // What is done for good is not tried, and what follows may need it.
+        if migrator.is_alone(step.up.of(migrator.dialect())) {
+            break;
+        }
         outcome = run(step, &step.up, &mut migrator, cpu).await;
         if outcome.is_err() {
             break;
