@@ -90,9 +90,7 @@ pub use self::capabilities::tenancy::{
 };
 pub use self::clock::Clock;
 pub use self::config::{Changes, Config, Secret};
-pub use self::database::{
-    CallOutbox, Message, MessageId, OwnMigration, OwnTables, Preparation,
-};
+pub use self::database::{CallOutbox, Message, MessageId, OwnMigration, OwnTables, Preparation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};

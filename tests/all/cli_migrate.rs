@@ -64,12 +64,19 @@ fn a_migration_is_begun_in_a_modules_crate() {
     let folder = Folder::new();
     folder.write("Cargo.toml", "[package]\nname = 'notes'");
     folder.write("src/lib.rs", SOURCE);
-    folder.write("migrations/0001_notes.up.sql", "CREATE TABLE notes (id integer PRIMARY KEY, body text);");
+    folder.write(
+        "migrations/0001_notes.up.sql",
+        "CREATE TABLE notes (id integer PRIMARY KEY, body text);",
+    );
     folder.write("migrations/0001_notes.down.sql", "DROP TABLE notes;");
     let told = folder.transcript("migrate", &["new add-tags", "new search --per-database"]);
     assert_snapshot!("new", told);
     let source = std::fs::read_to_string(folder.path("src/lib.rs")).unwrap();
-    assert!(source.contains(r#"migrations!("0001_notes", "0002_add_tags", "0003_search" per_database))"#), "{source}");
+    assert!(
+        source
+            .contains(r#"migrations!("0001_notes", "0002_add_tags", "0003_search" per_database))"#),
+        "{source}"
+    );
     assert!(source.contains(r#"// Not migrations!("0000_nothing")."#), "{source}");
     let up = std::fs::read_to_string(folder.path("migrations/0002_add_tags.up.sql")).unwrap();
     assert!(up.starts_with("-- What this step changes, and why."), "{up}");

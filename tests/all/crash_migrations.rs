@@ -16,7 +16,8 @@ fn tenants() -> u32 {
 }
 
 fn module(with_second: bool) -> Vec<u8> {
-    let first = reversible("CREATE TABLE pots (id integer PRIMARY KEY, name text)", "DROP TABLE pots");
+    let first =
+        reversible("CREATE TABLE pots (id integer PRIMARY KEY, name text)", "DROP TABLE pots");
     let second = reversible(
         "ALTER TABLE pots ADD COLUMN size integer; CREATE INDEX pots_by_size ON pots (size)",
         "DROP INDEX pots_by_size; ALTER TABLE pots DROP COLUMN size",

@@ -99,12 +99,19 @@ async fn tables_go_forward_and_back_by_the_command_while_tenants_are_served() {
 
     let plan = migrate(&platform, "up --module hostile --used --dry-run").await;
     assert_eq!(plan.code, Some(0), "{}", plan.stderr);
-    assert!(plan.stdout.contains("migration 0001, for 3 tenants (acme, beta, gamma)"), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("migration 0001, for 3 tenants (acme, beta, gamma)"),
+        "{}",
+        plan.stdout
+    );
     assert!(plan.stdout.contains(&format!("\n{};\n", NAMES.0)), "{}", plan.stdout);
     assert!(all(&states(&platform).await, "pending 2"), "nothing was done");
 
     let done = ok(&migrate(&platform, "up --tenant beta --to 0001 --module hostile --json").await);
-    assert_eq!(done["steps"], json!([{ "tenant": "beta", "module": "hostile", "migration": "0001" }]));
+    assert_eq!(
+        done["steps"],
+        json!([{ "tenant": "beta", "module": "hostile", "migration": "0001" }])
+    );
     let done = ok(&migrate(&platform, "up --module hostile --used --workers 2 --json").await);
     assert_eq!((&done["tenants"], &done["changed"]), (&json!(5), &json!(3)), "{done}");
     assert_eq!(done["steps"].as_array().unwrap().len(), 5);
@@ -117,7 +124,11 @@ async fn tables_go_forward_and_back_by_the_command_while_tenants_are_served() {
 
     let asked = migrate(&platform, "down --module hostile --to 0000").await;
     assert_eq!(asked.code, Some(1), "nobody was there to be asked");
-    assert!(asked.stderr.contains("takes back 0002 of hostile for 3 tenants, 0001"), "{}", asked.stderr);
+    assert!(
+        asked.stderr.contains("takes back 0002 of hostile for 3 tenants, 0001"),
+        "{}",
+        asked.stderr
+    );
     let plan = migrate(&platform, "down --module hostile --to 0000 --dry-run").await.stdout;
     let (lids, names) = (plan.find(LIDS.1).unwrap(), plan.find(NAMES.1).unwrap());
     assert!(lids < names, "the last one first: {plan}");
@@ -191,12 +202,10 @@ async fn a_tenant_for_whom_a_migration_fails_is_in_quarantine_and_the_others_are
     let found = items().await;
     let (first, only) = (&found[0], found.as_array().unwrap().len() == 1);
     assert!(only, "{found}");
-    assert_eq!([&first["tenant"], &first["module"], &first["code"], &first["migration"]], [
-        "beta",
-        "hostile",
-        "migration-failed",
-        "0001"
-    ]);
+    assert_eq!(
+        [&first["tenant"], &first["module"], &first["code"], &first["migration"]],
+        ["beta", "hostile", "migration-failed", "0001"]
+    );
     assert_eq!(first["attempts"], 1, "it was tried once");
     assert!(first["cause"].as_str().unwrap().contains("pots"), "{first}");
     assert_eq!(quarantine(&platform, "?tenant=acme").await.ok()["items"], json!([]));
@@ -301,7 +310,9 @@ async fn a_migration_that_changed_is_refused_either_way() {
     let platform = serving(&[POTS, NAMES], &["acme"]).await;
     let other = ("CREATE TABLE pots (id integer PRIMARY KEY, name text, lid text)", POTS.1);
     file(&platform, &[other, NAMES, LIDS]);
-    for arguments in ["up --module hostile --used --json", "down --module hostile --used --yes --json"] {
+    for arguments in
+        ["up --module hostile --used --json", "down --module hostile --used --yes --json"]
+    {
         let done = migrate(&platform, arguments).await;
         assert_eq!(done.code, Some(1), "{}", done.stderr);
         let told: Value = serde_json::from_str(&done.stdout).unwrap();
@@ -389,13 +400,20 @@ async fn a_program_brings_tables_forward_and_back_and_is_told_how_far_it_is() {
     };
     let seen = std::sync::Mutex::new(Vec::new());
     let tell = |progress: &hostel::MigrationProgress<'_>| {
-        seen.lock().unwrap().push((progress.done, progress.total, progress.last.tenant.to_string()));
+        seen.lock().unwrap().push((
+            progress.done,
+            progress.total,
+            progress.last.tenant.to_string(),
+        ));
     };
     let down = MigrationGoal::down(Until::Count(1));
     let report = migrations.run(&scope, &down, 2, &tell).await.unwrap();
     assert_eq!((report.tenants, report.changed, report.steps), (4, 2, 2));
     let mut seen = seen.into_inner().unwrap();
-    assert!(seen.iter().zip(1..).all(|((done, total, _), n)| (*done, *total) == (n, 4)), "{seen:?}");
+    assert!(
+        seen.iter().zip(1..).all(|((done, total, _), n)| (*done, *total) == (n, 4)),
+        "{seen:?}"
+    );
     seen.sort_by(|one, other| one.2.cmp(&other.2));
     let slugs: Vec<_> = seen.iter().map(|(_, _, slug)| slug.as_str()).collect();
     assert_eq!(slugs, ["acme", "beta", "default", "platform"]);
@@ -449,7 +467,10 @@ async fn the_platforms_own_tables_go_back_and_forth() {
     let builder = || Platform::builder().config(config.clone());
     let own = builder().own_tables().await.unwrap();
     let all = own.migrations().await.unwrap();
-    assert!(all.len() >= 7 && all.iter().all(|step| step.is_applied && !step.is_changed), "{all:?}");
+    assert!(
+        all.len() >= 7 && all.iter().all(|step| step.is_applied && !step.is_changed),
+        "{all:?}"
+    );
     let tenants = all.iter().position(|step| step.id == "0003_revisions").unwrap();
     let back = own.take_back(all[tenants].number).await.unwrap();
     assert_eq!(back.len(), all.len() - tenants - 1);

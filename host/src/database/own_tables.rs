@@ -98,11 +98,8 @@ impl OwnTables {
         } else {
             "SELECT count(*) FROM sqlite_schema WHERE $1 <> '' AND name = $2"
         };
-        let exists: i64 = sqlx::query_scalar(exists)
-            .bind(SCHEMA)
-            .bind(LEDGER)
-            .fetch_one(&self.database)
-            .await?;
+        let exists: i64 =
+            sqlx::query_scalar(exists).bind(SCHEMA).bind(LEDGER).fetch_one(&self.database).await?;
         if exists == 0 {
             return Ok(HashMap::new());
         }

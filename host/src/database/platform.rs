@@ -67,8 +67,7 @@ fn unusable_file(file: &Path, cause: &(dyn std::error::Error + Send + Sync)) -> 
 }
 
 async fn connect_to_file(file: &Path) -> Result<PlatformDatabase> {
-    let unusable =
-        |cause: Box<dyn std::error::Error + Send + Sync>| unusable_file(file, &*cause);
+    let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| unusable_file(file, &*cause);
     let path = file.to_str().ok_or_else(|| unusable("its name is no UTF-8".into()))?;
     let path = utf8_percent_encode(path, NON_ALPHANUMERIC);
     let options: AnyConnectOptions = format!("sqlite:{path}?mode=rwc")

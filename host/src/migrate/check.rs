@@ -21,11 +21,36 @@ use crate::database::{Dialect, is_concurrent, migration_statements};
 const STATEMENT_LENGTH_MAX: usize = 100;
 /// Functions that give one value for all rows of a statement; others may give each row its own.
 const STABLE: &[&str] = &[
-    "now", "transaction_timestamp", "statement_timestamp", "current_timestamp", "current_date",
-    "localtimestamp", "to_timestamp", "make_date", "date_trunc", "coalesce", "lower", "upper",
-    "array", "row", "cast", "concat", "json_build_object", "jsonb_build_object", "jsonb_build_array",
-    "json_build_array", "to_json", "to_jsonb", "numeric", "decimal", "varchar", "char", "timestamp",
-    "timestamptz", "interval", "bit",
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "current_timestamp",
+    "current_date",
+    "localtimestamp",
+    "to_timestamp",
+    "make_date",
+    "date_trunc",
+    "coalesce",
+    "lower",
+    "upper",
+    "array",
+    "row",
+    "cast",
+    "concat",
+    "json_build_object",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "json_build_array",
+    "to_json",
+    "to_jsonb",
+    "numeric",
+    "decimal",
+    "varchar",
+    "char",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "bit",
 ];
 
 /// Something about a statement that whoever runs it should know.
@@ -102,7 +127,8 @@ pub fn check_migration(script: &str) -> Vec<MigrationWarning> {
         Some((*text, statements.pop()?))
     });
     let parsed: Vec<(&str, Statement)> = parsed.collect();
-    let mut check = Check { warnings: Vec::new(), text: "", made: made(&parsed), pending: HashSet::new() };
+    let mut check =
+        Check { warnings: Vec::new(), text: "", made: made(&parsed), pending: HashSet::new() };
     for (text, statement) in &parsed {
         check.text = text;
         check.statement(statement);
@@ -121,7 +147,8 @@ fn made(statements: &[(&str, Statement)]) -> HashSet<String> {
             Statement::AlterTable(table) if made.contains(&name(&table.name)) => {
                 for operation in &table.operations {
                     if let AlterTableOperation::RenameTable { table_name } = operation {
-                        let (RenameTableNameKind::As(to) | RenameTableNameKind::To(to)) = table_name;
+                        let (RenameTableNameKind::As(to) | RenameTableNameKind::To(to)) =
+                            table_name;
                         made.insert(name(to));
                     }
                 }
@@ -135,10 +162,13 @@ fn made(statements: &[(&str, Statement)]) -> HashSet<String> {
 /// The last part of a name, as the server compares it.
 fn name(name: &ObjectName) -> String {
     let last = name.0.last().and_then(|part| part.as_ident());
-    last.map_or_else(|| name.to_string(), |ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    })
+    last.map_or_else(
+        || name.to_string(),
+        |ident| match ident.quote_style {
+            Some(_) => ident.value.clone(),
+            None => ident.value.to_lowercase(),
+        },
+    )
 }
 
 struct Check<'s> {
@@ -199,7 +229,8 @@ impl Check<'_> {
                 self.all_rows(&update.table, "changes");
             }
             Statement::Delete(delete) if delete.selection.is_none() => {
-                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) =
+                    &delete.from;
                 from.iter().for_each(|table| self.all_rows(table, "deletes"));
             }
             Statement::RefreshMaterializedView(refresh) if !refresh.concurrently => {
@@ -217,7 +248,9 @@ impl Check<'_> {
         let table = name(table);
         if !self.made.contains(&table) {
             self.lock(
-                format!("{what} every row of `{table}`, and keeps them locked until the migration ends"),
+                format!(
+                    "{what} every row of `{table}`, and keeps them locked until the migration ends"
+                ),
                 "let the module do it in small portions, after the migration",
             );
         }

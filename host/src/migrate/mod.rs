@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 pub use self::check::{MigrationWarning, WarningKind, check_migration};
 pub use self::plan::{MigrationPlan, PlannedStep};
-pub use self::run::{MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated};
+pub use self::run::{
+    MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated,
+};
 pub use self::status::{AppliedStep, ModuleTables, TablesState};
 use crate::capabilities::tenancy::{Quarantine, QuarantineQuery};
 use crate::database::Dialect;

@@ -48,7 +48,11 @@ impl Migrations {
     ///
     /// # Errors
     /// As for [`run`](Self::run).
-    pub async fn plan(&self, scope: &MigrationScope, goal: &MigrationGoal) -> Result<MigrationPlan> {
+    pub async fn plan(
+        &self,
+        scope: &MigrationScope,
+        goal: &MigrationGoal,
+    ) -> Result<MigrationPlan> {
         self.check(scope, goal)?;
         let dialect = self.registry.runtime().services.units.dialect();
         // By module, and then by its order there.

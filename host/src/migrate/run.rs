@@ -136,7 +136,8 @@ impl Migrations {
                 while running.len() >= workers.max(1) {
                     add(joined(running.join_next().await)?);
                 }
-                let work = Work { registry: Arc::clone(&self.registry), goal: goal.clone(), tables };
+                let work =
+                    Work { registry: Arc::clone(&self.registry), goal: goal.clone(), tables };
                 running.spawn(work.run());
             }
         }
@@ -148,9 +149,7 @@ impl Migrations {
     }
 }
 
-fn joined(
-    ended: Option<Result<TenantMigrated, tokio::task::JoinError>>,
-) -> Result<TenantMigrated> {
+fn joined(ended: Option<Result<TenantMigrated, tokio::task::JoinError>>) -> Result<TenantMigrated> {
     let stopped = || Error::internal("a background task failed");
     ended.ok_or_else(stopped)?.map_err(|error| stopped().because(error))
 }
@@ -226,7 +225,10 @@ impl Work {
         }
         match &outcome {
             // Whoever goes on to wait for more is not served before it is there.
-            Ok(()) if is_held && (self.goal == MigrationGoal::UP || self.is_complete(module, steps)) => {
+            Ok(())
+                if is_held
+                    && (self.goal == MigrationGoal::UP || self.is_complete(module, steps)) =>
+            {
                 tenants.release(id, name).await?;
             }
             Ok(()) => {}

@@ -134,7 +134,10 @@ impl Migrations {
             version: manifest.version.clone(),
             applied: steps,
             pending: declared.filter(|id| is_pending(id)).map(own).collect(),
-            changed: changed(&manifest.migrations, &applied, dialect).into_iter().map(own).collect(),
+            changed: changed(&manifest.migrations, &applied, dialect)
+                .into_iter()
+                .map(own)
+                .collect(),
             unknown: unknown(&manifest.migrations, &applied).map(own).collect(),
             quarantine: tables.quarantine(module).cloned(),
             unreadable: tables.ledger.as_ref().err().map(|error| {

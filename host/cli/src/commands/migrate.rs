@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use clap::{Args, Subcommand};
 use hostel::runtime::Until;
 use hostel::{
-    Error, MigrationGoal, MigrationProgress, MigrationReport, MigrationScope, Migrations, ModuleName,
-    TenantMigrated, TenantSlug,
+    Error, MigrationGoal, MigrationProgress, MigrationReport, MigrationScope, Migrations,
+    ModuleName, TenantMigrated, TenantSlug,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -150,8 +150,14 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Down { scope, how, to, steps, all, platform, yes } => {
             let steps = steps.map_or(1, NonZeroU32::get);
             if platform {
-                return own::down(&scope.options, &how, to.as_deref(), (!all).then_some(steps), yes)
-                    .await;
+                return own::down(
+                    &scope.options,
+                    &how,
+                    to.as_deref(),
+                    (!all).then_some(steps),
+                    yes,
+                )
+                .await;
             }
             let until = match to {
                 Some(id) => Until::Step(id),
@@ -171,7 +177,9 @@ async fn status(scope: &Scope, all: bool, check: bool, json: bool) -> anyhow::Re
         // Whoever looks changes nothing: tenants are told of once the platform's own tables are there.
         own::show(&own, json);
         return match check {
-            true => Err(Error::invalid("migrations of the platform's own tables are pending").into()),
+            true => {
+                Err(Error::invalid("migrations of the platform's own tables are pending").into())
+            }
             false => Ok(()),
         };
     }
@@ -216,7 +224,9 @@ async fn down(scope: &Scope, how: &How, goal: &MigrationGoal, yes: bool) -> anyh
         let steps: Vec<String> = plan
             .steps
             .iter()
-            .map(|step| format!("{} of {} for {}", step.migration, step.module, show::tenants(step.tenants)))
+            .map(|step| {
+                format!("{} of {} for {}", step.migration, step.module, show::tenants(step.tenants))
+            })
             .collect();
         confirm(&format!("takes back {}; what is only there is lost", steps.join(", ")), yes)?;
     }
@@ -233,7 +243,9 @@ async fn run_with_progress(
     goal: &MigrationGoal,
 ) -> hostel::Result<(MigrationReport, Vec<TenantMigrated>)> {
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} tenants, {msg} ({elapsed})") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {pos} of {len} tenants, {msg} ({elapsed})")
+    {
         bar.set_style(style);
     }
     let done = Mutex::new((0, Vec::new()));
@@ -257,6 +269,8 @@ fn failures(report: &MigrationReport) -> anyhow::Result<()> {
     match report.failures.len() {
         0 => Ok(()),
         1 => Err(Error::invalid("it failed for 1 module of a tenant").into()),
-        failures => Err(Error::invalid(format!("it failed for {failures} modules of tenants")).into()),
+        failures => {
+            Err(Error::invalid(format!("it failed for {failures} modules of tenants")).into())
+        }
     }
 }

@@ -139,7 +139,8 @@ fn pause(attempts: u32) -> Duration {
     PAUSE_MIN.saturating_mul(doubled).min(PAUSE_MAX)
 }
 
-const SELECT: &str = "SELECT tenant_id, slug, module, code, quarantine.migrations, migration, cause,
+const SELECT: &str =
+    "SELECT tenant_id, slug, module, code, quarantine.migrations, migration, cause,
         attempts, since, tried_at, retry_at
     FROM quarantine JOIN tenants ON tenants.id = quarantine.tenant_id";
 
@@ -242,7 +243,8 @@ impl Tenants {
             reason: QuarantineReason::Undone,
             migrations,
             migration: None,
-            cause: "its migrations were taken back: `hostel migrate up` applies them again".to_owned(),
+            cause: "its migrations were taken back: `hostel migrate up` applies them again"
+                .to_owned(),
         };
         let mut transaction = self.database.begin().await?;
         touch(&mut transaction, tenant).await?;

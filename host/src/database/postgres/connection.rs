@@ -377,10 +377,8 @@ impl Connection {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn unrecord(&mut self, module: &str, id: &str) -> Result<()> {
-        let statement = format!(
-            "DELETE FROM {}.hostel_migrations WHERE module = $1 AND id = $2",
-            self.schema
-        );
+        let statement =
+            format!("DELETE FROM {}.hostel_migrations WHERE module = $1 AND id = $2", self.schema);
         self.asked(&statement, &[module.as_bytes(), id.as_bytes()]).await.map(|_| ())
     }
 

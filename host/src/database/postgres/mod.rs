@@ -189,7 +189,9 @@ impl Server {
         let names: Vec<Names> = tenants.iter().copied().map(Names::of_tenant).collect();
         let mut by_schema = self.roles.ledgers(&names).await?;
         let found = tenants.iter().zip(&names);
-        Ok(found.filter_map(|(id, names)| Some((*id, by_schema.remove(&names.schema())?))).collect())
+        Ok(found
+            .filter_map(|(id, names)| Some((*id, by_schema.remove(&names.schema())?)))
+            .collect())
     }
 
     /// A connection of this unit that nobody uses.

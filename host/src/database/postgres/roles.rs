@@ -190,8 +190,7 @@ impl Roles {
         }
         if !can_undo {
             let (schema, owner) = (names.schema(), names.role(Role::Owner));
-            script
-                .push_str(&format!("GRANT DELETE ON {schema}.hostel_migrations TO {owner};"));
+            script.push_str(&format!("GRANT DELETE ON {schema}.hostel_migrations TO {owner};"));
         }
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
         Ok(())
@@ -199,10 +198,7 @@ impl Roles {
 
     /// What the ledgers of these units say, by schema; none of those that are not there. A ledger is
     /// the platform's own table, and no guest can put another in its place.
-    pub(super) async fn ledgers(
-        &self,
-        units: &[Names],
-    ) -> Result<HashMap<String, Vec<LedgerRow>>> {
+    pub(super) async fn ledgers(&self, units: &[Names]) -> Result<HashMap<String, Vec<LedgerRow>>> {
         let mut attempts_left = READ_ATTEMPTS_MAX;
         loop {
             attempts_left -= 1;

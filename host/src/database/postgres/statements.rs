@@ -146,7 +146,8 @@ fn as_concurrent(text: &str) -> Result<Option<Concurrent<'_>>> {
         )));
     }
     if index.starts_with(HOST_TABLE_PREFIX) {
-        let what = format!("`{index}`: names that begin with `{HOST_TABLE_PREFIX}` are the platform's");
+        let what =
+            format!("`{index}`: names that begin with `{HOST_TABLE_PREFIX}` are the platform's");
         return Err(Error::new(ErrorKind::Denied, "statement-refused", what));
     }
     Ok(Some(Concurrent { text, index, removes }))
@@ -279,7 +280,10 @@ mod tests {
         let own = |index: &str| (index.to_owned(), false);
         let removed = |index: &str| (index.to_owned(), true);
         assert_eq!(found("CREATE INDEX CONCURRENTLY By_Name ON t (a)"), [own("by_name")]);
-        assert_eq!(found("create unique index concurrently if not exists \"If\" on t (a);"), [own("If")]);
+        assert_eq!(
+            found("create unique index concurrently if not exists \"If\" on t (a);"),
+            [own("If")]
+        );
         assert_eq!(
             found("-- two\nDROP INDEX CONCURRENTLY a; DROP INDEX CONCURRENTLY IF EXISTS b"),
             [removed("a"), removed("b")]

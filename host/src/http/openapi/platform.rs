@@ -7,9 +7,7 @@ use super::operation::{Operation, content, query_parameters};
 use super::problems::{Callers, Problems, reason};
 use crate::http::health::{Health, Readiness};
 use crate::http::metrics::MEDIA_TYPE;
-use crate::http::operator::{
-    QuarantinePage, QuarantineParameters, UsagePage, UsageParameters,
-};
+use crate::http::operator::{QuarantinePage, QuarantineParameters, UsagePage, UsageParameters};
 
 /// No module's name has a capital letter.
 pub(super) const TAG: &str = "Platform";
@@ -72,9 +70,11 @@ fn listed(answer: Value, parameters: Vec<Value>, operation: Operation) -> Operat
     Operation {
         success: (200, answer),
         parameters,
-        problems: of_operators()
-            .common(400, "invalid-query", "A parameter is not valid")
-            .common(404, "tenant-not-found", "There is no such tenant"),
+        problems: of_operators().common(400, "invalid-query", "A parameter is not valid").common(
+            404,
+            "tenant-not-found",
+            "There is no such tenant",
+        ),
         security: json!([{ "bearer": [] }]),
         ..operation
     }

@@ -49,8 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let known = ids(&migrations)?;
     let id = next_id(&known, &words(&arguments.name)?);
     fs::create_dir_all(&migrations).with_context(|| migrations.display().to_string())?;
-    let databases: &[&str] =
-        if arguments.per_database { &[".sqlite", ".postgres"] } else { &[""] };
+    let databases: &[&str] = if arguments.per_database { &[".sqlite", ".postgres"] } else { &[""] };
     for database in databases {
         let path = |direction| migrations.join(format!("{id}{database}.{direction}.sql"));
         write_new(&path("up"), UP)?;
@@ -60,7 +59,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let entry = entry(&id, arguments.per_database);
     match add_to_source(folder, &entry)? {
         Some(source) => println!("added {entry} to `migrations!` in {}", source.display()),
-        None => println!("add it to the module: .migrations(migrations!({}))", list(&known, &entry)),
+        None => {
+            println!("add it to the module: .migrations(migrations!({}))", list(&known, &entry))
+        }
     }
     // The one before is most likely still being written.
     if let Some(last) = known.last() {
@@ -197,7 +198,9 @@ fn lists(text: &str) -> impl Iterator<Item = usize> {
         let end = begin + text[begin..].find(')')?;
         let is_comment = text[line..at].contains("//");
         let is_list = text[begin..end].contains('"')
-            && text[begin..end].chars().all(|one| one.is_ascii_alphanumeric() || "\"_, \n\r\t".contains(one));
+            && text[begin..end]
+                .chars()
+                .all(|one| one.is_ascii_alphanumeric() || "\"_, \n\r\t".contains(one));
         (is_list && !is_comment).then_some(end)
     })
 }
@@ -238,7 +241,9 @@ mod tests {
         let ends = |text: &str| lists(text).map(|end| text[..end].to_owned()).collect::<Vec<_>>();
         assert_eq!(ends("m.migrations(migrations!(\"a\"))"), ["m.migrations(migrations!(\"a\""]);
         assert_eq!(ends("migrations!(\n    \"a\",\n    \"b\" per_database,\n)").len(), 1);
-        for other in ["// migrations!(\"a\")", "migrations!($id)", "migrations!()", "migrations!(\"a\""] {
+        for other in
+            ["// migrations!(\"a\")", "migrations!($id)", "migrations!()", "migrations!(\"a\""]
+        {
             assert!(ends(other).is_empty(), "{other}");
         }
     }

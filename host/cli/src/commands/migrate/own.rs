@@ -51,7 +51,11 @@ pub(super) fn show(own: &[OwnMigration], json: bool) {
 /// Prints what would be said to the platform's database.
 pub(super) fn print_up(pending: &[OwnMigration]) {
     for step in pending {
-        println!("-- the platform's own tables: {}\n{}", step.id, script(step.up.unwrap_or_default()));
+        println!(
+            "-- the platform's own tables: {}\n{}",
+            step.id,
+            script(step.up.unwrap_or_default())
+        );
     }
     if !pending.is_empty() {
         println!("-- what modules' tables need is told once these are applied");

@@ -108,13 +108,20 @@ impl Status {
         let titles =
             ["module", "version", "up to date", "pending", "unused", "quarantined", "unclear"];
         let row = |(name, counts): (&ModuleName, &Counts)| {
-            let figures =
-                [counts.up_to_date, counts.pending, counts.unused, counts.quarantined, counts.unclear];
+            let figures = [
+                counts.up_to_date,
+                counts.pending,
+                counts.unused,
+                counts.quarantined,
+                counts.unclear,
+            ];
             let own = [name.to_string(), counts.version.clone()];
             own.into_iter().chain(figures.map(|figure| figure.to_string())).collect()
         };
         let titles = titles.map(ToOwned::to_owned).to_vec();
-        print_table(&std::iter::once(titles).chain(self.modules.iter().map(row)).collect::<Vec<_>>());
+        print_table(
+            &std::iter::once(titles).chain(self.modules.iter().map(row)).collect::<Vec<_>>(),
+        );
         if !self.lines.is_empty() {
             println!();
             let titles = ["tenant", "module", "state", "applied", "pending", ""];
@@ -180,9 +187,10 @@ fn one_line(text: &str) -> String {
 }
 
 fn tables_as_json(tables: &ModuleTables) -> Value {
-    let applied = tables.applied.iter().map(|step| {
-        json!({ "migration": step.id, "at": tenant::time(step.at) })
-    });
+    let applied = tables
+        .applied
+        .iter()
+        .map(|step| json!({ "migration": step.id, "at": tenant::time(step.at) }));
     json!({
         "tenant": tables.tenant.as_str(),
         "module": tables.module.as_str(),
