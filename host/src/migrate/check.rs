@@ -8,9 +8,8 @@ use std::collections::HashSet;
 
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, AlterTypeOperation, ColumnDef,
-    ColumnOption, CreateIndex, DataType, FromTable, GeneratedAs, GeneratedExpressionMode,
-    ObjectName, ObjectType, RenameTableNameKind, Statement, TableConstraint, TableFactor,
-    TableWithJoins,
+    ColumnOption, CreateIndex, DataType, FromTable, GeneratedAs, ObjectName, ObjectType,
+    RenameTableNameKind, Statement, TableConstraint, TableFactor, TableWithJoins,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -371,13 +370,16 @@ impl Check<'_> {
                         "add the column without a default, set the default in a statement of its own, and let the module fill what is there",
                     );
                 }
-                ColumnOption::Generated { generated_as, generation_expr_mode, .. } => {
+                ColumnOption::Generated { generated_as, generation_expr, .. } => {
                     match generated_as {
                         GeneratedAs::ExpStored => self.stores(table),
-                        _ if *generation_expr_mode == Some(GeneratedExpressionMode::Stored) => {
-                            self.stores(table);
+                        GeneratedAs::Always | GeneratedAs::ByDefault
+                            if generation_expr.is_none() =>
+                        {
+                            self.numbers(table);
                         }
-                        _ => self.numbers(table),
+                        // Computed when it is read.
+                        GeneratedAs::Always | GeneratedAs::ByDefault => {}
                     }
                 }
                 ColumnOption::Unique(_) | ColumnOption::PrimaryKey(_) => self.builds_index(table),
@@ -528,6 +530,7 @@ mod tests {
             "ALTER TABLE t ADD COLUMN a timestamptz DEFAULT CURRENT_TIMESTAMP",
             "ALTER TABLE t ADD COLUMN a jsonb DEFAULT '{}'::jsonb",
             "ALTER TABLE t ADD COLUMN a int DEFAULT (1 + 2)",
+            "ALTER TABLE t ADD COLUMN a int GENERATED ALWAYS AS (b + 1) VIRTUAL",
             "ALTER TABLE t ADD COLUMN a text DEFAULT 'it''s random()'",
             "CREATE INDEX CONCURRENTLY i ON t (a)",
             "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID",
