@@ -302,13 +302,13 @@ impl Check<'_> {
                 AlterTableOperation::AddConstraint { constraint, not_valid } => {
                     self.add_constraint(&table, constraint, *not_valid);
                 }
-                AlterTableOperation::ValidateConstraint { name } => {
-                    if self.pending.contains(&name.value) {
-                        self.lock(
-                            format!("looks at every row of `{table}` in the transaction that added the constraint, whose lock is kept as long"),
-                            "validate it in a later migration",
-                        );
-                    }
+                AlterTableOperation::ValidateConstraint { name }
+                    if self.pending.contains(&name.value) =>
+                {
+                    self.lock(
+                        format!("looks at every row of `{table}` in the transaction that added the constraint, whose lock is kept as long"),
+                        "validate it in a later migration",
+                    );
                 }
                 AlterTableOperation::AlterColumn { column_name, op } => {
                     self.alter_column(&table, &column_name.value, op);
