@@ -59,7 +59,8 @@ impl Measure<'_> {
         for _ in 0..rounds {
             self.step("a column and an index", &MigrationGoal::UP).await?;
             self.look().await?;
-            self.step("back again", &MigrationGoal::down(Until::Count(1))).await?;
+            let back = MigrationGoal::down(Until::Step("0001_items".to_owned()));
+            self.step("back again", &back).await?;
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ async fn killed_while_it_migrates_tenants_each_is_before_a_step_or_after_it() {
         // Forward and back in turn.
         let (direction, expected): (&[&str], u32) = match nth % 2 {
             0 => (&["up"], tenants()),
-            _ => (&["down", "--yes"], 0),
+            _ => (&["down", "--to", "0000", "--yes"], 0),
         };
         let started = Instant::now();
         let mut child = command(&platform, direction).spawn().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
-use hostel::runtime::Until;
+use hostel::runtime::{Direction, Until};
 use hostel::{Clock, MigrationGoal, MigrationScope, Platform};
 use hostel_tests::{
     Answer, Client, Finished, TestPlatform, eventually, hostile_with_migrations, reversible,
@@ -406,7 +406,8 @@ async fn a_program_brings_tables_forward_and_back_and_is_told_how_far_it_is() {
             progress.last.tenant.to_string(),
         ));
     };
-    let down = MigrationGoal::down(Until::Count(1));
+    let down = migrations.goal_after(&scope, Direction::Down, 1).await.unwrap();
+    assert_eq!(down, MigrationGoal::down(Until::Step("0000".to_owned())));
     let report = migrations.run(&scope, &down, 2, &tell).await.unwrap();
     assert_eq!((report.tenants, report.changed, report.steps), (4, 2, 2));
     let mut seen = seen.into_inner().unwrap();

@@ -11,6 +11,7 @@ mod plan;
 mod run;
 mod status;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::check::{MigrationWarning, WarningKind, check_migration};
@@ -74,6 +75,35 @@ impl Migrations {
         self.registry.quarantines(query).await
     }
 
+    /// The goal that is `count` migrations away, of those that any tenant in a scope of one module has
+    /// before it. Whoever was cut short and counts again comes to the same.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn goal_after(
+        &self,
+        scope: &MigrationScope,
+        direction: Direction,
+        count: u32,
+    ) -> Result<MigrationGoal> {
+        check_of_one_module(scope, "so many migrations are those")?;
+        let mut ids = BTreeSet::new();
+        self.status(scope, |tables| match direction {
+            Direction::Up => ids.extend(tables.pending),
+            Direction::Down => {
+                let applied = tables.applied.into_iter().map(|step| step.id);
+                ids.extend(applied.filter(|id| !tables.unknown.contains(id)));
+            }
+        })
+        .await?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let last = match direction {
+            Direction::Up => ids.into_iter().take(count).last(),
+            Direction::Down => ids.into_iter().rev().nth(count),
+        };
+        Ok(MigrationGoal { direction, until: last.map_or(Until::End, Until::Step) })
+    }
+
     /// What there is to warn of in one of a module's migrations, on the database that there is.
     pub fn warnings(&self, module: &ModuleName, migration: &str) -> Vec<MigrationWarning> {
         let dialect = self.registry.runtime().services.units.dialect();
@@ -106,16 +136,11 @@ impl Migrations {
     /// Refuses a goal that means nothing in a scope.
     fn check(&self, scope: &MigrationScope, goal: &MigrationGoal) -> Result<()> {
         let modules = self.modules_of(scope)?;
-        let is_of_one = scope.modules.len() == 1;
-        if !is_of_one && goal.direction == Direction::Down {
-            return Err(Error::invalid("migrations are taken back for one module at a time")
-                .hint("name it with --module"));
+        if goal.direction == Direction::Down {
+            check_of_one_module(scope, "migrations are taken back that are those")?;
         }
         let Until::Step(id) = &goal.until else { return Ok(()) };
-        if !is_of_one {
-            return Err(Error::invalid(format!("`{id}` is a migration of one module"))
-                .hint("name it with --module"));
-        }
+        check_of_one_module(scope, &format!("`{id}` is a migration"))?;
         let known = modules.iter().flat_map(|module| &module.manifest.migrations);
         let known: Vec<&str> = known.map(|step| step.id.as_str()).collect();
         if known.contains(&id.as_str()) {
@@ -128,6 +153,13 @@ impl Migrations {
         let message = format!("module `{}` has no migration `{id}`: {there_are}", scope.modules[0]);
         Err(Error::invalid(message))
     }
+}
+
+fn check_of_one_module(scope: &MigrationScope, what: &str) -> Result<()> {
+    if scope.modules.len() == 1 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{what} of one module")).hint("name it with --module"))
 }
 
 /// What there is to warn of, on one database.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
-use hostel::runtime::Until;
+use hostel::runtime::{Direction, Until};
 use hostel::{
     Error, MigrationGoal, MigrationProgress, MigrationReport, MigrationScope, Migrations,
     ModuleName, TenantMigrated, TenantSlug,
@@ -46,7 +46,7 @@ pub(crate) enum Command {
         /// Only until this migration is applied.
         #[arg(long, value_name = "MIGRATION", conflicts_with = "steps")]
         to: Option<String>,
-        /// Only so many migrations of each module.
+        /// Only so many migrations of a module, of those that any of these tenants lacks.
         #[arg(long, value_name = "COUNT")]
         steps: Option<NonZeroU32>,
     },
@@ -60,7 +60,7 @@ pub(crate) enum Command {
         /// Until this migration is the last one that is applied.
         #[arg(long, value_name = "MIGRATION", conflicts_with_all = ["steps", "all"])]
         to: Option<String>,
-        /// So many of them [default: 1].
+        /// So many of them, of those that any of these tenants has [default: 1].
         #[arg(long, value_name = "COUNT", conflicts_with = "all")]
         steps: Option<NonZeroU32>,
         /// All of them.
@@ -115,6 +115,31 @@ pub(crate) struct How {
     json: bool,
 }
 
+/// How far it goes.
+enum Far {
+    End,
+    To(String),
+    Steps(u32),
+}
+
+impl Far {
+    async fn goal(
+        self,
+        direction: Direction,
+        migrations: &Migrations,
+        scope: &Scope,
+    ) -> hostel::Result<MigrationGoal> {
+        let until = match self {
+            Self::End => Until::End,
+            Self::To(id) => Until::Step(id),
+            Self::Steps(count) => {
+                return migrations.goal_after(&scope.meant(), direction, count).await;
+            }
+        };
+        Ok(MigrationGoal { direction, until })
+    }
+}
+
 impl Scope {
     fn meant(&self) -> MigrationScope {
         MigrationScope {
@@ -140,12 +165,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Status { scope, all, check, json } => status(&scope, all, check, json).await,
         Command::Up { scope, how, to, steps } => {
-            let until = match (to, steps) {
-                (Some(id), _) => Until::Step(id),
-                (None, Some(count)) => Until::Count(count.get()),
-                (None, None) => Until::End,
+            let far = match (to, steps) {
+                (Some(id), _) => Far::To(id),
+                (None, Some(count)) => Far::Steps(count.get()),
+                (None, None) => Far::End,
             };
-            up(&scope, &how, &MigrationGoal::up(until)).await
+            up(&scope, &how, far).await
         }
         Command::Down { scope, how, to, steps, all, platform, yes } => {
             let steps = steps.map_or(1, NonZeroU32::get);
@@ -159,12 +184,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
                 )
                 .await;
             }
-            let until = match to {
-                Some(id) => Until::Step(id),
-                None if all => Until::End,
-                None => Until::Count(steps),
+            let far = match to {
+                Some(id) => Far::To(id),
+                None if all => Far::End,
+                None => Far::Steps(steps),
             };
-            down(&scope, &how, &MigrationGoal::down(until), yes).await
+            down(&scope, &how, far, yes).await
         }
         Command::New(arguments) => new::run(&arguments),
         Command::Check(arguments) => new::check(&arguments),
@@ -190,33 +215,37 @@ async fn status(scope: &Scope, all: bool, check: bool, json: bool) -> anyhow::Re
     match lag {
         0 => Ok(()),
         _ if !check => Ok(()),
-        lag => Err(Error::invalid(format!("{lag} are not up to date"))
+        _ => Err(Error::invalid("not everything is up to date")
             .hint("`hostel migrate up` applies what is pending")
             .into()),
     }
 }
 
-async fn up(scope: &Scope, how: &How, goal: &MigrationGoal) -> anyhow::Result<()> {
+async fn up(scope: &Scope, how: &How, far: Far) -> anyhow::Result<()> {
     let own = own::migrations(&scope.options).await?;
     let own: Vec<_> = own.into_iter().filter(|step| !step.is_applied).collect();
     if how.dry_run {
         own::print_up(&own);
         if own.is_empty() {
-            let plan = scope.migrations().await?.plan(&scope.meant(), goal).await?;
+            let migrations = scope.migrations().await?;
+            let goal = far.goal(Direction::Up, &migrations, scope).await?;
+            let plan = migrations.plan(&scope.meant(), &goal).await?;
             show::plan(&plan, how.json)?;
         }
         return Ok(());
     }
     let migrations = scope.migrations().await?;
-    let (report, done) = run_with_progress(&migrations, scope, how, goal).await?;
+    let goal = far.goal(Direction::Up, &migrations, scope).await?;
+    let (report, done) = run_with_progress(&migrations, scope, how, &goal).await?;
     let own: Vec<String> = own.into_iter().map(|step| step.id).collect();
     show::report(&report, &done, &own, "applied", how.json)?;
     failures(&report)
 }
 
-async fn down(scope: &Scope, how: &How, goal: &MigrationGoal, yes: bool) -> anyhow::Result<()> {
+async fn down(scope: &Scope, how: &How, far: Far, yes: bool) -> anyhow::Result<()> {
     let migrations = scope.migrations().await?;
-    let plan = migrations.plan(&scope.meant(), goal).await?;
+    let goal = far.goal(Direction::Down, &migrations, scope).await?;
+    let plan = migrations.plan(&scope.meant(), &goal).await?;
     if how.dry_run {
         return show::plan(&plan, how.json);
     }
@@ -230,7 +259,7 @@ async fn down(scope: &Scope, how: &How, goal: &MigrationGoal, yes: bool) -> anyh
             .collect();
         confirm(&format!("takes back {}; what is only there is lost", steps.join(", ")), yes)?;
     }
-    let (report, done) = run_with_progress(&migrations, scope, how, goal).await?;
+    let (report, done) = run_with_progress(&migrations, scope, how, &goal).await?;
     show::report(&report, &done, &[], "taken back", how.json)?;
     failures(&report)
 }
@@ -261,8 +290,12 @@ async fn run_with_progress(
     };
     let ran = migrations.run(&scope.meant(), goal, how.workers.into(), &tell).await;
     bar.finish_and_clear();
-    let (_, done) = done.into_inner().unwrap_or_default();
-    Ok((ran?, done))
+    let (_, mut done) = done.into_inner().unwrap_or_default();
+    // They came to their ends in no order.
+    done.sort_unstable_by(|one: &TenantMigrated, other| one.tenant.cmp(&other.tenant));
+    let mut report = ran?;
+    report.failures.sort_by(|one, other| one.tenant.cmp(&other.tenant));
+    Ok((report, done))
 }
 
 fn failures(report: &MigrationReport) -> anyhow::Result<()> {

@@ -56,8 +56,6 @@ pub enum Until {
     End,
     /// By as much as makes this migration the last one that is applied.
     Step(String),
-    /// By so many migrations.
-    Count(u32),
 }
 
 impl MigrationGoal {
@@ -72,15 +70,6 @@ impl MigrationGoal {
     /// Back.
     pub const fn down(until: Until) -> Self {
         Self { direction: Direction::Down, until }
-    }
-
-    /// What is left of it after a step.
-    fn after_one(self) -> Self {
-        let until = match self.until {
-            Until::Count(count) => Until::Count(count.saturating_sub(1)),
-            until => until,
-        };
-        Self { until, ..self }
     }
 }
 
@@ -132,9 +121,8 @@ async fn go(
     if planned(migrations, &applied, migrator.dialect(), goal)?.is_empty() {
         return migrator.tables_may_have_changed().await;
     }
-    let mut left = goal.clone();
     let outcome = loop {
-        match step(module, &left, &mut migrator, cpu).await {
+        match step(module, goal, &mut migrator, cpu).await {
             Ok(None) => break Ok(()),
             Ok(Some((step, is_last))) => {
                 let done = match goal.direction {
@@ -143,7 +131,6 @@ async fn go(
                 };
                 tracing::info!(migration = step.id, "{done}");
                 steps.push(step.id.clone());
-                left = left.after_one();
                 if is_last {
                     break Ok(());
                 }
@@ -257,7 +244,6 @@ pub(crate) fn planned<'m>(
     };
     match (&goal.until, goal.direction) {
         (Until::End, _) => {}
-        (Until::Count(count), _) => steps.truncate(usize::try_from(*count).unwrap_or(usize::MAX)),
         (Until::Step(id), Direction::Up) => steps.retain(|step| step.id <= *id),
         (Until::Step(id), Direction::Down) => steps.retain(|step| step.id > *id),
     }

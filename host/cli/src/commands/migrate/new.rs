@@ -45,6 +45,8 @@ pub(crate) struct CheckArguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = &arguments.crate_folder;
     check_crate(folder)?;
+    // Without a dot before each path that is shown.
+    let folder = folder.strip_prefix(".").unwrap_or(folder);
     let migrations = folder.join(FOLDER);
     let known = ids(&migrations)?;
     let id = next_id(&known, &words(&arguments.name)?);
