@@ -45,6 +45,7 @@ mod new;
 mod openapi;
 mod outbox;
 mod postgres;
+mod postgres_migrations;
 mod principals;
 mod reload;
 mod runtime;

@@ -434,6 +434,8 @@ impl Unit {
         let connecting = self.server.connect(&self.names, Role::Owner, 0, until);
         let connection = Box::pin(connecting).await.map_err(Failure::Refused)?;
         let mut connection = self.lend(connection, true, None);
+        // It waits for transactions that began before, and nobody waits for it meanwhile.
+        connection.as_host("SET lock_timeout = 0").await.map_err(Failure::Refused)?;
         for statement in statements.iter().flatten() {
             let there_are = connection.objects().await.map_err(Failure::Refused)?;
             check_objects(there_are + u64::from(!statement.removes), objects_max)?;
