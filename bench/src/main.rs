@@ -8,6 +8,7 @@
 
 mod cpu;
 mod load;
+mod migrations;
 mod neighbours;
 mod postgres;
 mod report;
@@ -98,6 +99,14 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         tenants: u32,
     },
+    /// Add a column and an index to each tenant's table, and take them back.
+    Migrate {
+        #[arg(long, default_value_t = 1_000)]
+        tenants: u32,
+        /// Tenants at once.
+        #[arg(long, default_value_t = 4)]
+        workers: u16,
+    },
     /// Swap two versions of a module while it is asked: no request may fail.
     SwapUnderLoad {
         #[arg(long, default_value_t = 100)]
@@ -120,6 +129,13 @@ fn main() -> anyhow::Result<()> {
         Some(Command::ManyTenants { tenants }) => {
             let postgres = postgres(arguments.database)?;
             neighbours::many_tenants(*tenants, postgres.as_ref(), arguments.rounds)
+        }
+        Some(Command::Migrate { tenants, workers }) => {
+            let postgres = match arguments.database {
+                Database::Sqlite => None,
+                Database::Postgres => Some(Postgres::start()?),
+            };
+            migrations::of_many_tenants(*tenants, *workers, postgres.as_ref(), arguments.rounds)
         }
         Some(Command::SwapUnderLoad { swaps }) => swaps::under_load(*swaps, arguments.connections),
         Some(Command::Hold { subject, work }) => hold(&arguments, *subject, *work),

@@ -304,22 +304,43 @@ impl Script {
     }
 }
 
-/// Takes migrations from the crate's `migrations/` folder. Where databases differ, use
-/// [`Migration::per_dialect`].
+/// Takes migrations from the crate's `migrations/` folder, where `hostel migrate new` puts them. One
+/// that databases must be told differently is marked `per_database`.
 ///
 /// ```ignore
 /// Module::new("notes", "1.0.0")
-///     // migrations/0001_notes.up.sql and 0001_notes.down.sql, and so on
-///     .migrations(migrations!("0001_notes", "0002_tags"))
+///     // migrations/0001_notes.up.sql and 0001_notes.down.sql;
+///     // migrations/0002_search.sqlite.up.sql, 0002_search.postgres.up.sql, and so on
+///     .migrations(migrations!("0001_notes", "0002_search" per_database))
 /// ```
 #[macro_export]
 macro_rules! migrations {
-    ($($id:literal),+ $(,)?) => {{
-        const MIGRATIONS: &[$crate::Migration] = &[$($crate::Migration::portable(
+    (@script $id:literal $end:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $id, $end))
+    };
+    (@step $id:literal) => {
+        $crate::Migration::portable(
             $id,
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $id, ".up.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $id, ".down.sql")),
-        )),+];
+            $crate::migrations!(@script $id ".up.sql"),
+            $crate::migrations!(@script $id ".down.sql"),
+        )
+    };
+    (@step $id:literal per_database) => {
+        $crate::Migration::per_dialect(
+            $id,
+            (
+                $crate::migrations!(@script $id ".sqlite.up.sql"),
+                $crate::migrations!(@script $id ".sqlite.down.sql"),
+            ),
+            (
+                $crate::migrations!(@script $id ".postgres.up.sql"),
+                $crate::migrations!(@script $id ".postgres.down.sql"),
+            ),
+        )
+    };
+    ($($id:literal $($per_database:ident)?),+ $(,)?) => {{
+        const MIGRATIONS: &[$crate::Migration] =
+            &[$($crate::migrations!(@step $id $($per_database)?)),+];
         MIGRATIONS
     }};
 }

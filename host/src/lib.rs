@@ -65,6 +65,7 @@ mod key;
 mod limits;
 pub mod logging;
 mod metering;
+mod migrate;
 mod names;
 mod platform;
 mod processor;
@@ -93,18 +94,24 @@ pub use self::capabilities::http_client::{HostPattern, Outbound};
 pub use self::capabilities::lookups::{Lookup, LookupPage, LookupRow, Lookups};
 pub use self::capabilities::permissions::Caller;
 pub use self::capabilities::tenancy::{
-    NewTenant, Secrets, TenantChange, TenantQuery, TenantSettings, Tenants,
+    NewTenant, Quarantine, QuarantineQuery, QuarantineReason, Secrets, TenantChange, TenantQuery,
+    TenantSettings, Tenants,
 };
 pub use self::clock::Clock;
 pub use self::config::{Changes, Config, Secret};
-pub use self::database::{CallOutbox, Message, MessageId, Preparation};
+pub use self::database::{CallOutbox, Message, MessageId, OwnMigration, OwnTables, Preparation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::http::Authenticator;
 pub use self::key::{OperatorToken, PlatformKey};
 pub use self::limits::{LimitsConfig, Plan, Plans, TighterLimits};
 pub use self::metering::MetricsConfig;
+pub use self::migrate::{
+    AppliedStep, MigratedStep, MigrationFailure, MigrationPlan, MigrationProgress, MigrationReport,
+    MigrationScope, MigrationWarning, Migrations, ModuleTables, PlannedStep, TablesState,
+    TenantMigrated, WarningKind, check_migration,
+};
 pub use self::names::{AccountId, LookupName, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};
-pub use self::runtime::{Installed, ModuleSource};
+pub use self::runtime::{Installed, MigrationGoal, ModuleSource};
 pub use self::usage::{Usage, UsageOfDay, UsageQuery};
 pub use self::wiring::{CallState, Capability};

@@ -23,7 +23,7 @@ use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Secret};
 use crate::database::{
-    self, ChangeBus, Message, MessageId, Outbox, PlatformDatabase, PostgresServer, Units,
+    self, ChangeBus, Message, MessageId, Outbox, OwnTables, PlatformDatabase, PostgresServer, Units,
 };
 use crate::error::{Error, Result};
 use crate::folder::Folder;
@@ -31,6 +31,7 @@ use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
+use crate::migrate::Migrations;
 use crate::names::{TenantId, TenantSlug};
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
@@ -236,6 +237,29 @@ impl PlatformBuilder {
     /// As for [`build`](Self::build).
     pub async fn archives(self) -> Result<Archives> {
         Ok(Archives::new(self.load().await?.registry))
+    }
+
+    /// The migrations of modules' tables alone, for tools that apply them while the platform runs or
+    /// not. Modules of the files in `instead` take the place of those of their names: a new version's
+    /// migrations can be applied before it is served.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub async fn migrations(self, instead: &[PathBuf]) -> Result<Migrations> {
+        let registry = self.load().await?.registry;
+        for file in instead {
+            registry.install(&ModuleSource::file(file)?, |_| true).await?;
+        }
+        Ok(Migrations::new(registry))
+    }
+
+    /// The platform's own tables alone, as they are: a platform that is built brings them up to date.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub async fn own_tables(self) -> Result<OwnTables> {
+        let data = Data::open(&self.config.data.0)?;
+        OwnTables::open(&self.config.database, &data.platform_database()).await
     }
 
     /// Opens and loads all that requests need.
@@ -475,6 +499,11 @@ impl Platform {
     /// The export and import of tenants.
     pub fn archives(&self) -> Archives {
         Archives::new(Arc::clone(&self.app.registry))
+    }
+
+    /// The migrations of modules' tables.
+    pub fn migrations(&self) -> Migrations {
+        Migrations::new(Arc::clone(&self.app.registry))
     }
 
     /// The oldest messages in a tenant's outbox, at most `limit`: what capabilities of the program

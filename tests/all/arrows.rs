@@ -16,6 +16,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("http", 2),
     ("folder", 2),
     ("archive", 2),
+    ("migrate", 2),
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),
@@ -187,7 +188,13 @@ fn only_those_who_run_guests_know_wasmtime() {
 #[test]
 fn guests_stand_on_the_sdk_alone() {
     let root = root();
-    let folders = ["guest-sdk", "bench/guest", "bench/guest-by-hand", "bench/guest-entities"];
+    let folders = [
+        "guest-sdk",
+        "bench/guest",
+        "bench/guest-by-hand",
+        "bench/guest-entities",
+        "bench/guest-steps",
+    ];
     let mut manifests: Vec<_> =
         folders.iter().map(|folder| root.join(folder).join("Cargo.toml")).collect();
     for folder in ["modules", "tests/guests"] {

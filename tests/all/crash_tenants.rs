@@ -5,39 +5,29 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hostel::{TenantQuery, TenantStatus};
-use hostel_tests::{Client, Hostel, TestPlatform, eventually, probe, program};
+use hostel_tests::{Client, Hostel, TestPlatform, eventually, probe};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 /// Few, as one of many tests; more by `HOSTEL_TEST_KILLS`.
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]
     std::env::var("HOSTEL_TEST_KILLS").map_or(5, |number| number.parse().unwrap())
 }
 
 /// The moment of one of many kills, which are spread over what takes `span`.
-fn moment(nth: u32, span: Duration) -> Duration {
+pub(crate) fn moment(nth: u32, span: Duration) -> Duration {
     span * (2 * nth + 1) / (2 * kills())
 }
 
-/// `hostel` on the data of a platform that runs in this process.
+/// `hostel` on the data of a platform that runs in this process, and says nothing.
 fn command(platform: &TestPlatform, arguments: &[&str]) -> Command {
-    let config = platform.inner().config();
-    let mut command = Command::new(program());
-    command
-        .args(arguments)
-        .arg("--data")
-        .arg(platform.data(""))
-        .current_dir(platform.data(""))
-        .env("HOSTEL_PLATFORM_KEY", config.platform.key.as_ref().unwrap().expose())
-        .stdout(Stdio::null());
-    if let Some(url) = &config.database.url {
-        command.env("HOSTEL_DATABASE_URL", url.expose());
-    }
+    let mut command = platform.command(arguments);
+    command.stdout(Stdio::null());
     command
 }
 
-async fn ended(mut child: Child) -> ExitStatus {
+pub(crate) async fn ended(mut child: Child) -> ExitStatus {
     tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap()
 }
 

@@ -120,12 +120,20 @@ impl Default for Folder {
 
 /// A line without what differs from run to run.
 fn stable(line: &str) -> String {
-    let words = line.split(' ').map(|word| match word.trim_matches(['(', ')', ':']) {
+    let words = line.split(' ').map(|word| match word.trim_matches(['(', ')', ':', ',']) {
         id if uuid::Uuid::try_parse(id).is_ok() => word.replace(id, "[id]"),
         time if time.starts_with("20") && time.contains(':') => word.replace(time, "[time]"),
         _ => word.to_owned(),
     });
-    words.collect::<Vec<_>>().join(" ")
+    let mut words: Vec<String> = words.collect();
+    // A time that something took.
+    if let [.., "in", took, "s"] = words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && took.parse::<f64>().is_ok()
+    {
+        let last = words.len() - 2;
+        words[last] = "[seconds]".to_owned();
+    }
+    words.join(" ")
 }
 
 /// Runs a command to its end.

@@ -33,6 +33,11 @@ pub fn hostile_from_the_start(script: &str) -> Vec<u8> {
     patched(hostile(), "describe and start as a module should, and no other way", script)
 }
 
+/// A migration for [`hostile_with_migrations`] that can be taken back.
+pub fn reversible(up: &str, down: &str) -> String {
+    format!("{up}\u{1}{down}")
+}
+
 /// The hostile guest with these migrations: `0000`, `0001` and so on.
 ///
 /// # Panics

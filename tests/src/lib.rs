@@ -43,7 +43,7 @@ pub use self::client::{Client, Outgoing};
 pub use self::friendly::Friendly;
 pub use self::guests::{
     bookings, hostile, hostile_from_the_start, hostile_with_migrations, library, notes, patched,
-    probe, tenants,
+    probe, reversible, tenants,
 };
 pub use self::half_sent::HalfSent;
 pub use self::peer::Peer;

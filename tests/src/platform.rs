@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hostel::{
     NewTenant, OperatorToken, Platform, PlatformBuilder, PlatformKey, Tenant, TenantChange,
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::artefacts::{self, PLATFORM_KEY};
+use crate::binary::{Finished, finish, program};
 use crate::{Client, guests, postgres};
 
 /// What tests begin with: everybody may use notes; few slots, because each test has a pool of its
@@ -291,6 +293,28 @@ impl TestPlatform {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// `hostel` on the same data, while the platform runs in this process.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let config = self.platform.config();
+        let mut command = Command::new(program());
+        command
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data(""))
+            .current_dir(self.data(""))
+            .env("HOSTEL_PLATFORM_KEY", config.platform.key.as_ref().unwrap().expose());
+        if let Some(url) = &config.database.url {
+            command.env("HOSTEL_DATABASE_URL", url.expose());
+        }
+        command
+    }
+
+    /// Runs a [`command`](Self::command) to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap()
     }
 
     /// Tells it to stop; running requests go on until they end.

@@ -77,7 +77,7 @@ pub(crate) struct Check {
 pub(crate) enum Relation {
     HasMany { name: Ident, entity: Type, by: Ident },
     HasOne { name: Ident, entity: Type, by: Ident },
-    ManyToMany { name: Ident, entity: Type, through: Type, by: Ident, to: Ident },
+    ManyToMany { name: Ident, entity: Type, through: Box<Type>, by: Ident, to: Ident },
 }
 
 /// What is said of the struct.
@@ -300,7 +300,13 @@ impl OfStruct {
                         "say what is between: `many_to_many(tags: Tag, through = NoteTag, by = note_id, to = tag_id)`",
                     ));
                 };
-                self.relations.push(Relation::ManyToMany { name, entity, through, by, to });
+                self.relations.push(Relation::ManyToMany {
+                    name,
+                    entity,
+                    through: Box::new(through),
+                    by,
+                    to,
+                });
             }
             _ => {
                 return Err(meta.error(

@@ -50,7 +50,13 @@ use crate::{Error, ErrorKind};
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct EntityError {
+pub struct EntityError(
+    /// Every result has room for it, and few have one.
+    Box<Details>,
+);
+
+#[derive(Clone, Debug)]
+struct Details {
     entity: &'static str,
     noun: &'static str,
     what: What,
@@ -87,7 +93,8 @@ pub(super) enum Attempt {
 impl EntityError {
     fn new(table: &'static Table, what: What, cause: Option<Error>) -> Self {
         let Table { entity, noun, .. } = table;
-        Self { entity, noun, what, fields: Vec::new(), columns: Vec::new(), cause }
+        let (fields, columns) = (Vec::new(), Vec::new());
+        Self(Box::new(Details { entity, noun, what, fields, columns, cause }))
     }
 
     pub(super) fn not_found(table: &'static Table) -> Self {
@@ -105,49 +112,51 @@ impl EntityError {
     /// What became of a statement on a table.
     pub(super) fn of(table: &'static Table, attempt: Attempt, cause: Error) -> Self {
         let (what, columns) = explained(table, attempt, &cause);
-        let fields = columns.iter().filter_map(|column| table.field(column)).collect();
-        Self { columns, fields, ..Self::new(table, what, Some(cause)) }
+        let mut error = Self::new(table, what, Some(cause));
+        error.0.fields = columns.iter().filter_map(|column| table.field(column)).collect();
+        error.0.columns = columns;
+        error
     }
 
     /// The entity's name.
     #[must_use]
     pub fn entity(&self) -> &'static str {
-        self.entity
+        self.0.entity
     }
 
     /// What clients call the fields that it is about.
     #[must_use]
     pub fn fields(&self) -> &[&'static str] {
-        &self.fields
+        &self.0.fields
     }
 
     /// Whether there is no such one.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.what == What::NotFound
+        self.0.what == What::NotFound
     }
 
     /// Whether somebody changed it since it was read.
     #[must_use]
     pub fn is_version_conflict(&self) -> bool {
-        self.what == What::VersionConflict
+        self.0.what == What::VersionConflict
     }
 
     /// Whether another has the same value in a column where none may.
     #[must_use]
     pub fn is_taken<E, T>(&self, column: Column<E, T>) -> bool {
-        self.what == What::Taken && self.columns.contains(&column.name())
+        self.0.what == What::Taken && self.0.columns.contains(&column.name())
     }
 
     /// Whether something refers to it, so that it cannot be deleted.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
-        self.what == What::InUse
+        self.0.what == What::InUse
     }
 
     fn detail(&self) -> String {
-        let Self { noun, .. } = self;
-        match self.what {
+        let noun = self.0.noun;
+        match self.0.what {
             What::NotFound => format!("there is no such {noun}"),
             What::VersionConflict => {
                 format!("somebody changed this {noun} since it was read: read it again")
@@ -235,11 +244,11 @@ fn missing(message: &str) -> Option<&str> {
 
 impl fmt::Display for EntityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.entity)?;
-        if !self.fields.is_empty() {
-            write!(f, ".{}", self.fields.join(", "))?;
+        f.write_str(self.0.entity)?;
+        if !self.0.fields.is_empty() {
+            write!(f, ".{}", self.0.fields.join(", "))?;
         }
-        match (&self.cause, self.what) {
+        match (&self.0.cause, self.0.what) {
             (Some(cause), What::Other) => write!(f, ": {}", cause.message),
             (Some(cause), _) => write!(f, ": {} ({})", self.detail(), cause.message),
             (None, _) => write!(f, ": {}", self.detail()),
@@ -253,13 +262,13 @@ impl std::error::Error for EntityError {}
 impl From<EntityError> for Error {
     fn from(error: EntityError) -> Self {
         let message = error.to_string();
-        let kind = match (error.what, &error.cause) {
+        let kind = match (error.0.what, &error.0.cause) {
             (What::Other, Some(cause)) => cause.kind,
             (What::NotFound, _) => ErrorKind::NotFound,
             (What::VersionConflict | What::Taken | What::InUse, _) => ErrorKind::Conflict,
             _ => ErrorKind::Invalid,
         };
-        let subject = error.fields.first().map(|field| format!("{}.{field}", error.entity));
+        let subject = error.0.fields.first().map(|field| format!("{}.{field}", error.0.entity));
         Self { kind, message, subject }
     }
 }
@@ -267,43 +276,43 @@ impl From<EntityError> for Error {
 /// For transactions whose work returns an entity's error.
 impl From<Error> for EntityError {
     fn from(cause: Error) -> Self {
-        Self {
+        Self(Box::new(Details {
             entity: "the database",
             noun: "row",
             what: What::Other,
             fields: Vec::new(),
             columns: Vec::new(),
             cause: Some(cause),
-        }
+        }))
     }
 }
 
 impl From<EntityError> for Problem {
     fn from(error: EntityError) -> Self {
         let detail = error.detail();
-        let named = |problem: Self, what: &str| {
-            error
-                .fields
-                .iter()
-                .fold(problem, |problem, field| problem.field(format!("/{field}"), what.to_owned()))
-        };
-        match error.what {
-            What::NotFound => Self::not_found(error.noun),
+        let named =
+            |problem: Self, what: &str| {
+                error.0.fields.iter().fold(problem, |problem, field| {
+                    problem.field(format!("/{field}"), what.to_owned())
+                })
+            };
+        match error.0.what {
+            What::NotFound => Self::not_found(error.0.noun),
             What::VersionConflict => Self::conflict("version-conflict", detail),
             What::Taken => named(Self::conflict("not-unique", detail.clone()), &detail),
             What::InUse => Self::conflict("in-use", detail),
             What::Cursor => Self::invalid().field("query/cursor", detail),
-            What::Invalid if !error.fields.is_empty() => {
+            What::Invalid if !error.0.fields.is_empty() => {
                 named(Self::invalid(), "this breaks a rule")
             }
-            What::Dangling if !error.fields.is_empty() => {
-                let what = match error.fields.len() {
+            What::Dangling if !error.0.fields.is_empty() => {
+                let what = match error.0.fields.len() {
                     1 => "there is no such thing",
                     _ => "this, or another of these, refers to what is not there",
                 };
                 named(Self::invalid(), what)
             }
-            _ => match error.cause {
+            _ => match error.0.cause {
                 Some(cause) => cause.into(),
                 None => Self::internal(detail),
             },

@@ -97,6 +97,10 @@ pub enum Function {
 /// }
 /// # let _ = teas(Timestamp::MIN);
 /// ```
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "what is asked of a column makes a part of a statement, and takes the column with it"
+)]
 pub trait Expression: Sized {
     /// Whose it is.
     type Of;

@@ -1,5 +1,7 @@
 //! Questions: which rows, in which order, and what of them.
 
+#![expect(clippy::type_complexity, reason = "a query's type says all that it is about")]
+
 use std::marker::PhantomData;
 
 use super::cells::{Cells, Selected, Selection, Shape};

@@ -70,10 +70,9 @@ impl Statement {
         let mut all: Vec<Self> = Vec::new();
         let mut together = Vec::new();
         let mut rows = rows.into_iter().peekable();
-        let mut columns = 1;
         while let Some(row) = rows.next() {
             let row = row.to_parameters();
-            columns = row.len().max(1);
+            let columns = row.len().max(1);
             together.extend(row);
             if together.len() + columns <= TOGETHER_MAX && rows.peek().is_some() {
                 continue;

@@ -62,6 +62,9 @@ enum Command {
     /// Load, show and remove tables that all tenants share.
     #[command(subcommand)]
     Lookup(commands::lookup::Command),
+    /// Bring tenants' tables forward and back, and show how far they are.
+    #[command(subcommand)]
+    Migrate(commands::migrate::Command),
     /// Prepare a PostgreSQL database.
     #[command(subcommand)]
     Db(commands::db::Command),
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             Command::Module(command) => commands::module::run(command).await,
             Command::Tenant(command) => commands::tenant::run(command).await,
             Command::Lookup(command) => commands::lookup::run(command).await,
+            Command::Migrate(command) => commands::migrate::run(command).await,
             Command::Db(command) => commands::db::run(command).await,
             Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),

@@ -7,12 +7,23 @@ use super::units::GuestConnection;
 use crate::error::Result;
 
 /// A row of the ledger.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AppliedMigration {
     /// The migration's id.
     pub id: String,
     /// SHA-256 of its `up` script.
     pub checksum: Vec<u8>,
+}
+
+/// All that the ledger says of a migration.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerRow {
+    /// The module's name.
+    pub module: String,
+    /// The migration.
+    pub migration: AppliedMigration,
+    /// When it was applied, in microseconds since the Unix epoch.
+    pub applied_at: i64,
 }
 
 /// What the ledger keeps of a script.
@@ -70,6 +81,39 @@ impl GuestConnection {
             )
             .await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Takes a row out of the ledger, in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn unrecord(&mut self, module: &str, id: &str) -> Result<()> {
+        let delete = sqlx::query("DELETE FROM hostel_migrations WHERE module = $1 AND id = $2");
+        self.fetch_as_host(delete.bind(module.to_owned()).bind(id.to_owned())).await.map(|_| ())
+    }
+
+    /// The whole ledger, in the order in which migrations were applied. Nothing is made where there
+    /// is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn ledger(&mut self) -> Result<Vec<LedgerRow>> {
+        let exists = "SELECT 1 FROM sqlite_schema WHERE name = 'hostel_migrations'";
+        if self.fetch_as_host(sqlx::query(exists)).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .fetch_as_host(sqlx::query(
+                "SELECT module, id, checksum, applied_at * 1000000 FROM hostel_migrations ORDER BY rowid",
+            ))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let migration = AppliedMigration { id: row.try_get(1)?, checksum: row.try_get(2)? };
+                let applied_at = row.try_get(3)?;
+                Ok(LedgerRow { module: row.try_get(0)?, migration, applied_at })
+            })
+            .collect()
     }
 
     /// What there is of the host's in the unit, and what refers to it. A table whose foreign key leads

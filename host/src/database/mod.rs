@@ -13,6 +13,7 @@ mod guard;
 mod ledger;
 mod moments;
 mod outbox;
+mod own_tables;
 mod platform;
 mod postgres;
 mod temporary;
@@ -30,15 +31,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
-pub(crate) use self::ledger::{AppliedMigration, checksum};
+pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
 pub use self::outbox::{CallOutbox, Message, MessageId};
+pub use self::own_tables::{OwnMigration, OwnTables};
 pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,
     Prepared, Refusal, Row as PostgresRow, Server as PostgresServer, Step, Type as PostgresType,
-    oid,
+    is_concurrent, migration_statements, oid,
 };
 pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::transaction::{Level, OpenTransaction};

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::DatabaseConfig;
@@ -17,9 +18,13 @@ pub(crate) type PlatformDatabase = sqlx::AnyPool;
 
 /// The schema of the platform's tables on PostgreSQL. No guest has any right in it, and nothing else
 /// is in the search path of the platform's connections.
-const SCHEMA: &str = "hostel";
+pub(super) const SCHEMA: &str = "hostel";
 
 const CONNECTIONS_MAX: u32 = 8;
+
+/// The platform's own migrations, in each database's words.
+pub(super) static ON_SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+pub(super) static ON_POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Opens the platform's database, in `file` unless a server is configured, and brings its tables up
 /// to date.
@@ -37,11 +42,32 @@ pub(crate) async fn open_platform(
     }
 }
 
+/// Opens the platform's database as it is.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) async fn connect(config: &DatabaseConfig, file: &Path) -> Result<PlatformDatabase> {
+    sqlx::any::install_default_drivers();
+    match &config.url {
+        Some(url) => connect_to_server(url.expose()).await,
+        None => connect_to_file(file).await,
+    }
+}
+
 async fn open_file(file: &Path) -> Result<PlatformDatabase> {
-    let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
-        Error::internal(format!("{}: {cause}", file.display()))
-            .hint("the data folder must be writable, and its database made by this version or an older one")
-    };
+    let pool = connect_to_file(file).await?;
+    migrate_file(&pool).await.map_err(|cause| unusable_file(file, &*cause))?;
+    Ok(pool)
+}
+
+fn unusable_file(file: &Path, cause: &(dyn std::error::Error + Send + Sync)) -> Error {
+    Error::internal(format!("{}: {cause}", file.display())).hint(
+        "the data folder must be writable, and its database made by this version or an older one",
+    )
+}
+
+async fn connect_to_file(file: &Path) -> Result<PlatformDatabase> {
+    let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| unusable_file(file, &*cause);
     let path = file.to_str().ok_or_else(|| unusable("its name is no UTF-8".into()))?;
     let path = utf8_percent_encode(path, NON_ALPHANUMERIC);
     let options: AnyConnectOptions = format!("sqlite:{path}?mode=rwc")
@@ -65,7 +91,6 @@ async fn open_file(file: &Path) -> Result<PlatformDatabase> {
         .connect_with(options)
         .await
         .map_err(|error| unusable(error.into()))?;
-    migrate_file(&pool).await.map_err(unusable)?;
     Ok(pool)
 }
 
@@ -78,41 +103,46 @@ async fn migrate_file(
     sqlx::raw_sql("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
     // In one transaction: of processes that start at once, one migrates and the others wait.
     let mut migrating = connection.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::migrate!("../migrations/sqlite").run_direct(None, &mut *migrating, false).await?;
+    ON_SQLITE.run_direct(None, &mut *migrating, false).await?;
     migrating.commit().await?;
     sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
     Ok(())
 }
 
-async fn open_server(url: &str) -> Result<PlatformDatabase> {
-    // Neither the address nor what the driver says of it is repeated: it holds a password.
-    let unusable = |error: sqlx::Error| {
-        let cause = match &error {
-            sqlx::Error::Database(refusal) => format!(": {}", refusal.message()),
-            sqlx::Error::Io(error) => format!(": {error}"),
-            sqlx::Error::PoolTimedOut => ": it did not answer in time".to_owned(),
-            _ => String::new(),
-        };
-        Error::internal(format!("`database.url`: PostgreSQL cannot be used{cause}"))
-            .hint("it looks like postgres://user:password@host/name, and `hostel db prepare` says what the server must allow")
-            .because(error)
+/// Neither the address nor what the driver says of it is repeated: it holds a password.
+fn unusable_server(error: sqlx::Error) -> Error {
+    let cause = match &error {
+        sqlx::Error::Database(refusal) => format!(": {}", refusal.message()),
+        sqlx::Error::Io(error) => format!(": {error}"),
+        sqlx::Error::PoolTimedOut => ": it did not answer in time".to_owned(),
+        _ => String::new(),
     };
+    Error::internal(format!("`database.url`: PostgreSQL cannot be used{cause}"))
+        .hint("it looks like postgres://user:password@host/name, and `hostel db prepare` says what the server must allow")
+        .because(error)
+}
+
+async fn connect_to_server(url: &str) -> Result<PlatformDatabase> {
     let separator = if url.contains('?') { '&' } else { '?' };
     let options: AnyConnectOptions =
         format!("{url}{separator}application_name=hostel&options[search_path]={SCHEMA}")
             .parse()
-            .map_err(unusable)?;
-    let pool = AnyPoolOptions::new()
+            .map_err(unusable_server)?;
+    AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .connect_with(options)
         .await
-        .map_err(unusable)?;
+        .map_err(unusable_server)
+}
+
+async fn open_server(url: &str) -> Result<PlatformDatabase> {
+    let pool = connect_to_server(url).await?;
     let made = sqlx::query("CREATE SCHEMA IF NOT EXISTS hostel").execute(&pool).await;
     // Another process may make it at this moment, which the server reports as a duplicate key.
     if !made.as_ref().is_err_and(is_duplicate) {
-        made.map_err(unusable)?;
+        made.map_err(unusable_server)?;
     }
-    sqlx::migrate!("../migrations/postgres").run(&pool).await.map_err(|error| {
+    ON_POSTGRES.run(&pool).await.map_err(|error| {
         Error::internal(format!("`database.url`: {error}"))
             .hint("the database must be made by this version or an older one")
     })?;

@@ -1,18 +1,23 @@
 //! A unit on whichever database the platform uses: SQLite files, or schemas of a PostgreSQL server.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::guard::Allowance;
-use super::ledger::AppliedMigration;
+use super::ledger::{AppliedMigration, LedgerRow};
 use super::transfer::Dialect;
 use super::units::{self as sqlite, Access, Failure};
 use super::{SqlConfig, postgres};
 use crate::error::{Error, Result};
 use crate::names::TenantId;
+
+/// Files whose ledgers are read at once.
+const LEDGERS_AT_ONCE: usize = 4;
 
 /// All units of this platform.
 pub(crate) enum Units {
@@ -73,6 +78,32 @@ impl Units {
         }
     }
 
+    /// What the ledgers of these tenants' units say, each with the largest size that its unit may
+    /// have; none of those that have no unit yet. Nothing is made.
+    ///
+    /// # Errors
+    /// When the server does not answer. Of a file that cannot be read, the others are.
+    pub(crate) async fn ledgers(
+        &self,
+        tenants: &[(TenantId, u64)],
+    ) -> Result<HashMap<TenantId, Result<Vec<LedgerRow>>>> {
+        match self {
+            Self::Sqlite(units) => {
+                let reading = tenants.iter().map(async |&(tenant, size_max)| {
+                    (tenant, units.ledger(tenant, size_max).await.transpose())
+                });
+                let read = stream::iter(reading).buffer_unordered(LEDGERS_AT_ONCE);
+                let there = read.filter_map(async |(tenant, ledger)| Some((tenant, ledger?)));
+                Ok(there.collect().await)
+            }
+            Self::Postgres(units) => {
+                let tenants: Vec<TenantId> = tenants.iter().map(|(tenant, _)| *tenant).collect();
+                let read = units.server.ledgers(&tenants).await?;
+                Ok(read.into_iter().map(|(tenant, ledger)| (tenant, Ok(ledger))).collect())
+            }
+        }
+    }
+
     /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
     /// it was done before, or by another process.
     ///
@@ -101,6 +132,14 @@ impl Units {
         match self {
             Self::Sqlite(units) => units.sync_names(tenant).await,
             Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Whether a tenant's unit is at hand.
+    pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
+        match self {
+            Self::Sqlite(units) => units.is_open(tenant),
+            Self::Postgres(units) => units.known.contains_key(&tenant),
         }
     }
 
@@ -335,26 +374,40 @@ impl Migrator {
         }
     }
 
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+    /// Whose words it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Sqlite { connection, .. } => {
-                connection.begin(Access::Write).await.map_err(Failure::Refused)
-            }
-            // What others have committed while this waited for them must be seen.
-            Self::Postgres { connection, .. } => {
-                let statement = "BEGIN ISOLATION LEVEL READ COMMITTED";
-                let begin = postgres::Begin { statement, takes_turn: false };
-                connection.begin(begin).await
-            }
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres { .. } => Dialect::Postgres,
         }
     }
 
-    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new: a
-    /// process that was quicker is waited for.
+    /// Begins a transaction, after those of other processes that change the unit's tables: until its
+    /// end, nobody else writes to the ledger.
+    ///
+    /// # Errors
+    /// When the others do not end before `deadline`, or the database does not answer.
+    pub(crate) async fn begin(&mut self, deadline: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                connection.begin_to_migrate(deadline).await.map_err(Failure::Refused)
+            }
+            Self::Postgres { connection, .. } => connection.begin_to_migrate(deadline).await,
+        }
+    }
+
+    /// Takes a row out of the ledger, in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn unrecord(&mut self, module: &str, id: &str) -> Result<()> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.unrecord(module, id).await,
+            Self::Postgres { connection, .. } => connection.unrecord(module, id).await,
+        }
+    }
+
+    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -391,6 +444,15 @@ impl Migrator {
         }
     }
 
+    /// Whether a script is run outside of the transaction that is open: it cannot be undone with it.
+    pub(crate) fn is_alone(&self, script: &str) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            // What is no script at all fails when it is run.
+            Self::Postgres { .. } => postgres::is_concurrent(script).unwrap_or(false),
+        }
+    }
+
     /// Runs a module's migration script, which must leave no more than so many [`objects`].
     ///
     /// # Errors
@@ -409,7 +471,11 @@ impl Migrator {
             }
             Self::Postgres { connection, unit } => {
                 unit.check_space_to_migrate(script).await.map_err(Failure::Refused)?;
-                connection.migrate(script, allowance.time, objects_max).await
+                if postgres::is_concurrent(script).map_err(Failure::Refused)? {
+                    unit.run_concurrently(script, allowance.time, objects_max).await
+                } else {
+                    connection.migrate(script, allowance.time, objects_max).await
+                }
             }
         }
     }
@@ -424,6 +490,18 @@ impl Migrator {
                 connection.end(commit).await.map_err(Failure::Refused)
             }
             Self::Postgres { connection, .. } => connection.end(commit).await,
+        }
+    }
+
+    /// Tells the unit that another process may have changed its tables.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn tables_may_have_changed(&mut self) -> Result<()> {
+        match self {
+            Self::Sqlite { .. } => self.tables_changed().await,
+            // The server tells each connection by itself.
+            Self::Postgres { .. } => Ok(()),
         }
     }
 

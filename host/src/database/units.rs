@@ -23,6 +23,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::guard::{self, Allowance, Guard, Speaker, harden};
+use super::ledger::LedgerRow;
 use super::moments::{LongLately, Moments};
 use super::postgres::Refusal;
 use super::{SqlConfig, check_objects, temporary, turn};
@@ -131,6 +132,28 @@ impl Units {
         Box::pin(self.open(tenant, size_max)).await
     }
 
+    /// The ledger of a tenant's unit; none where there is no unit yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn ledger(
+        &self,
+        tenant: TenantId,
+        size_max: u64,
+    ) -> Result<Option<Vec<LedgerRow>>> {
+        if !tokio::fs::try_exists(self.file(tenant)).await? {
+            return Ok(None);
+        }
+        let unit = self.of_tenant(tenant, size_max).await?;
+        let mut connection = unit.lease(Instant::now() + unit.wait).await?;
+        connection.ledger().await.map(Some)
+    }
+
+    /// Whether a tenant's unit is at hand.
+    pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
+        self.units.contains_key(&tenant)
+    }
+
     /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
     pub(crate) async fn forget(&self, tenant: TenantId) {
         self.units.invalidate(&tenant).await;
@@ -163,6 +186,10 @@ impl Units {
         Ok(())
     }
 
+    fn file(&self, tenant: TenantId) -> PathBuf {
+        self.folder.join(tenant.to_string()).join("tenant.db")
+    }
+
     async fn remove_files(&self, tenant: TenantId) -> Result<()> {
         match tokio::fs::remove_dir_all(self.folder.join(tenant.to_string())).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -172,10 +199,9 @@ impl Units {
 
     async fn open(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
         let opening = async {
-            let folder = self.folder.join(tenant.to_string());
-            tokio::fs::create_dir_all(&folder).await?;
-            let unit = Unit::open(&folder.join("tenant.db"), size_max, &self.config, &self.moments)
-                .await?;
+            tokio::fs::create_dir_all(self.folder.join(tenant.to_string())).await?;
+            let unit =
+                Unit::open(&self.file(tenant), size_max, &self.config, &self.moments).await?;
             if self.removed.contains_key(&tenant) {
                 self.remove_files(tenant).await?;
                 return Err(gone());
@@ -486,6 +512,21 @@ impl GuestConnection {
         Ok(())
     }
 
+    /// Begins a transaction to change tables, after another process' write, however long that takes
+    /// until `deadline`.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub(crate) async fn begin_to_migrate(&mut self, deadline: Instant) -> Result<()> {
+        loop {
+            match self.begin(Access::Write).await {
+                // SQLite itself has waited before it says so.
+                Err(error) if is_locked(&error) && Instant::now() < deadline => {}
+                begun => return begun,
+            }
+        }
+    }
+
     /// Ends the transaction.
     ///
     /// # Errors
@@ -582,6 +623,15 @@ impl GuestConnection {
         self.guard.speak(Speaker::Guest);
         rows.map_err(Error::from)
     }
+}
+
+/// Whether another one writes.
+fn is_locked(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let Some(sqlx::Error::Database(refusal)) = cause else { return false };
+    // SQLITE_BUSY, and its kinds in the bits above.
+    let code = refusal.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == libsqlite3_sys::SQLITE_BUSY)
 }
 
 /// Why a guest's statement did not end well.

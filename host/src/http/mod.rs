@@ -77,6 +77,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health/live", get(health::live).fallback(chain::other_method))
         .route("/health/ready", get(health::ready).fallback(chain::other_method))
         .route("/metrics", get(metrics::metrics).fallback(chain::other_method))
+        .route("/platform/v1/quarantine", get(operator::quarantine).fallback(chain::other_method))
         .route("/platform/v1/usage", get(operator::usage).fallback(chain::other_method))
         .route("/api/{module}", any(chain::api))
         .route("/api/{module}/", any(chain::api))

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +14,7 @@ use crate::bindings::exports::hostel::module::guest as wit;
 use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::permissions::PermissionName;
 use crate::capabilities::settings;
+use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::names::ModuleName;
 
@@ -207,6 +209,16 @@ pub struct OutboundHost {
     pub reason: String,
 }
 
+impl Script {
+    /// In the words of a database.
+    pub(crate) fn of(&self, dialect: Dialect) -> &str {
+        match dialect {
+            Dialect::Sqlite => &self.sqlite,
+            Dialect::Postgres => &self.postgres,
+        }
+    }
+}
+
 impl Manifest {
     /// Checks what a module said.
     ///
@@ -264,9 +276,12 @@ impl Manifest {
 
     /// Of all that it says.
     pub(super) fn digest(&self) -> Result<[u8; 32]> {
-        let text = serde_json::to_vec(self)
-            .map_err(|error| Error::internal("a manifest cannot be written").because(error))?;
-        Ok(Sha256::digest(text).into())
+        digest(self)
+    }
+
+    /// Of its migrations, in hexadecimal digits.
+    pub(super) fn migrations_digest(&self) -> Result<String> {
+        Ok(HEXLOWER.encode(&digest(&self.migrations)?))
     }
 
     pub(super) fn declared_settings(&self) -> impl Iterator<Item = settings::Declared<'_>> {
@@ -276,6 +291,12 @@ impl Manifest {
             default: &setting.default,
         })
     }
+}
+
+fn digest(said: &impl Serialize) -> Result<[u8; 32]> {
+    let text = serde_json::to_vec(said)
+        .map_err(|error| Error::internal("a manifest cannot be written").because(error))?;
+    Ok(Sha256::digest(text).into())
 }
 
 pub(super) fn text(what: &str, text: String) -> Result<String> {

@@ -15,6 +15,7 @@ mod limits;
 mod manifest;
 pub(crate) mod migrations;
 mod module;
+mod quarantined;
 mod registry;
 mod routes;
 mod statement;
@@ -39,6 +40,7 @@ pub use self::manifest::{
     Access, AnswerHeader, ExpectedProblem, Manifest, Method, Migration, PermissionSpec, Route,
     Script, Setting,
 };
+pub use self::migrations::{Direction, MigrationGoal, Until};
 pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;

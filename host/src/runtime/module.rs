@@ -40,6 +40,8 @@ pub struct ModuleVersion {
     pub manifest: Manifest,
     /// Of all that it says: what was made of one manifest holds for another of the same.
     pub(crate) manifest_digest: [u8; 32],
+    /// Of its migrations: what failed with one list of them is tried with another.
+    pub(crate) migrations_digest: String,
     pub(crate) routes: RouteTable,
     pub(crate) instances: Instances,
     pub(crate) settings: settings::Values,
@@ -84,6 +86,7 @@ impl Runtime {
                 .filter_map(|import| import.capability)
                 .any(wiring::is_privileged),
             manifest_digest: manifest.digest().map_err(in_file)?,
+            migrations_digest: manifest.migrations_digest().map_err(in_file)?,
             manifest,
             wasm: source.wasm.clone(),
             code: OnceCell::new(),
@@ -214,7 +217,7 @@ impl Runtime {
 
 impl ModuleVersion {
     /// Whether `tenant` is served it.
-    pub(super) fn is_for(&self, tenant: &Tenant) -> bool {
+    pub(crate) fn is_for(&self, tenant: &Tenant) -> bool {
         !self.is_privileged || tenant.is_platform()
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The first call that finds them old begins the task. It goes on by itself: no call's end, time or
 //! turn is its own, and calls that come meanwhile wait for it as long as they may. What it uses is
-//! the tenant's.
+//! the tenant's. After a failure the module is in quarantine for this tenant: calls are refused
+//! without another attempt, until its pause is over.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -16,12 +17,17 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::limits::{Account, Metered};
 use super::registry::{TenantModule, TenantState};
-use super::{Runtime, migrations};
+use super::{ModuleVersion, Runtime, migrations};
+use crate::capabilities::tenancy::Quarantine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging;
 use crate::metering::locked;
+use crate::names::TenantId;
 use crate::processor::CpuTime;
+use crate::wiring::Services;
 
+/// How long at most what is known of a quarantine is believed, in microseconds.
+const PAUSE_MAX_MICROS: i64 = 60_000_000;
 /// How often what a migration has used is put to its tenant's account.
 const CHARGE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -29,10 +35,20 @@ const CHARGE_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Tables {
     /// Set once they are what the code expects.
     ready: AtomicBool,
-    /// The task, while there is one.
-    running: Mutex<Option<Running>>,
+    doing: Mutex<Doing>,
     /// For calls that wait for it.
     places: Semaphore,
+}
+
+/// What is being done about tables that are not ready.
+#[derive(Default)]
+enum Doing {
+    #[default]
+    Nothing,
+    /// The task goes on.
+    Running(Running),
+    /// None before this time, in microseconds since the Unix epoch.
+    Paused(Box<Quarantine>, i64),
 }
 
 type Running = Shared<BoxFuture<'static, Result<(), Arc<Error>>>>;
@@ -41,7 +57,7 @@ impl Tables {
     pub(super) fn new(is_ready: bool, waiting_max: usize) -> Arc<Self> {
         Arc::new(Self {
             ready: AtomicBool::new(is_ready),
-            running: Mutex::default(),
+            doing: Mutex::default(),
             places: Semaphore::new(waiting_max.min(Semaphore::MAX_PERMITS)),
         })
     }
@@ -84,7 +100,7 @@ impl TenantModule {
             )
         })?;
         tenant.cpu.check()?;
-        let running = self.migrating(runtime, tenant);
+        let running = self.migrating(runtime, tenant)?;
         let outcome = tokio::time::timeout_at(deadline.into(), running).await.map_err(|_| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -93,25 +109,37 @@ impl TenantModule {
             )
         })?;
         outcome.map_err(|shared| {
-            Error::new(shared.kind(), shared.code(), shared.message().to_owned()).because(shared)
+            let told = Error::new(shared.kind(), shared.code(), shared.message().to_owned());
+            let told = match shared.retry_after_seconds() {
+                Some(seconds) => told.retry_after(Duration::from_secs(seconds)),
+                None => told,
+            };
+            told.because(shared)
         })
     }
 
     /// What is being done, begun where it was not.
-    fn migrating(&self, runtime: &Runtime, tenant: &TenantState) -> Running {
-        let mut running = locked(&self.tables.running);
-        if let Some(running) = &*running {
-            return running.clone();
+    ///
+    /// # Errors
+    /// Why it is not to be begun yet.
+    fn migrating(&self, runtime: &Runtime, tenant: &TenantState) -> Result<Running> {
+        let clock = runtime.services.clock.clone();
+        let mut doing = locked(&self.tables.doing);
+        match &*doing {
+            Doing::Running(running) => return Ok(running.clone()),
+            Doing::Paused(quarantine, until) if clock.now_micros() < *until => {
+                return Err(quarantine.error(clock.now_micros()));
+            }
+            Doing::Nothing | Doing::Paused(..) => {}
         }
         if self.is_ready() {
-            return futures_util::future::ready(Ok(())).boxed().shared();
+            return Ok(futures_util::future::ready(Ok(())).boxed().shared());
         }
         let (tables, version) = (Arc::clone(&self.tables), Arc::clone(&self.version));
-        let units = Arc::clone(&runtime.services.units);
+        let services = Arc::clone(&runtime.services);
         let (id, size_max) = (tenant.tenant.id, tenant.limits.database_max_bytes.get());
         let work = charged(Arc::clone(&self.account), async move |cpu| {
-            let unit = units.of_tenant(id, size_max).await?;
-            migrations::migrate(&version, &unit, &cpu).await
+            bring_up_to_date(&services, &version, id, size_max, &cpu).await
         });
         let (tell, told) = oneshot::channel();
         let permits = Arc::clone(&runtime.migrations);
@@ -119,15 +147,60 @@ impl TenantModule {
             // Never closed.
             let _permit = permits.acquire().await;
             let outcome = AssertUnwindSafe(work).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|_| Err(stopped())).map_err(Arc::new);
+            let now = clock.now_micros();
+            let (next, outcome) = match outcome.unwrap_or_else(|_| Err(stopped())) {
+                Ok(None) => (Doing::Nothing, Ok(())),
+                Ok(Some(quarantine)) => {
+                    let error = quarantine.error(now);
+                    let looked_at = now.saturating_add(PAUSE_MAX_MICROS);
+                    let until = quarantine.retry_at.map_or(looked_at, |at| at.min(looked_at));
+                    (Doing::Paused(Box::new(quarantine), until), Err(error))
+                }
+                // Whoever comes next tries again.
+                Err(error) => (Doing::Nothing, Err(error)),
+            };
             tables.ready.store(outcome.is_ok(), Ordering::Release);
-            // Whoever comes after a failure tries again.
-            *locked(&tables.running) = None;
+            *locked(&tables.doing) = next;
             // Nobody may be waiting any more.
-            let _ = tell.send(outcome);
+            let _ = tell.send(outcome.map_err(Arc::new));
         }));
         let told = told.map(|told| told.unwrap_or_else(|_| Err(Arc::new(stopped()))));
-        running.insert(told.boxed().shared()).clone()
+        let running = told.boxed().shared();
+        *doing = Doing::Running(running.clone());
+        Ok(running)
+    }
+}
+
+/// Applies a module's migrations for a tenant, or says why they are not tried now.
+async fn bring_up_to_date(
+    services: &Services,
+    version: &ModuleVersion,
+    tenant: TenantId,
+    size_max: u64,
+    cpu: &Arc<CpuTime>,
+) -> Result<Option<Quarantine>> {
+    let (tenants, module) = (&services.tenants, &version.manifest.name);
+    let known = tenants.quarantine_of(tenant, module, &version.migrations_digest).await?;
+    if let Some(quarantine) = &known
+        && !quarantine.is_over(services.clock.now_micros())
+    {
+        return Ok(known);
+    }
+    let unit = services.units.of_tenant(tenant, size_max).await?;
+    match migrations::migrate(version, &unit, cpu).await {
+        Ok(()) => {
+            if known.is_some() {
+                tenants.release(tenant, module).await?;
+            }
+            Ok(None)
+        }
+        Err(error) => match migrations::to_remember(version, tenant, &error) {
+            Some(failed) => {
+                tracing::warn!(cause = error.causes(), "{error}");
+                tenants.quarantine(failed).await.map(Some)
+            }
+            None => Err(error),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod key;
 pub(crate) mod lookup;
+pub(crate) mod migrate;
 pub(crate) mod module;
 pub(crate) mod new;
 pub(crate) mod openapi;

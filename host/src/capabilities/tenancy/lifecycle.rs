@@ -162,6 +162,7 @@ impl Tenants {
             "DELETE FROM usage WHERE tenant_id = $1",
             "DELETE FROM tenant_settings WHERE tenant_id = $1",
             "DELETE FROM tenant_secrets WHERE tenant_id = $1",
+            "DELETE FROM quarantine WHERE tenant_id = $1",
             "DELETE FROM tenants WHERE id = $1",
         ] {
             sqlx::query(statement).bind(id.to_string()).execute(&mut *transaction).await?;

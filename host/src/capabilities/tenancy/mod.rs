@@ -3,6 +3,7 @@
 mod admin;
 mod importing;
 mod lifecycle;
+mod quarantine;
 mod secrets;
 mod settings;
 mod store;
@@ -12,6 +13,8 @@ use wasmtime::component::{HasData, Linker};
 
 pub(crate) use self::admin::AdminView;
 pub(crate) use self::importing::{Arrival, Importing};
+pub(crate) use self::quarantine::MigrationFailed;
+pub use self::quarantine::{Quarantine, QuarantineQuery, QuarantineReason};
 pub use self::secrets::Secrets;
 pub use self::settings::TenantSettings;
 pub(crate) use self::store::wrong_status;

@@ -352,6 +352,19 @@ impl Tenants {
         .collect()
     }
 
+    /// How many tenants are active or suspended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn count(&self) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM tenants WHERE status IN ('active', 'suspended')",
+        )
+        .fetch_one(&self.database)
+        .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The newest change of any tenant.
     pub(crate) async fn newest_revision(&self) -> Result<i64> {
         let row = sqlx::query("SELECT value FROM revisions WHERE name = $1")

@@ -9,7 +9,8 @@ use super::super::check_objects;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
 use super::answer::{Fault, Prepared, Row, Step};
-use super::statements;
+use super::prepare::quoted;
+use super::statements::{self, Concurrent};
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -192,6 +193,31 @@ impl Connection {
         self.learn(begun)
     }
 
+    /// Begins a transaction to change tables, after those of others that do, however long they take
+    /// until `deadline`: nobody else writes to the ledger until it ends. What others have committed
+    /// meanwhile is seen.
+    ///
+    /// # Errors
+    /// When they do not end in time, or the server does not answer.
+    pub(crate) async fn begin_to_migrate(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let time = deadline.saturating_duration_since(Instant::now());
+        // What a script waits for is bounded by the role's own setting again: whoever comes after it
+        // waits as long.
+        let statement = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED;
+             SET LOCAL lock_timeout = '{}ms';
+             LOCK TABLE {}.hostel_migrations IN EXCLUSIVE MODE;
+             SET LOCAL lock_timeout TO DEFAULT",
+            time.as_millis().max(1),
+            self.schema
+        );
+        let saying = self.inner.say(&statement);
+        let begun = watched(&mut self.busy, time + HOST_TIMEOUT, saying).await;
+        // Refused its turn, it has begun all the same.
+        self.busy = true;
+        self.learn(begun.ok_or(Failure::Overdue)?)
+    }
+
     /// Ends the transaction.
     ///
     /// # Errors
@@ -250,6 +276,63 @@ impl Connection {
             check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)?;
         }
         Ok(())
+    }
+
+    /// Builds or removes an index while others write, unless that was done.
+    ///
+    /// # Errors
+    /// The server's. What was built by half is removed.
+    pub(super) async fn run_concurrently(
+        &mut self,
+        statement: &Concurrent<'_>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        match self.is_index_whole(&statement.index).await.map_err(Failure::Refused)? {
+            Some(true) if !statement.removes => return Ok(()),
+            None if statement.removes => return Ok(()),
+            // Somebody was cut short.
+            Some(false) if !statement.removes => self.remove_index(statement, deadline).await?,
+            _ => {}
+        }
+        let done = self.alone(statement.text, deadline).await;
+        if done.is_err() && !statement.removes && self.is_as_new() {
+            // It would slow writes down, and refuse what is there twice. One that was there before is
+            // whole.
+            let is_whole = self.is_index_whole(&statement.index).await.map_err(Failure::Refused)?;
+            if is_whole == Some(false) {
+                self.remove_index(statement, deadline).await?;
+            }
+        }
+        done
+    }
+
+    async fn remove_index(
+        &mut self,
+        statement: &Concurrent<'_>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let drop = format!("DROP INDEX CONCURRENTLY {}.{}", self.schema, quoted(&statement.index));
+        self.alone(&drop, deadline).await
+    }
+
+    async fn alone(&mut self, statement: &str, deadline: Instant) -> Result<(), Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let running = self.inner.once_for_nothing(statement);
+        let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
+        self.learn(done)
+    }
+
+    /// Whether an index is whole; none where there is none of that name.
+    async fn is_index_whole(&mut self, index: &str) -> Result<Option<bool>> {
+        let statement = format!(
+            "SELECT i.indisvalid::text FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             WHERE c.relnamespace = '{}'::regnamespace AND c.relname = $1::pg_catalog.text",
+            self.schema
+        );
+        let (rows, _) = self.asked(&statement, &[index.as_bytes()]).await?;
+        let whole = rows.first().map(|row| row.text(0)).transpose().map_err(unanswered)?;
+        Ok(whole.map(|whole| whole == "true"))
     }
 
     /// How many tables, indexes, views, sequences and types there are in the unit.
@@ -321,8 +404,17 @@ impl Connection {
             .collect()
     }
 
-    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new. While
-    /// another process applies the same migration, this waits for it.
+    /// Takes a row out of the ledger, in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn unrecord(&mut self, module: &str, id: &str) -> Result<()> {
+        let statement =
+            format!("DELETE FROM {}.hostel_migrations WHERE module = $1 AND id = $2", self.schema);
+        self.asked(&statement, &[module.as_bytes(), id.as_bytes()]).await.map(|_| ())
+    }
+
+    /// Writes a row of the ledger, in the transaction that is open, and says whether it was new.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -341,9 +433,9 @@ impl Connection {
         Ok(changed == 1)
     }
 
-    /// What there is of the host's in the unit, what refers to it, and what the transaction that is
-    /// open has written to the ledger. The role that migrates may write there, and could let others
-    /// write through a view.
+    /// What there is of the host's in the unit, what refers to it, and what the ledger says: nobody
+    /// else writes there until the transaction that is open ends. The role that migrates may, and could
+    /// let others write through a view.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -363,8 +455,8 @@ impl Connection {
               JOIN own ON own.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_class'::regclass
               WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass
               UNION ALL
-              SELECT 'row ' || module || ' ' || id FROM {schema}.hostel_migrations
-              WHERE xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid
+              SELECT pg_catalog.concat_ws(' ', 'row', module, id, checksum, applied_at)
+              FROM {schema}.hostel_migrations
               ORDER BY 1"
         );
         let (rows, _) = self.asked(&statement, &[]).await?;

@@ -16,7 +16,7 @@ mod transfer;
 mod types;
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -31,10 +31,13 @@ pub(crate) use self::connection::{Begin, Bounds, Connection};
 use self::endpoint::Endpoint;
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
+pub(crate) use self::statements::{is_concurrent, of_migration as migration_statements};
 pub(crate) use self::transfer::{Suspended, Transfer};
 pub(crate) use self::types::{Type, oid};
 use self::wire::Wire;
-use super::{DatabaseConfig, PlatformDatabase, SqlConfig, full, turn};
+use super::ledger::LedgerRow;
+use super::units::Failure;
+use super::{DatabaseConfig, PlatformDatabase, SqlConfig, check_objects, full, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
@@ -109,7 +112,7 @@ pub(crate) struct Lease {
     connection: Option<Connection>,
     unit: Arc<Unit>,
     is_owner: bool,
-    _turn: OwnedSemaphorePermit,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Server {
@@ -173,6 +176,22 @@ impl Server {
     /// When the server does not answer or does not allow it.
     pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
         self.roles.remove(&Names::of_tenant(tenant)).await
+    }
+
+    /// What the ledgers of these tenants' units say; none of those that have no unit yet.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn ledgers(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<HashMap<TenantId, Vec<LedgerRow>>> {
+        let names: Vec<Names> = tenants.iter().copied().map(Names::of_tenant).collect();
+        let mut by_schema = self.roles.ledgers(&names).await?;
+        let found = tenants.iter().zip(&names);
+        Ok(found
+            .filter_map(|(id, names)| Some((*id, by_schema.remove(&names.schema())?)))
+            .collect())
     }
 
     /// A connection of this unit that nobody uses.
@@ -332,14 +351,14 @@ impl Unit {
             // Boxed, like all that is rare.
             None => Box::pin(self.returned_or_new(generation, deadline)).await?,
         };
-        Ok(self.lend(connection, false, turn))
+        Ok(self.lend(connection, false, Some(turn)))
     }
 
     fn lend(
         self: &Arc<Self>,
         connection: Connection,
         is_owner: bool,
-        turn: OwnedSemaphorePermit,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Lease {
         self.leased.fetch_add(1, Ordering::SeqCst);
         Lease { connection: Some(connection), unit: Arc::clone(self), is_owner, _turn: turn }
@@ -392,7 +411,37 @@ impl Unit {
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
         connection.share_new_tables(&self.names.role(Role::Runtime)).await?;
-        Ok(self.lend(connection, true, turn))
+        Ok(self.lend(connection, true, Some(turn)))
+    }
+
+    /// Builds and removes indexes as a script says, while others write. What was built already is left
+    /// as it is: whoever does it again may have been cut short after it.
+    ///
+    /// The connection is one more: whoever calls this has the ledger locked on another, which keeps
+    /// nobody waiting who builds an index.
+    ///
+    /// # Errors
+    /// The server's, or that there are more than `objects_max`.
+    pub(crate) async fn run_concurrently(
+        self: &Arc<Self>,
+        script: &str,
+        time: Duration,
+        objects_max: u64,
+    ) -> Result<(), Failure> {
+        let statements = statements::concurrent(script).map_err(Failure::Refused)?;
+        let deadline = Instant::now() + time;
+        let until = deadline.min(Instant::now() + self.server.wait);
+        let connecting = self.server.connect(&self.names, Role::Owner, 0, until);
+        let connection = Box::pin(connecting).await.map_err(Failure::Refused)?;
+        let mut connection = self.lend(connection, true, None);
+        // It waits for transactions that began before, and nobody waits for it meanwhile.
+        connection.as_host("SET lock_timeout = 0").await.map_err(Failure::Refused)?;
+        for statement in statements.iter().flatten() {
+            let there_are = connection.objects().await.map_err(Failure::Refused)?;
+            check_objects(there_are + u64::from(!statement.removes), objects_max)?;
+            connection.run_concurrently(statement, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Refuses to make a unit larger that is as large as it may be. It is measured once in an

@@ -5,11 +5,13 @@
 //! are made of ids alone: whoever reads the catalogue learns nothing of a tenant.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::prepare::quoted;
+use crate::database::ledger::{AppliedMigration, LedgerRow};
 use crate::database::{PlatformDatabase, SqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
@@ -21,6 +23,8 @@ const CONNECTIONS_SPARE: u64 = 4;
 
 /// How often a unit is tried to be removed.
 const REMOVE_ATTEMPTS_MAX: u32 = 5;
+/// How often ledgers are tried to be read, while units are removed.
+const READ_ATTEMPTS_MAX: u32 = 5;
 /// Tables and the like that are removed in one transaction.
 const REMOVED_AT_ONCE: i64 = 50;
 /// What removes some of a schema's tables, views, sequences and types. Those made last come first, as
@@ -87,8 +91,12 @@ impl Names {
 #[derive(PartialEq, Eq)]
 enum State {
     Absent,
-    /// A platform made it that had none yet.
-    WithoutOutbox,
+    /// An earlier version made it.
+    Partial {
+        has_outbox: bool,
+        /// Whether its owner may take migrations out of the ledger.
+        can_undo: bool,
+    },
     Whole,
 }
 
@@ -129,7 +137,9 @@ impl Roles {
     pub(super) async fn ensure(&self, names: &Names) -> Result<()> {
         let making = match self.state(names).await? {
             State::Whole => return Ok(()),
-            State::WithoutOutbox => self.add_outbox(names).await,
+            State::Partial { has_outbox, can_undo } => {
+                self.complete(names, has_outbox, can_undo).await
+            }
             State::Absent => self.create(names).await,
         };
         match making {
@@ -149,23 +159,94 @@ impl Roles {
     async fn state(&self, names: &Names) -> Result<State> {
         let found = sqlx::query(
             "SELECT (SELECT count(*) FROM pg_catalog.pg_class c
-                     WHERE c.relnamespace = n.oid AND c.relname = 'hostel_outbox')
+                     WHERE c.relnamespace = n.oid AND c.relname = 'hostel_outbox'),
+                    (SELECT count(*) FROM pg_catalog.pg_class c, pg_catalog.pg_roles r
+                     WHERE c.relnamespace = n.oid AND c.relname = 'hostel_migrations'
+                       AND r.rolname = $2
+                       AND pg_catalog.has_table_privilege(r.oid, c.oid, 'DELETE'))
              FROM pg_catalog.pg_namespace n WHERE n.nspname = $1",
         )
         .bind(names.schema())
+        .bind(names.role(Role::Owner))
         .fetch_optional(&self.platform)
         .await?;
-        match found {
-            None => Ok(State::Absent),
-            Some(row) if row.try_get::<i64, _>(0)? == 0 => Ok(State::WithoutOutbox),
-            Some(_) => Ok(State::Whole),
+        let Some(row) = found else { return Ok(State::Absent) };
+        match (row.try_get::<i64, _>(0)? != 0, row.try_get::<i64, _>(1)? != 0) {
+            (true, true) => Ok(State::Whole),
+            (has_outbox, can_undo) => Ok(State::Partial { has_outbox, can_undo }),
         }
     }
 
-    async fn add_outbox(&self, names: &Names) -> Result<(), sqlx::Error> {
-        let script = super::outbox::script(names);
+    /// Adds what is missing; all of it in one message, and so in one transaction.
+    async fn complete(
+        &self,
+        names: &Names,
+        has_outbox: bool,
+        can_undo: bool,
+    ) -> Result<(), sqlx::Error> {
+        let mut script = String::new();
+        if !has_outbox {
+            script.push_str(&super::outbox::script(names));
+        }
+        if !can_undo {
+            let (schema, owner) = (names.schema(), names.role(Role::Owner));
+            script.push_str(&format!("GRANT DELETE ON {schema}.hostel_migrations TO {owner};"));
+        }
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
         Ok(())
+    }
+
+    /// What the ledgers of these units say, by schema; none of those that are not there. A ledger is
+    /// the platform's own table, and no guest can put another in its place.
+    pub(super) async fn ledgers(&self, units: &[Names]) -> Result<HashMap<String, Vec<LedgerRow>>> {
+        let mut attempts_left = READ_ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
+            match self.try_ledgers(units).await {
+                // One of them was removed after it had been found.
+                Err(error) if attempts_left > 0 && code_of(&error).is_some() => {
+                    tracing::debug!(%error, "ledgers are to be read once more");
+                }
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    async fn try_ledgers(
+        &self,
+        units: &[Names],
+    ) -> Result<HashMap<String, Vec<LedgerRow>>, sqlx::Error> {
+        let schemas: Vec<String> = units.iter().map(Names::schema).collect();
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+             JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'hostel_migrations'
+             WHERE n.nspname = ANY (string_to_array($1, ','))",
+        )
+        .bind(schemas.join(","))
+        .fetch_all(&self.platform)
+        .await?;
+        let mut ledgers: HashMap<_, _> =
+            there.into_iter().map(|schema| (schema, Vec::new())).collect();
+        let each = ledgers.keys().map(|schema| {
+            format!(
+                "SELECT '{schema}' AS unit, module, id, encode(checksum, 'hex') AS checksum,
+                        (extract(epoch FROM applied_at) * 1000000)::bigint AS applied_at
+                 FROM {schema}.hostel_migrations"
+            )
+        });
+        let statement = each.collect::<Vec<_>>().join(" UNION ALL ");
+        if statement.is_empty() {
+            return Ok(ledgers);
+        }
+        for row in sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(&self.platform).await? {
+            let (unit, checksum): (String, String) = (row.try_get(0)?, row.try_get(3)?);
+            let checksum = HEXLOWER.decode(checksum.as_bytes());
+            let checksum = checksum.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let migration = AppliedMigration { id: row.try_get(2)?, checksum };
+            let row = LedgerRow { module: row.try_get(1)?, migration, applied_at: row.try_get(4)? };
+            ledgers.entry(unit).or_default().push(row);
+        }
+        Ok(ledgers)
     }
 
     /// One message, and so one transaction: a unit is there whole or not at all.
@@ -189,7 +270,7 @@ impl Roles {
                  applied_at timestamptz NOT NULL DEFAULT now(),
                  PRIMARY KEY (module, id)
              );
-             GRANT SELECT, INSERT ON {schema}.hostel_migrations TO {owner};
+             GRANT SELECT, INSERT, DELETE ON {schema}.hostel_migrations TO {owner};
              CREATE TABLE {schema}.hostel_turn ();
              GRANT UPDATE ON {schema}.hostel_turn TO {runtime};
              {}",

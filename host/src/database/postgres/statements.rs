@@ -8,6 +8,7 @@
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use crate::database::guard::HOST_TABLE_PREFIX;
 use crate::error::{Error, ErrorKind, Result};
 
 /// First words of what works with rows.
@@ -49,7 +50,7 @@ pub(super) fn may_grow(text: &str) -> bool {
 ///
 /// # Errors
 /// `denied` for one that migrations may not use.
-pub(super) fn of_migration(script: &str) -> Result<Vec<&str>> {
+pub(crate) fn of_migration(script: &str) -> Result<Vec<&str>> {
     let tokens = tokens(script)?;
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
@@ -71,6 +72,85 @@ pub(super) fn of_migration(script: &str) -> Result<Vec<&str>> {
         statements.push(statement);
     }
     Ok(statements)
+}
+
+/// A statement that builds or removes an index while others write. No transaction may be around it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Concurrent<'s> {
+    pub(super) text: &'s str,
+    /// The index, as the catalogue has its name.
+    pub(super) index: String,
+    pub(super) removes: bool,
+}
+
+/// The statements of a script that works while others write; none of any other script.
+///
+/// # Errors
+/// As for [`of_migration`], and `invalid` for one that holds other statements, too.
+pub(super) fn concurrent(script: &str) -> Result<Option<Vec<Concurrent<'_>>>> {
+    let statements = of_migration(script)?;
+    let mut found = Vec::new();
+    for text in &statements {
+        found.extend(as_concurrent(text)?);
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    if found.len() < statements.len() {
+        return Err(Error::invalid(
+            "what is done CONCURRENTLY is done outside of a transaction: put it into a migration that does nothing else",
+        ));
+    }
+    Ok(Some(found))
+}
+
+/// Whether nothing but indexes is built or removed, while others write.
+///
+/// # Errors
+/// As for [`concurrent`].
+pub(crate) fn is_concurrent(script: &str) -> Result<bool> {
+    Ok(concurrent(script)?.is_some())
+}
+
+fn as_concurrent(text: &str) -> Result<Option<Concurrent<'_>>> {
+    let tokens = tokens(text)?;
+    let mut words =
+        tokens.iter().map(|token| &token.token).filter(|token| !is_space(token)).peekable();
+    let is = |token: &Token, expected: &[&str]| match token {
+        Token::Word(word) => word.quote_style.is_none() && is_one_of(&word.value, expected),
+        _ => false,
+    };
+    let removes = first_word(text).eq_ignore_ascii_case("DROP");
+    if words.next_if(|token| is(token, &["CREATE", "DROP"])).is_none() {
+        return Ok(None);
+    }
+    words.next_if(|token| is(token, &["UNIQUE"]));
+    for expected in ["INDEX", "CONCURRENTLY"] {
+        if words.next_if(|token| is(token, &[expected])).is_none() {
+            return Ok(None);
+        }
+    }
+    while words.next_if(|token| is(token, &["IF", "NOT", "EXISTS"])).is_some() {}
+    let index = match words.next() {
+        Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
+        Some(Token::Word(word)) if !is_one_of(&word.value, &["ON"]) => word.value.to_lowercase(),
+        _ => return Err(Error::invalid("an index that is built CONCURRENTLY needs a name")),
+    };
+    let is_alone = match words.next() {
+        None => removes,
+        Some(token) => !removes && is(token, &["ON"]),
+    };
+    if !is_alone {
+        return Err(Error::invalid(format!(
+            "`{index}`: name one index in each statement that works CONCURRENTLY, by its own name alone"
+        )));
+    }
+    if index.starts_with(HOST_TABLE_PREFIX) {
+        let what =
+            format!("`{index}`: names that begin with `{HOST_TABLE_PREFIX}` are the platform's");
+        return Err(Error::new(ErrorKind::Denied, "statement-refused", what));
+    }
+    Ok(Some(Concurrent { text, index, removes }))
 }
 
 /// Whether a migration's script may make a unit larger.
@@ -189,6 +269,43 @@ mod tests {
         assert_eq!(statements.len(), 3, "{statements:?}");
         assert_eq!(statements[0], "CREATE TABLE é (a text DEFAULT ';', b text DEFAULT $x$;$x$)");
         assert!(statements[2].starts_with("insert into é"), "{statements:?}");
+    }
+
+    #[test]
+    fn what_works_while_others_write_is_told_from_the_rest() {
+        let found = |script: &str| {
+            let found = concurrent(script).unwrap().unwrap_or_default();
+            found.into_iter().map(|it| (it.index, it.removes)).collect::<Vec<_>>()
+        };
+        let own = |index: &str| (index.to_owned(), false);
+        let removed = |index: &str| (index.to_owned(), true);
+        assert_eq!(found("CREATE INDEX CONCURRENTLY By_Name ON t (a)"), [own("by_name")]);
+        assert_eq!(
+            found("create unique index concurrently if not exists \"If\" on t (a);"),
+            [own("If")]
+        );
+        assert_eq!(
+            found("-- two\nDROP INDEX CONCURRENTLY a; DROP INDEX CONCURRENTLY IF EXISTS b"),
+            [removed("a"), removed("b")]
+        );
+        for other in [
+            "CREATE INDEX i ON t (a)",
+            "CREATE TABLE concurrently (a int)",
+            "DROP INDEX i",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
+            "",
+        ] {
+            assert_eq!(concurrent(other).unwrap(), None, "{other}");
+        }
+        for refused in [
+            "CREATE INDEX CONCURRENTLY i ON t (a); CREATE TABLE u (a int)",
+            "CREATE INDEX CONCURRENTLY ON t (a)",
+            "DROP INDEX CONCURRENTLY a, b",
+            "DROP INDEX CONCURRENTLY s.a",
+            "CREATE INDEX CONCURRENTLY hostel_i ON t (a)",
+        ] {
+            assert!(concurrent(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

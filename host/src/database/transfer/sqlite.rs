@@ -26,23 +26,8 @@ fn host() -> Allowance {
 pub(super) async fn ledger(
     connection: &mut GuestConnection,
 ) -> Result<Vec<(String, AppliedMigration)>> {
-    let exists = connection
-        .fetch_as_host(sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'hostel_migrations'"))
-        .await?;
-    if exists.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = connection
-        .fetch_as_host(sqlx::query(
-            "SELECT module, id, checksum FROM hostel_migrations ORDER BY rowid",
-        ))
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let applied = AppliedMigration { id: row.try_get(1)?, checksum: row.try_get(2)? };
-            Ok((row.try_get(0)?, applied))
-        })
-        .collect()
+    let rows = connection.ledger().await?;
+    Ok(rows.into_iter().map(|row| (row.module, row.migration)).collect())
 }
 
 pub(super) async fn tables(connection: &mut GuestConnection) -> Result<Vec<Table>> {

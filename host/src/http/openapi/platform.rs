@@ -7,7 +7,7 @@ use super::operation::{Operation, content, query_parameters};
 use super::problems::{Callers, Problems, reason};
 use crate::http::health::{Health, Readiness};
 use crate::http::metrics::MEDIA_TYPE;
-use crate::http::operator::{UsagePage, UsageParameters};
+use crate::http::operator::{QuarantinePage, QuarantineParameters, UsagePage, UsageParameters};
 
 /// No module's name has a capital letter.
 pub(super) const TAG: &str = "Platform";
@@ -44,20 +44,40 @@ pub(super) fn operations(components: &mut Components) -> Vec<Operation> {
                 .common(404, "tenant-not-found", "There is no such tenant"),
             ..operation("/openapi.json", "openapi", "This description of the tenant's API")
         },
-        Operation {
-            success: (200, answer(200, JSON, components.own::<UsagePage>())),
-            parameters: query_parameters(&Components::own_inline::<UsageParameters>()),
-            problems: of_operators()
-                .common(400, "invalid-query", "A parameter is not valid")
-                .common(404, "tenant-not-found", "There is no such tenant"),
-            security: json!([{ "bearer": [] }]),
-            ..operation(
+        listed(
+            answer(200, JSON, components.own::<QuarantinePage>()),
+            query_parameters(&Components::own_inline::<QuarantineParameters>()),
+            operation(
+                "/platform/v1/quarantine",
+                "quarantine",
+                "Modules that tenants are not served, because a migration failed or was taken back, for operators",
+            ),
+        ),
+        listed(
+            answer(200, JSON, components.own::<UsagePage>()),
+            query_parameters(&Components::own_inline::<UsageParameters>()),
+            operation(
                 "/platform/v1/usage",
                 "usage",
                 "What was used, by day (UTC), tenant and module, for operators",
-            )
-        },
+            ),
+        ),
     ]
+}
+
+/// One that lists something to operators.
+fn listed(answer: Value, parameters: Vec<Value>, operation: Operation) -> Operation {
+    Operation {
+        success: (200, answer),
+        parameters,
+        problems: of_operators().common(400, "invalid-query", "A parameter is not valid").common(
+            404,
+            "tenant-not-found",
+            "There is no such tenant",
+        ),
+        security: json!([{ "bearer": [] }]),
+        ..operation
+    }
 }
 
 /// One that everybody may call, and that takes nothing.

@@ -17,7 +17,8 @@ use crate::{descriptions, ends, memory, time};
 /// `describe …`, `start …` or `start sometimes …`, and then what: the name of a route, or one of those below.
 static SCRIPT: [u8; 55] = *b"describe and start as a module should, and no other way";
 
-/// Where tests put the module's migrations, each up to a zero byte. There are none in the file.
+/// Where tests put the module's migrations, each up to a zero byte; what follows a byte of 1 in one is
+/// its way back. There are none in the file.
 const MIGRATIONS_BYTES: usize = 64 * 1024;
 static MIGRATIONS: [u8; MIGRATIONS_BYTES] = {
     let mut room = [b'.'; MIGRATIONS_BYTES];
@@ -43,8 +44,9 @@ pub(crate) fn with_migrations(module: Module) -> Module {
         .iter()
         .enumerate()
         .map(|(n, text)| {
-            let text = String::from_utf8_lossy(text).into_owned().leak();
-            Migration::portable(format!("{n:04}").leak(), text, "")
+            let text: &str = String::from_utf8_lossy(text).into_owned().leak();
+            let (up, down) = text.split_once('\u{1}').unwrap_or((text, ""));
+            Migration::portable(format!("{n:04}").leak(), up, down)
         })
         .collect();
     module.migrations(steps.leak())

@@ -1,0 +1,2 @@
+DROP INDEX items_by_amount;
+ALTER TABLE items DROP COLUMN amount;

@@ -1,0 +1,168 @@
+//! Who is to be looked at, some at a time, with all that is known of their tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::vec;
+
+use super::{MigrationScope, Migrations};
+use crate::call::Tenant;
+use crate::capabilities::tenancy::{Quarantine, TenantQuery, wrong_status};
+use crate::database::{AppliedMigration, LedgerRow};
+use crate::error::Result;
+use crate::names::{ModuleName, TenantSlug};
+use crate::runtime::{ModuleVersion, Registry};
+
+/// Tenants that are read at once. On SQLite each of them may have files open meanwhile.
+const PAGE: u32 = 64;
+
+/// Pages of tenants.
+pub(super) struct Pages {
+    registry: Arc<Registry>,
+    modules: Vec<Arc<ModuleVersion>>,
+    used_only: bool,
+    left: Left,
+    /// How many tenants there are in all of them.
+    pub(super) total: u64,
+}
+
+enum Left {
+    /// These.
+    Named(vec::IntoIter<Tenant>),
+    /// All, after this one.
+    After(Option<TenantSlug>),
+}
+
+/// A tenant, and what is known of its tables.
+pub(super) struct TenantTables {
+    pub(super) tenant: Tenant,
+    /// Of its database.
+    pub(super) size_max: u64,
+    /// What was applied, by module; why that cannot be told.
+    pub(super) ledger: Result<HashMap<String, Vec<LedgerRow>>>,
+    /// What it is served, and is in the scope.
+    pub(super) modules: Vec<Arc<ModuleVersion>>,
+    pub(super) quarantines: Vec<Quarantine>,
+    registry: Arc<Registry>,
+    was_open: bool,
+}
+
+impl Pages {
+    /// # Errors
+    /// `tenant-not-found`, `not-found` for a module, `conflict` for a tenant that is being deleted.
+    pub(super) async fn of(migrations: &Migrations, scope: &MigrationScope) -> Result<Self> {
+        let registry = Arc::clone(&migrations.registry);
+        let tenants = &registry.runtime().services.tenants;
+        let (left, total) = if scope.tenants.is_empty() {
+            (Left::After(None), tenants.count().await?)
+        } else {
+            let mut slugs = scope.tenants.clone();
+            slugs.sort_unstable();
+            slugs.dedup();
+            let mut named = Vec::with_capacity(slugs.len());
+            for slug in &slugs {
+                let tenant = tenants.get(slug).await?;
+                if !tenant.status.is_there() {
+                    return Err(wrong_status(&tenant, "active or suspended"));
+                }
+                named.push(tenant);
+            }
+            let total = named.len() as u64;
+            (Left::Named(named.into_iter()), total)
+        };
+        let modules = migrations.modules_of(scope)?;
+        Ok(Self { registry, modules, used_only: scope.used_only, left, total })
+    }
+
+    /// The next page, by slug; none after the last one.
+    ///
+    /// # Errors
+    /// When the platform's database does not answer.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<TenantTables>>> {
+        let tenants = &self.registry.runtime().services.tenants;
+        let page: Vec<Tenant> = match &mut self.left {
+            Left::Named(left) => left.take(PAGE as usize).collect(),
+            Left::After(after) => {
+                let query =
+                    TenantQuery { after: after.clone(), limit: PAGE, ..TenantQuery::default() };
+                let page = tenants.list(&query).await?;
+                if let Some(last) = page.last() {
+                    *after = Some(last.slug.clone());
+                }
+                page
+            }
+        };
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(None) };
+        let quarantines = tenants.quarantines_between(&first.slug, &last.slug).await?;
+        let there = page.into_iter().filter(|tenant| tenant.status.is_there()).collect();
+        self.look_into(there, quarantines).await.map(Some)
+    }
+
+    async fn look_into(
+        &self,
+        tenants: Vec<Tenant>,
+        quarantines: Vec<Quarantine>,
+    ) -> Result<Vec<TenantTables>> {
+        let runtime = self.registry.runtime();
+        let units = &runtime.services.units;
+        let size_max = |tenant| runtime.limits_of(tenant).1.database_max_bytes.get();
+        let sizes: Vec<_> = tenants.iter().map(|it| (it.id, size_max(it))).collect();
+        let were_open: Vec<bool> = sizes.iter().map(|(id, _)| units.is_open(*id)).collect();
+        let mut ledgers = units.ledgers(&sizes).await?;
+        let sizes = sizes.into_iter().zip(were_open);
+        let tables = tenants.into_iter().zip(sizes).map(|(tenant, ((id, size_max), was_open))| {
+            let ledger = ledgers.remove(&id).unwrap_or_else(|| Ok(Vec::new())).map(by_module);
+            let of_tenant = quarantines.iter().filter(|it| it.tenant_id == id);
+            let modules = self.modules.iter().filter(|module| {
+                let name = module.manifest.name.as_str();
+                let is_used = ledger.as_ref().is_ok_and(|ledger| ledger.contains_key(name));
+                module.is_for(&tenant) && (is_used || !self.used_only)
+            });
+            TenantTables {
+                modules: modules.cloned().collect(),
+                quarantines: of_tenant.cloned().collect(),
+                tenant,
+                size_max,
+                ledger,
+                registry: Arc::clone(&self.registry),
+                was_open,
+            }
+        });
+        Ok(tables.collect())
+    }
+}
+
+fn by_module(rows: Vec<LedgerRow>) -> HashMap<String, Vec<LedgerRow>> {
+    let mut ledger = HashMap::<_, Vec<_>>::new();
+    for row in rows {
+        ledger.entry(row.module.clone()).or_default().push(row);
+    }
+    ledger
+}
+
+impl TenantTables {
+    /// What was applied of a module; nothing where that cannot be told.
+    pub(super) fn rows(&self, module: &ModuleName) -> &[LedgerRow] {
+        let ledger = self.ledger.as_ref().ok();
+        ledger.and_then(|ledger| ledger.get(module.as_str())).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn applied(&self, module: &ModuleName) -> Vec<AppliedMigration> {
+        self.rows(module).iter().map(|row| row.migration.clone()).collect()
+    }
+
+    /// Why a module is not served, if it is not.
+    pub(super) fn quarantine(&self, module: &ModuleVersion) -> Option<&Quarantine> {
+        let is_of = |it: &&Quarantine| {
+            it.module == module.manifest.name && it.migrations == module.migrations_digest
+        };
+        self.quarantines.iter().find(is_of)
+    }
+
+    /// Closes the tenant's database, unless somebody had it open before: there are more of them than
+    /// files that may be open.
+    pub(super) async fn close(self) {
+        if !self.was_open {
+            self.registry.runtime().services.units.forget(self.tenant.id).await;
+        }
+    }
+}
