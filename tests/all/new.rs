@@ -224,6 +224,13 @@ fn a_module_passes_its_own_tests_and_lints() {
     let folder = Folder::new();
     ok(&folder, &["new", "module", "bookings"]);
     ok(&folder, &["new", "module", "hi", "--slim"]);
+    // With a further step, which each database is told in its own words.
+    let step = ["migrate", "new", "by_name", "--per-database", "--crate-folder", "bookings"];
+    ok(&folder, &step);
+    for (database, up) in [("sqlite", "CREATE INDEX"), ("postgres", "CREATE INDEX CONCURRENTLY")] {
+        let file = format!("bookings/migrations/0002_by_name.{database}.up.sql");
+        folder.write(&file, format!("{up} bookings_by_name ON bookings_items (name);\n"));
+    }
     let wasm = ["clippy", "--target", "wasm32-wasip2", "--", "-D", "warnings"];
     for name in ["bookings", "hi"] {
         let made = folder.path(name);

@@ -25,6 +25,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long to wait for a connection, where the configuration allows as much, and for others that
 /// change the same tables.
 const WAIT_MAX: Duration = STEP_TIMEOUT;
+/// How a unit says that others have its connections, or its turn to write.
+const BUSY: &str = "database-busy";
 /// Tables, indexes, views, sequences and types of a unit, at most, and how many of them one step may
 /// add. A server has a lock for each of them that a transaction makes, reads or removes, and all
 /// tenants share those locks.
@@ -115,7 +117,13 @@ async fn go(
         return Ok(());
     }
     let deadline = Instant::now() + WAIT_MAX;
-    let mut migrator = unit.migrator(deadline).await?;
+    let mut migrator = loop {
+        match unit.migrator(deadline).await {
+            // Others have their turn first, however long that takes.
+            Err(error) if error.code() == BUSY && Instant::now() < deadline => {}
+            found => break found?,
+        }
+    };
     // Makes the ledger, where there is none.
     let applied = migrator.applied(name.as_str()).await?;
     if planned(migrations, &applied, migrator.dialect(), goal)?.is_empty() {
