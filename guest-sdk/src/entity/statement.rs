@@ -14,6 +14,9 @@ use super::search;
 use super::table::Table;
 use crate::sql::{Dialect, Value};
 
+/// Columns in which no two rows are the same, and what becomes of a row that is there already.
+type Upsert<'a> = (&'a [&'static str], &'a [(&'static str, Node)]);
+
 /// A statement, and what is bound to it.
 #[derive(Debug)]
 pub(super) struct Built {
@@ -179,7 +182,7 @@ impl Builder {
         mut self,
         table: &'static Table,
         row: Vec<(&'static str, Value)>,
-        conflict: Option<(&[&'static str], &[(&'static str, Node)])>,
+        conflict: Option<Upsert<'_>>,
         returning: &'static str,
     ) -> Built {
         let mut insert = InsertStatement::new();
@@ -342,7 +345,7 @@ impl Builder {
         let operator = match operator {
             Operator::Equal => BinOper::Equal,
             Operator::NotEqual => BinOper::NotEqual,
-            Operator::DistinctFrom => BinOper::Custom("IS DISTINCT FROM".into()),
+            Operator::DistinctFrom => BinOper::Custom("IS DISTINCT FROM"),
             Operator::Less => BinOper::SmallerThan,
             Operator::LessOrEqual => BinOper::SmallerThanOrEqual,
             Operator::Greater => BinOper::GreaterThan,
