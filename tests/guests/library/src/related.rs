@@ -12,7 +12,7 @@ use crate::model::{Author, Book, Cover, Loan, Tag};
 pub(crate) struct Whole {
     #[serde(flatten)]
     book: Book,
-    author: Option<Author>,
+    written_by: Option<Author>,
     cover: Option<Cover>,
     tags: Vec<Tag>,
 }
@@ -23,8 +23,12 @@ fn whole(db: &impl Connection) -> Result<Vec<Whole>, EntityError> {
         .order(Book::TITLE.asc())
         .with((Book::AUTHOR, Book::COVER, Book::TAGS.order(Tag::NAME.desc())))
         .list(db)?;
-    let whole =
-        books.into_iter().map(|(book, (author, cover, tags))| Whole { book, author, cover, tags });
+    let whole = books.into_iter().map(|(book, (written_by, cover, tags))| Whole {
+        book,
+        written_by,
+        cover,
+        tags,
+    });
     Ok(whole.collect())
 }
 
