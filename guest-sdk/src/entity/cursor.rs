@@ -2,7 +2,6 @@
 //! place move nothing on the pages behind it.
 
 use data_encoding::BASE64URL_NOPAD;
-use rust_decimal::Decimal;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -186,7 +185,33 @@ fn parsed(json: &Json, column: &ColumnInfo) -> Option<Value> {
         Kind::Text { .. } | Kind::Enum(_) => Value::Text(json.as_str()?.to_owned()),
         Kind::Uuid => Value::Uuid(json.as_str()?.parse::<Uuid>().ok()?.as_u64_pair()),
         Kind::Date => Value::Text(json.as_str()?.parse::<Date>().ok()?.to_string()),
-        Kind::Decimal => Value::Decimal(Decimal::from_str_exact(json.as_str()?).ok()?.to_string()),
+        Kind::Decimal => {
+            let text = json.as_str().filter(|text| is_decimal(text))?;
+            Value::Decimal(text.to_owned())
+        }
         Kind::Bytes | Kind::Json => return None,
     })
+}
+
+/// Whether the host takes a text for a decimal. `Decimal` would bring its arithmetic into every module.
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    digits(whole) && digits(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_is_what_the_host_takes_for_one() {
+        for good in ["0", "-12.50", "007", "1.0"] {
+            assert!(is_decimal(good), "{good}");
+        }
+        for bad in ["", "-", ".5", "1.", "1e5", "+1", "1,5", "NaN", "--1", "1.2.3"] {
+            assert!(!is_decimal(bad), "{bad}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use super::cells::{Cells, Selected, Selection, Shape};
-use super::column::{Assignment, Columns, Order};
+use super::column::{Assignment, Columns, Order, OrderBy};
 use super::cursor::Places;
 use super::error::{Attempt, EntityError};
 use super::expression::{Expression, Node};
@@ -117,7 +117,11 @@ impl<E: Entity, S, P> Select<E, S, P> {
     where
         S: Includes<T, At>,
     {
-        self.with_query(|query| query.orders.push(order.by))
+        self.with_query(|query| {
+            let OrderBy { node, is_descending, is_nullable } = order.by;
+            let is_nullable = is_nullable || query.may_miss(&node);
+            query.orders.push(OrderBy { node, is_descending, is_nullable });
+        })
     }
 
     /// One row for all that are alike in these columns. What is selected then is these, and what is
@@ -504,7 +508,7 @@ fn order_by_key(query: &mut Query) {
         let is_key = |node: &Node| matches!(node, Node::Column { table: of, name } if *of == table.name && name == key);
         if !query.orders.iter().any(|order| is_key(&order.node)) {
             let node = Node::Column { table: table.name, name: key };
-            query.orders.push(super::column::OrderBy { node, is_descending, is_nullable: false });
+            query.orders.push(OrderBy { node, is_descending, is_nullable: false });
         }
     }
 }

@@ -71,6 +71,12 @@ impl Query {
         }
     }
 
+    /// Whether a column is of a table that a row may be without.
+    pub(super) fn may_miss(&self, node: &Node) -> bool {
+        let Node::Column { table, .. } = node else { return false };
+        self.joins.iter().any(|join| join.is_left && join.table.name == *table)
+    }
+
     /// Whether each of its rows is a row of its table, and none is left out for its place.
     pub(super) fn is_of_rows(&self) -> bool {
         self.joins.is_empty() && self.groups.is_empty() && self.limit.is_none()
