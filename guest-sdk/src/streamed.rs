@@ -110,6 +110,21 @@ impl Streamed {
 
     /// Lets the client have what was written so far.
     ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// fn count() -> Result<Streamed, Problem> {
+    ///     let mut answer = Streamed::begin("text/plain")?;
+    ///     for number in 0..1_000_000 {
+    ///         answer.send(format!("{number}\n"))?;
+    ///         if number % 1_000 == 0 {
+    ///             answer.flush()?;
+    ///         }
+    ///     }
+    ///     Ok(answer)
+    /// }
+    /// # let _ = get("/count", count);
+    /// ```
+    ///
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn flush(&mut self) -> Result<(), Error> {

@@ -82,7 +82,7 @@ fn a_module_is_made_with_its_sdk() {
     }
     let bytes = |path: &String| fs::metadata(folder.path("bookings").join(path)).unwrap().len();
     let total: u64 = sdk.iter().map(|path| bytes(path)).sum();
-    assert!(total < 560 * 1024, "the SDK is committed with every module: {total} bytes");
+    assert!(total < 600 * 1024, "the SDK is committed with every module: {total} bytes");
     let texts = made.iter().map(|path| folder.path("bookings").join(path));
     for text in texts.filter(|path| !path.to_str().unwrap().contains("/hostel/")) {
         let text = fs::read_to_string(text).unwrap();

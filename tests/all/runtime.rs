@@ -160,7 +160,7 @@ async fn with_all_guests() -> TestPlatform {
         .config("[dev]\nanonymous_grants = ['notes:*', 'bookings:*']")
         .built(move |builder| {
             let builder = builder.system_module("tenants", tenants.clone());
-            builder.module_file(hostel_tests::bookings())
+            builder.module_file(hostel_tests::bookings()).module_file(hostel_tests::library())
         })
         .start()
         .await
@@ -169,6 +169,7 @@ async fn with_all_guests() -> TestPlatform {
 async fn call_all_guests(platform: &TestPlatform) {
     let acme = platform.client("acme");
     assert_eq!(acme.get("/api/bookings/rooms").await.status(), 200);
+    assert_eq!(acme.get("/api/library/numbers").await.status(), 200);
     assert_eq!(counter(&acme).await, 1);
     assert_eq!(acme.get("/api/notes").await.status(), 200);
     assert_eq!(acme.get("/api/hostile/counter").await.status(), 200);

@@ -84,9 +84,12 @@ impl Moments {
         let mut state = locked(&self.state);
         state.last_id += 1;
         let id = state.last_id;
-        state.waiting.push_back(Waiting { id, thread: std::thread::current() });
         loop {
-            if state.begin_at_front(id, self.at_once) || state.is_running(id).is_some() {
+            // Given a moment that it did not wake up for, it has lost its place, too.
+            if !state.waiting.iter().any(|waiting| waiting.id == id) {
+                state.waiting.push_back(Waiting { id, thread: std::thread::current() });
+            }
+            if state.begin_at_front(id, self.at_once) {
                 return id;
             }
             let is_front = state.waiting.front().is_some_and(|front| front.id == id);
