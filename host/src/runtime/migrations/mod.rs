@@ -208,24 +208,31 @@ pub(super) async fn rehearse(
     let deadline = Instant::now() + WAIT_MAX;
     let mut migrator = unit.migrator(deadline).await?;
     let applied = migrator.applied(name.as_str()).await?;
-    let pending = planned(migrations, &applied, migrator.dialect(), &MigrationGoal::UP)?;
-    if pending.is_empty() {
+    if planned(migrations, &applied, migrator.dialect(), &MigrationGoal::UP)?.is_empty() {
         return Ok(());
     }
     migrator.begin(deadline).await.map_err(sql::explain)?;
-    let mut outcome = Ok(());
-    for step in pending {
+    let outcome = try_all(module, &mut migrator, cpu).await;
+    migrator.end(false).await.map_err(sql::explain)?;
+    outcome
+}
+
+async fn try_all(
+    module: &ModuleVersion,
+    migrator: &mut Migrator,
+    cpu: &Arc<CpuTime>,
+) -> Result<()> {
+    let Manifest { name, migrations, .. } = &module.manifest;
+    // Others may have done some of it, while this waited for them.
+    let applied = migrator.applied(name.as_str()).await?;
+    for step in planned(migrations, &applied, migrator.dialect(), &MigrationGoal::UP)? {
         // What is done for good is not tried, and what follows may need it.
         if migrator.is_alone(step.up.of(migrator.dialect())) {
             break;
         }
-        outcome = run(step, &step.up, &mut migrator, cpu).await;
-        if outcome.is_err() {
-            break;
-        }
+        run(step, &step.up, migrator, cpu).await?;
     }
-    migrator.end(false).await.map_err(sql::explain)?;
-    outcome
+    Ok(())
 }
 
 /// The steps that lead to a goal, in their order.
