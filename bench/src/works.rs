@@ -155,13 +155,8 @@ impl Task {
         };
         let tenant = (self.tenants > 0).then(|| one_of_many(turn % self.tenants));
         if self.work == Work::Upload {
-            let length = self.numbers.len();
-            // Writing to a text cannot fail.
-            let _ = write!(
-                request,
-                "POST /api/bench/{path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n\r\n"
-            );
-            return;
+            let sent = Some(("application/octet-stream", self.numbers.len()));
+            return write_head(self.work.method(), &path, None, sent, request);
         }
         write_request(self.work.method(), &path, tenant.as_deref(), body, request);
     }
@@ -223,16 +218,28 @@ pub(crate) fn write_request(
     body: &str,
     request: &mut String,
 ) {
+    let sent = (!body.is_empty()).then_some(("application/json", body.len()));
+    write_head(method, path, tenant, sent, request);
+    request.push_str(body);
+}
+
+/// Writes all of a request but its body, of which the type and the length are given.
+fn write_head(
+    method: &str,
+    path: &str,
+    tenant: Option<&str>,
+    sent: Option<(&str, usize)>,
+    request: &mut String,
+) {
     // Writing to a text cannot fail.
     let _ = write!(request, "{method} /api/bench/{path} HTTP/1.1\r\nhost: bench\r\n");
     if let Some(tenant) = tenant {
         let _ = write!(request, "x-tenant: {tenant}\r\n");
     }
-    if !body.is_empty() {
-        let length = body.len();
-        let _ = write!(request, "content-type: application/json\r\ncontent-length: {length}\r\n");
+    if let Some((content_type, length)) = sent {
+        let _ = write!(request, "content-type: {content_type}\r\ncontent-length: {length}\r\n");
     }
-    let _ = write!(request, "\r\n{body}");
+    request.push_str("\r\n");
 }
 
 /// The name of one of the tenants that take turns.

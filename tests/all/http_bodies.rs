@@ -1,19 +1,10 @@
 //! Bodies: their limits, and how large and slow ones reach a guest.
 
-use bytes::Bytes;
-use futures_util::stream;
-use hostel_tests::{Client, HalfSent, TestPlatform};
+use hostel_tests::{Client, HalfSent, TestPlatform, chunked};
 use insta::assert_snapshot;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-
-/// A body of which only the sender knows how long it is.
-fn chunked(chunks: usize, chunk_bytes: usize) -> reqwest::Body {
-    let chunk = Bytes::from(vec![b'x'; chunk_bytes]);
-    let chunks = std::iter::repeat_n(chunk, chunks).map(Ok::<_, std::io::Error>);
-    reqwest::Body::wrap_stream(stream::iter(chunks))
-}
 
 async fn length(client: &Client, body: impl Into<reqwest::Body>) -> hostel_tests::Answer {
     client.request("POST", "/api/probe/length").body(body).send().await

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use hostel_tests::{Client, Folder, TestPlatform, eventually, taken_at_most_of};
+use hostel_tests::{Client, Folder, TestPlatform, chunked, eventually, taken_at_most_of};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -11,13 +11,6 @@ const PIECE_BYTES: usize = 64 * 1024;
 static EXPECTED: [u8; PIECE_BYTES] = [b'x'; PIECE_BYTES];
 /// Everything comes as it arrives, however small.
 const AS_IT_ARRIVES: &str = "[http]\nbody_inline_max_bytes = 0";
-
-/// A body of as many pieces; nobody knows before how long it is.
-fn pieces(count: usize, bytes: usize) -> reqwest::Body {
-    let piece = Bytes::from(vec![b'x'; bytes]);
-    let pieces = std::iter::repeat_n(piece, count).map(Ok::<_, std::io::Error>);
-    reqwest::Body::wrap_stream(stream::iter(pieces))
-}
 
 /// How many bytes an answer has, none of which is kept.
 async fn drain(mut answer: reqwest::Response) -> Result<u64, reqwest::Error> {
@@ -50,8 +43,10 @@ async fn what_is_written_bit_by_bit_arrives_whole() {
             assert!(!answer.headers().contains_key("content-length"));
             assert_eq!(drain(answer).await.unwrap(), bytes);
         }
-        let answer =
-            client.request("POST", "/api/probe/streams/echo").body(pieces(40, PIECE_BYTES)).begin();
+        let answer = client
+            .request("POST", "/api/probe/streams/echo")
+            .body(chunked(40, PIECE_BYTES))
+            .begin();
         let answer = answer.await;
         assert_eq!(answer.status(), 201);
         assert_eq!(drain(answer).await.unwrap(), 40 * PIECE_BYTES as u64);
@@ -164,7 +159,7 @@ async fn however_small_the_pieces_they_are_not_too_many_host_calls() {
     let platform =
         TestPlatform::configured(&format!("{AS_IT_ARRIVES}\n[limits]\nhost_calls_max = 100")).await;
     let acme = platform.tenant("acme").await;
-    let body = pieces(2_000, 1);
+    let body = chunked(2_000, 1);
     let answer = acme.request("POST", "/api/probe/streams/echo").body(body).begin().await;
     assert_eq!(drain(answer).await.unwrap(), 2_000);
 }
@@ -192,7 +187,7 @@ async fn a_large_body_goes_through_a_host_that_keeps_little_of_it() {
     for (client, bytes) in [(client.clone(), bytes), (client.over_http2(), bytes / 2)] {
         // What is made once is made before anybody measures.
         client.get("/api/probe/streams/bytes/1000000").await;
-        let body = || pieces(usize::try_from(bytes).unwrap() / PIECE_BYTES, PIECE_BYTES);
+        let body = || chunked(usize::try_from(bytes).unwrap() / PIECE_BYTES, PIECE_BYTES);
         let up = async {
             let answer = client.request("POST", "/api/probe/length").body(body()).send().await;
             assert_eq!(answer.ok()["bytes"], json!(bytes));

@@ -1,5 +1,7 @@
 //! A client that speaks for one tenant.
 
+use bytes::Bytes;
+use futures_util::stream;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -133,4 +135,11 @@ impl Outgoing {
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         Answer::of(self.0.send().await?).await
     }
+}
+
+/// A body of which only the sender knows how long it is.
+pub fn chunked(chunks: usize, chunk_bytes: usize) -> reqwest::Body {
+    let chunk = Bytes::from(vec![b'x'; chunk_bytes]);
+    let chunks = std::iter::repeat_n(chunk, chunks).map(Ok::<_, std::io::Error>);
+    reqwest::Body::wrap_stream(stream::iter(chunks))
 }

@@ -39,7 +39,7 @@ pub use self::answer::Answer;
 pub use self::artefacts::PLATFORM_KEY;
 pub use self::attack::{Attack, resident_bytes, taken_at_most, taken_at_most_of};
 pub use self::binary::{Finished, Folder, Hostel, program};
-pub use self::client::{Client, Outgoing};
+pub use self::client::{Client, Outgoing, chunked};
 pub use self::friendly::Friendly;
 pub use self::guests::{
     bookings, hostile, hostile_from_the_start, hostile_with_migrations, library, notes, patched,

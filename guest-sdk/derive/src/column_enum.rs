@@ -2,7 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Variant};
+use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Variant};
+
+use crate::fields;
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
@@ -54,26 +56,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
 /// `InReview` as `in_review`, unless the variant is called otherwise.
 fn name(variant: &Variant) -> Result<String> {
-    let mut name = None;
-    for attribute in variant.attrs.iter().filter(|it| it.path().is_ident("column_enum")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("name") {
-                return Err(meta.error("a variant has `name`: `#[column_enum(name = \"open\")]`"));
-            }
-            name = Some(meta.value()?.parse::<LitStr>()?.value());
-            Ok(())
-        })?;
-    }
-    Ok(name.unwrap_or_else(|| snake(&variant.ident)))
-}
-
-fn snake(ident: &Ident) -> String {
-    let mut name = String::new();
-    for letter in crate::fields::plain(ident).chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
+    let hint = "a variant has `name`: `#[column_enum(name = \"open\")]`";
+    let name: Option<LitStr> = fields::said(&variant.attrs, "column_enum", "name", hint)?;
+    Ok(name.map_or_else(|| fields::words(&variant.ident, '_'), |name| name.value()))
 }

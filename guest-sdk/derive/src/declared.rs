@@ -122,7 +122,8 @@ impl<'a> Declared<'a> {
             )
         })?;
         names::check_table(&table.value(), table.span())?;
-        let noun = said.noun.take().map_or_else(|| words(&input.ident), |noun| noun.value());
+        let noun =
+            said.noun.take().map_or_else(|| fields::words(&input.ident, ' '), |noun| noun.value());
         let mut entity = Self {
             ident: &input.ident,
             vis: &input.vis,
@@ -247,18 +248,6 @@ impl<'a> Declared<'a> {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Column<'a>> {
         self.columns.iter().filter(|column| column.is_key)
     }
-}
-
-/// `BookingLine` as `booking line`.
-fn words(ident: &Ident) -> String {
-    let mut words = String::new();
-    for letter in fields::plain(ident).chars() {
-        if letter.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
 }
 
 impl OfStruct {

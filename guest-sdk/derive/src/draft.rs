@@ -70,16 +70,8 @@ impl Said {
 }
 
 fn entity(input: &DeriveInput) -> Result<Type> {
-    let mut entity = None;
-    for attribute in input.attrs.iter().filter(|it| it.path().is_ident("draft")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("of") {
-                return Err(meta.error("a draft has `of`: `#[draft(of = Note)]`"));
-            }
-            entity = Some(meta.value()?.parse()?);
-            Ok(())
-        })?;
-    }
+    let hint = "a draft has `of`: `#[draft(of = Note)]`";
+    let entity = fields::said(&input.attrs, "draft", "of", hint)?;
     entity.ok_or_else(|| {
         Error::new_spanned(&input.ident, "say what it is a draft of: `#[draft(of = Note)]`")
     })

@@ -8,6 +8,7 @@ use syn::{DeriveInput, Result};
 
 use crate::declared::{Check, Column, Constraint, Declared, Relation, Role};
 use crate::fields::constant;
+use crate::from_row;
 use crate::names::quoted;
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -108,34 +109,8 @@ fn relation_constant(entity: &Declared<'_>, relation: &Relation) -> TokenStream 
 
 /// How a row becomes one.
 fn reading(entity: &Declared<'_>) -> TokenStream {
-    let ident = entity.ident;
-    let of = ident.to_string();
-    let fields = entity.columns.iter().map(|Column { ident, name, .. }| {
-        quote! { #ident: cells.next(#of, #name)? }
-    });
-    quote! {
-        #[automatically_derived]
-        impl ::hostel_sdk::entity::Shape for #ident {
-            fn select(into: &mut ::hostel_sdk::entity::Selection) {
-                into.entity::<Self>();
-            }
-
-            fn read(
-                cells: &mut ::hostel_sdk::entity::Cells<'_>,
-            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
-                ::core::result::Result::Ok(Self { #(#fields),* })
-            }
-        }
-
-        #[automatically_derived]
-        impl ::hostel_sdk::sql::FromRow for #ident {
-            fn from_row(
-                row: &::hostel_sdk::sql::Row,
-            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
-                ::hostel_sdk::entity::Shape::read(&mut ::hostel_sdk::entity::Cells::by_name(row))
-            }
-        }
-    }
+    let columns: Vec<_> = entity.columns.iter().map(|it| (it.ident, it.name.as_str())).collect();
+    from_row::by_shape(entity.ident, &quote! { into.entity::<Self>(); }, &columns)
 }
 
 /// The key's type, and its value in `self`.

@@ -1,5 +1,6 @@
 //! What the derives read of structs: their fields, and what serde calls these.
 
+use syn::parse::Parse;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Result, Token};
 
@@ -28,9 +29,44 @@ pub(crate) fn plain(ident: &Ident) -> String {
     text.strip_prefix("r#").map_or(text.clone(), str::to_owned)
 }
 
+/// The words of a name: `BookingLine` is `booking line`, with a space for `between`.
+pub(crate) fn words(ident: &Ident, between: char) -> String {
+    let mut words = String::new();
+    for letter in plain(ident).chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(between);
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
 /// The constant that stands for a field.
 pub(crate) fn constant(ident: &Ident) -> Ident {
     Ident::new(&plain(ident).to_uppercase(), ident.span())
+}
+
+/// What `attribute` says of `key`, and of nothing else: `#[row(column = …)]`.
+///
+/// # Errors
+/// `hint` where it says something else.
+pub(crate) fn said<T: Parse>(
+    attributes: &[Attribute],
+    attribute: &str,
+    key: &str,
+    hint: &str,
+) -> Result<Option<T>> {
+    let mut said = None;
+    for attribute in attributes.iter().filter(|it| it.path().is_ident(attribute)) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident(key) {
+                return Err(meta.error(hint));
+            }
+            said = Some(meta.value()?.parse()?);
+            Ok(())
+        })?;
+    }
+    Ok(said)
 }
 
 /// What clients call fields, as serde is told.

@@ -1,7 +1,7 @@
 //! `#[derive(FromRow)]`: a row of any statement, read by the names of its columns.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::{DeriveInput, Ident, LitStr, Result};
 
 use crate::fields;
@@ -27,8 +27,40 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
+/// What reads the type from what a query selected for it, and from any row by the names of its columns.
+pub(crate) fn by_shape(
+    ident: &Ident,
+    selecting: &TokenStream,
+    columns: &[(&Ident, impl ToTokens)],
+) -> TokenStream {
+    let reading = reading(ident, columns);
+    quote! {
+        #[automatically_derived]
+        impl ::hostel_sdk::entity::Shape for #ident {
+            fn select(into: &mut ::hostel_sdk::entity::Selection) {
+                #selecting
+            }
+
+            fn read(
+                cells: &mut ::hostel_sdk::entity::Cells<'_>,
+            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
+                #reading
+            }
+        }
+
+        #[automatically_derived]
+        impl ::hostel_sdk::sql::FromRow for #ident {
+            fn from_row(
+                row: &::hostel_sdk::sql::Row,
+            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
+                ::hostel_sdk::entity::Shape::read(&mut ::hostel_sdk::entity::Cells::by_name(row))
+            }
+        }
+    }
+}
+
 /// A value of the type, made of `cells`.
-pub(crate) fn reading(ident: &Ident, columns: &[(&Ident, String)]) -> TokenStream {
+fn reading(ident: &Ident, columns: &[(&Ident, impl ToTokens)]) -> TokenStream {
     let of = ident.to_string();
     let fields = columns.iter().map(|(field, column)| {
         quote! { #field: cells.next(#of, #column)? }
@@ -37,15 +69,7 @@ pub(crate) fn reading(ident: &Ident, columns: &[(&Ident, String)]) -> TokenStrea
 }
 
 fn column(field: &syn::Field) -> Result<Option<String>> {
-    let mut column = None;
-    for attribute in field.attrs.iter().filter(|it| it.path().is_ident("row")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("column") {
-                return Err(meta.error("a field has `column`: `#[row(column = \"name\")]`"));
-            }
-            column = Some(meta.value()?.parse::<LitStr>()?.value());
-            Ok(())
-        })?;
-    }
-    Ok(column)
+    let hint = "a field has `column`: `#[row(column = \"name\")]`";
+    let column: Option<LitStr> = fields::said(&field.attrs, "row", "column", hint)?;
+    Ok(column.map(|column| column.value()))
 }

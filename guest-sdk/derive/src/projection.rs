@@ -35,56 +35,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         });
         columns.push((name, alias));
     }
-    let reading = from_row::reading(ident, &columns);
-    Ok(quote! {
-        #[automatically_derived]
-        impl ::hostel_sdk::entity::Shape for #ident {
-            fn select(into: &mut ::hostel_sdk::entity::Selection) {
-                #(#selected)*
-            }
-
-            fn read(
-                cells: &mut ::hostel_sdk::entity::Cells<'_>,
-            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
-                #reading
-            }
-        }
-
-        #[automatically_derived]
-        impl ::hostel_sdk::sql::FromRow for #ident {
-            fn from_row(
-                row: &::hostel_sdk::sql::Row,
-            ) -> ::core::result::Result<Self, ::hostel_sdk::Error> {
-                ::hostel_sdk::entity::Shape::read(&mut ::hostel_sdk::entity::Cells::by_name(row))
-            }
-        }
-    })
+    Ok(from_row::by_shape(ident, &quote! { #(#selected)* }, &columns))
 }
 
 fn of(input: &DeriveInput) -> Result<Option<Type>> {
-    let mut of = None;
-    for attribute in input.attrs.iter().filter(|it| it.path().is_ident("projection")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("of") {
-                return Err(meta.error("a projection has `of`: `#[projection(of = Note)]`"));
-            }
-            of = Some(meta.value()?.parse()?);
-            Ok(())
-        })?;
-    }
-    Ok(of)
+    let hint = "a projection has `of`: `#[projection(of = Note)]`";
+    fields::said(&input.attrs, "projection", "of", hint)
 }
 
 fn from(field: &syn::Field) -> Result<Option<Expr>> {
-    let mut from = None;
-    for attribute in field.attrs.iter().filter(|it| it.path().is_ident("projection")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("from") {
-                return Err(meta.error("a field has `from`: `#[projection(from = Note::TITLE)]`"));
-            }
-            from = Some(meta.value()?.parse()?);
-            Ok(())
-        })?;
-    }
-    Ok(from)
+    let hint = "a field has `from`: `#[projection(from = Note::TITLE)]`";
+    fields::said(&field.attrs, "projection", "from", hint)
 }

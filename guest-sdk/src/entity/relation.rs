@@ -404,8 +404,8 @@ where
         let mut parents: Vec<(P::Key, Row)> = Vec::with_capacity(keys.len());
         let known_by = P::TABLE.key.first().copied().unwrap_or_default();
         for keys in keys.chunks(KEYS_MAX) {
-            let query = Query::of(P::TABLE);
-            for row in found::<P>(db, scope, query, key::<P>(), keys, &[]).map_err(failed)? {
+            let (_, query, by) = self.found_by();
+            for row in found::<P>(db, scope, query, by, keys, &[]).map_err(failed)? {
                 parents.push((row.get(known_by).map_err(failed)?, row));
             }
         }
@@ -466,7 +466,7 @@ macro_rules! to_children {
                 let mut all: Vec<$found<C>> = from.iter().map(|_| $found::default()).collect();
                 let places = Places::of(from);
                 for keys in places.keys().chunks(KEYS_MAX) {
-                    let (query, by) = (Query::of(C::TABLE), column::<C>(self.column));
+                    let (_, query, by) = self.found_by();
                     for child in children::<C>(db, scope, query, by, keys)? {
                         let key = (self.parent)(&child);
                         if let Some(of_parent) = key.and_then(|key| all.get_mut(places.find(&key)?)) {
@@ -600,8 +600,7 @@ where
         let mut all: Vec<Vec<R>> = from.iter().map(|_| Vec::new()).collect();
         let places = Places::of(from);
         for keys in places.keys().chunks(KEYS_MAX) {
-            let query = Query { joins: vec![self.back()], ..Query::of(R::TABLE) };
-            let by = self.between(self.by);
+            let (_, query, by) = self.found_by();
             let extra = [(&by, OF.to_owned())];
             for row in found::<R>(db, scope, query, by.clone(), keys, &extra).map_err(failed)? {
                 let of = row.get::<L::Key>(OF).map_err(failed)?;

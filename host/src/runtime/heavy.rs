@@ -139,7 +139,7 @@ impl Heavy {
         &self,
         calls: &Arc<LongCalls>,
         call: Metered<F>,
-    ) -> Result<(F::Output, Duration)>
+    ) -> Result<F::Output>
     where
         F: Future + Unpin + Send + 'static,
         F::Output: Send,
@@ -189,7 +189,7 @@ struct Sliced<F> {
 }
 
 impl<F: Future + Unpin> Future for Sliced<F> {
-    type Output = (F::Output, Duration);
+    type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;

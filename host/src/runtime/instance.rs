@@ -325,7 +325,7 @@ async fn finish(
         Box::pin(runtime.heavy.finish(&tenant.long_calls, work)).await
     };
     let outcome = match in_time(ended, deadline, &streaming).await {
-        Some(Ok((Ok((resident, outcome)), _))) => {
+        Some(Ok(Ok((resident, outcome)))) => {
             resident.count(&module.account.meter);
             let lost = resident.store.data().call().budget.log_lines_lost;
             if lost > 0 {
@@ -334,7 +334,7 @@ async fn finish(
             let outcome = outcome.map_err(|error| explain(error, &resident, &tenant));
             outcome.inspect(|_| runtime.give_back(&module, resident))
         }
-        Some(Ok((Err(_), _))) => {
+        Some(Ok(Err(_))) => {
             module.account.meter.panicked();
             Err(Error::internal("the host made a mistake"))
         }
@@ -381,9 +381,7 @@ async fn stream(call: impl Future<Output = Result<Ended>>) {
         Ok(Ended::Response(_)) => cut_off().because("it gave another answer"),
         Err(error) => error,
     };
-    let causes = error.causes();
-    let cause = causes.as_deref().unwrap_or_default();
-    tracing::error!(code = error.code(), cause, "an answer was cut off: {error}");
+    tracing::error!(code = error.code(), cause = error.causes(), "an answer was cut off: {error}");
 }
 
 impl Resident {
@@ -429,7 +427,7 @@ async fn until_long<F: Future + Unpin>(
     work: &mut Metered<F>,
     long_calls: &LongCalls,
     streaming: &Streaming,
-) -> Option<(F::Output, Duration)> {
+) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         if let Poll::Ready(ended) = Pin::new(&mut *work).poll(context) {
             return Poll::Ready(Some(ended));
@@ -447,7 +445,7 @@ pub(super) async fn bounded<F: Future>(
 ) -> Result<F::Output, tokio::time::error::Elapsed> {
     let work = std::pin::pin!(work);
     let metered = Metered::new(work, Arc::default(), Arc::new(Account::of_nobody()));
-    tokio::time::timeout(time, metered).await.map(|(output, _)| output)
+    tokio::time::timeout(time, metered).await
 }
 
 /// The request in the contract's own types.

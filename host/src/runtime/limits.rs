@@ -200,7 +200,7 @@ impl<F> Metered<F> {
 }
 
 impl<F: Future + Unpin> Future for Metered<F> {
-    type Output = (F::Output, Duration);
+    type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let stopwatch = Stopwatch::start();
@@ -209,7 +209,7 @@ impl<F: Future + Unpin> Future for Metered<F> {
         RUNNING.set(outer);
         self.cpu.add(stopwatch.elapsed());
         self.charge();
-        polled.map(|output| (output, self.used()))
+        polled
     }
 }
 

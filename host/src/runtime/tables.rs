@@ -219,8 +219,7 @@ pub(super) async fn charged<T>(
             }
         }
     };
-    let (done, _) = Metered::new(pin!(looked_at), Arc::clone(&cpu), account).await;
-    done
+    Metered::new(pin!(looked_at), Arc::clone(&cpu), account).await
 }
 
 fn stopped() -> Error {

@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The most that one `read` hands to a guest.
 const READ_MAX_BYTES: u32 = 1024 * 1024;
+const SENDS_TOO_SLOWLY: &str = "the client sends too slowly";
 
 /// The chunks of a request's body as they arrive.
 pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
@@ -115,11 +116,15 @@ impl HttpView<'_> {
     }
 }
 
-/// What comes of `reading` before the call's time is over.
-async fn in_time<F: Future>(deadline: Instant, reading: F) -> Result<F::Output> {
-    tokio::time::timeout_at(deadline.into(), reading)
+/// What comes of waiting for the client before the call's time is over.
+async fn in_time<F: Future>(
+    deadline: Instant,
+    waiting: F,
+    too_slow: &'static str,
+) -> Result<F::Output> {
+    tokio::time::timeout_at(deadline.into(), waiting)
         .await
-        .map_err(|_| Error::new(ErrorKind::Timeout, "timeout", "the client sends too slowly"))
+        .map_err(|_| Error::new(ErrorKind::Timeout, "timeout", too_slow))
 }
 
 impl Host for HttpView<'_> {}
@@ -139,7 +144,7 @@ impl HostBody for HttpView<'_> {
             part.check()?;
         }
         while body.rest.is_empty() {
-            match in_time(self.call.deadline, body.chunks.next()).await? {
+            match in_time(self.call.deadline, body.chunks.next(), SENDS_TOO_SLOWLY).await? {
                 Some(chunk) => body.rest = chunk?,
                 None => return Ok(None),
             }
@@ -158,7 +163,9 @@ impl HostBody for HttpView<'_> {
 impl HostMultipart for HttpView<'_> {
     async fn next_part(&mut self, multipart: Resource<Multipart>) -> Result<Option<types::Part>> {
         let multipart = self.table.get(&multipart).map_err(stale)?;
-        let Some((head, body)) = in_time(self.call.deadline, multipart.next_part()).await?? else {
+        let Some((head, body)) =
+            in_time(self.call.deadline, multipart.next_part(), SENDS_TOO_SLOWLY).await??
+        else {
             return Ok(None);
         };
         let multipart::Head { name, file_name, content_type } = head;
@@ -199,9 +206,8 @@ impl HostOutgoingStream for HttpView<'_> {
         let stream = self.table.get(&stream).map_err(stale)?;
         let bytes = chunk.len();
         self.streaming.begin();
-        tokio::time::timeout_at(self.call.deadline.into(), stream.write(chunk)).await.map_err(
-            |_| Error::new(ErrorKind::Timeout, "timeout", "the client reads too slowly"),
-        )??;
+        let writing = stream.write(chunk);
+        in_time(self.call.deadline, writing, "the client reads too slowly").await??;
         self.streaming.moved(self.call, bytes);
         Ok(())
     }

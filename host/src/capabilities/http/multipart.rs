@@ -229,23 +229,17 @@ fn head_too_large() -> Error {
     Error::new(ErrorKind::TooLarge, "part-head-too-large", message)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU64;
-
+/// Forms as tests and fuzz targets read them.
+#[cfg(any(test, fuzzing))]
+pub(super) mod whole {
     use futures_util::stream;
-    use proptest::prelude::*;
 
     use super::*;
 
-    fn form(begun: &'static str, chunks: Chunks) -> Multipart {
-        let boundary = Boundary::of("multipart/form-data; boundary=b").unwrap();
-        Multipart::new(boundary, Bytes::from(begun), chunks)
-    }
-
     /// What a form comes to: names with bytes, and whether it ended well.
-    async fn read(chunks: Chunks) -> (Vec<(String, Vec<u8>)>, bool) {
-        let form = form("", chunks);
+    pub(crate) async fn read(chunks: Chunks) -> (Vec<(String, Vec<u8>)>, bool) {
+        let boundary = Boundary::of("multipart/form-data; boundary=b").expect("a boundary");
+        let form = Multipart::new(boundary, Bytes::new(), chunks);
         let mut parts = Vec::new();
         loop {
             match form.next_part().await {
@@ -266,10 +260,27 @@ mod tests {
         }
     }
 
-    fn in_pieces(bytes: &[u8], length: usize) -> Chunks {
+    /// Bytes that arrive so many at a time.
+    pub(crate) fn in_pieces(bytes: &[u8], length: usize) -> Chunks {
         let pieces: Vec<_> =
             bytes.chunks(length).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Box::pin(stream::iter(pieces))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use futures_util::stream;
+    use proptest::prelude::*;
+
+    use super::whole::{in_pieces, read};
+    use super::*;
+
+    fn form(begun: &'static str, chunks: Chunks) -> Multipart {
+        let boundary = Boundary::of("multipart/form-data; boundary=b").unwrap();
+        Multipart::new(boundary, Bytes::from(begun), chunks)
     }
 
     #[tokio::test]

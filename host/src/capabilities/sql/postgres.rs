@@ -124,27 +124,21 @@ pub(super) async fn run_all(
     runs: &[Vec<Value>],
     bounds: Bounds,
 ) -> Result<u64, (usize, Failure)> {
-    let refused = |index| move |error| (index, Failure::Refused(error));
     let (mut changed, mut done) = (0, 0);
     while done < runs.len() {
-        connection.check_space(text).await.map_err(refused(done))?;
+        connection.check_space(text).await.map_err(|error| (done, Failure::Refused(error)))?;
         let known = connection.prepare("", text, &[], bounds.time).await;
         let known = known.map_err(|failure| (done, failure))?;
         let (mut statement, mut together, mut bytes) = (None, Vec::new(), 0);
         let mut wrong = None;
         for parameters in &runs[done..] {
-            let ready = match check_sizes(text, parameters) {
-                Ok(()) => {
-                    let known = Arc::clone(&known);
-                    fitted(connection, known, "", text, parameters, bounds.time).await
+            match ready(connection, &known, text, parameters, bounds.time).await {
+                // Parameters of other types make another statement, which comes after this one.
+                Ok((fit, _)) if statement.as_ref().is_some_and(|it| !Arc::ptr_eq(it, &fit)) => {
+                    break;
                 }
-                Err(error) => Err(Failure::Refused(error)),
-            };
-            match ready {
                 Ok((fit, values)) => {
-                    if !Arc::ptr_eq(statement.get_or_insert_with(|| Arc::clone(&fit)), &fit) {
-                        break;
-                    }
+                    statement = Some(fit);
                     bytes += values.iter().flatten().map(Vec::len).sum::<usize>();
                     together.push(values);
                 }
@@ -168,6 +162,17 @@ pub(super) async fn run_all(
         }
     }
     Ok(changed)
+}
+
+async fn ready(
+    connection: &mut PostgresConnection,
+    known: &Arc<Prepared>,
+    text: &str,
+    parameters: &[Value],
+    time: Duration,
+) -> Result<Ready, Failure> {
+    check_sizes(text, parameters).map_err(Failure::Refused)?;
+    fitted(connection, Arc::clone(known), "", text, parameters, time).await
 }
 
 /// The type of a value that stands for itself, or 0 where that is text.
