@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         ("BENCH_GUEST", "bench/guest"),
         ("BENCH_GUEST_BY_HAND", "bench/guest-by-hand"),
         ("BENCH_GUEST_ENTITIES", "bench/guest-entities"),
+        ("BENCH_GUEST_SMALL", "bench/guest-small"),
         ("BENCH_GUEST_STEPS", "bench/guest-steps"),
     ] {
         let root = Path::new("..");

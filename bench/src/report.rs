@@ -154,11 +154,11 @@ impl Report {
         Ok(())
     }
 
-    /// What the guest with the SDK takes more than the one without, the median over rounds.
+    /// What the small guest with the SDK takes more than the one without, the median over rounds.
     fn sdk_costs_us(&self) -> Vec<(&'static str, f64)> {
         let pairs = [
-            ("fresh", Subject::HostelFresh, Subject::ByHandFresh),
-            ("reused", Subject::HostelReused, Subject::ByHandReused),
+            ("fresh", Subject::SmallFresh, Subject::ByHandFresh),
+            ("reused", Subject::SmallReused, Subject::ByHandReused),
         ];
         let costs = pairs.into_iter().filter_map(|(instances, with, without)| {
             Some((instances, self.difference_us(Work::SmallJson, with, without)?))
@@ -246,7 +246,7 @@ mod tests {
     fn the_sdk_costs_what_a_round_takes_more_with_it() {
         let mut report = Report::default();
         for (with, without) in [(10.0, 9.0), (40.0, 38.0), (10.0, 5.0)] {
-            report.add(Work::SmallJson, Subject::HostelFresh, row(with));
+            report.add(Work::SmallJson, Subject::SmallFresh, row(with));
             report.add(Work::SmallJson, Subject::ByHandFresh, row(without));
         }
         assert_eq!(report.sdk_costs_us(), [("fresh", 2.0)]);

@@ -193,6 +193,7 @@ fn guests_stand_on_the_sdk_alone() {
         "bench/guest",
         "bench/guest-by-hand",
         "bench/guest-entities",
+        "bench/guest-small",
         "bench/guest-steps",
     ];
     let mut manifests: Vec<_> =

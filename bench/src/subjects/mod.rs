@@ -29,6 +29,10 @@ pub(crate) enum Subject {
     HostelFresh,
     /// Hostel with instances that are kept.
     HostelReused,
+    /// Fresh instances of a guest that has the small answer alone.
+    SmallFresh,
+    /// Kept instances of a guest that has the small answer alone.
+    SmallReused,
     /// Fresh instances of a guest without the SDK.
     ByHandFresh,
     /// Kept instances of a guest without the SDK.
@@ -44,12 +48,14 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// Native first: the others are compared with it.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Native,
         Self::HostelFresh,
+        Self::SmallFresh,
         Self::ByHandFresh,
         Self::EntitiesFresh,
         Self::HostelReused,
+        Self::SmallReused,
         Self::ByHandReused,
         Self::EntitiesReused,
         Self::FastApi,
@@ -60,6 +66,8 @@ impl Subject {
             Self::Native => "native",
             Self::HostelFresh => "hostel-fresh",
             Self::HostelReused => "hostel-reused",
+            Self::SmallFresh => "small-fresh",
+            Self::SmallReused => "small-reused",
             Self::ByHandFresh => "by-hand-fresh",
             Self::ByHandReused => "by-hand-reused",
             Self::EntitiesFresh => "entities-fresh",
@@ -72,9 +80,11 @@ impl Subject {
     /// entities cost where there is data.
     pub(crate) fn does(self, work: Work) -> bool {
         match self {
-            Self::ByHandFresh | Self::ByHandReused => work == Work::SmallJson,
+            Self::SmallFresh | Self::SmallReused | Self::ByHandFresh | Self::ByHandReused => {
+                work == Work::SmallJson
+            }
             Self::EntitiesFresh | Self::EntitiesReused => {
-                !matches!(work, Work::SmallJson | Work::Tenants)
+                !matches!(work, Work::SmallJson | Work::Tenants | Work::Upload | Work::Download)
             }
             _ => true,
         }
@@ -223,6 +233,8 @@ pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Res
             Subject::Native => native::serve(data, setup).await,
             Subject::HostelFresh => hosted::serve(data, setup, Guest::WithSdk, "fresh").await,
             Subject::HostelReused => hosted::serve(data, setup, Guest::WithSdk, "reused").await,
+            Subject::SmallFresh => hosted::serve(data, setup, Guest::Small, "fresh").await,
+            Subject::SmallReused => hosted::serve(data, setup, Guest::Small, "reused").await,
             Subject::ByHandFresh => hosted::serve(data, setup, Guest::ByHand, "fresh").await,
             Subject::ByHandReused => hosted::serve(data, setup, Guest::ByHand, "reused").await,
             Subject::EntitiesFresh => hosted::serve(data, setup, Guest::Entities, "fresh").await,
