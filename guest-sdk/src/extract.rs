@@ -245,7 +245,7 @@ impl FromRequest for Principal {
 }
 
 /// How much of a large body is asked for at once.
-pub(crate) const CHUNK_BYTES: u32 = 64 * 1024;
+pub(crate) const CHUNK_BYTES: u32 = 128 * 1024;
 
 /// The request's body, whole or as it arrives.
 ///

@@ -29,6 +29,9 @@ use super::{App, HttpConfig, chain, incoming};
 /// Requests at once on one connection of HTTP/2; what RFC 9113, section 6.5.2, calls the least that
 /// one should allow.
 const STREAMS_MAX: u32 = 100;
+/// What is read from a connection of HTTP/1 at once. hyper keeps no more of a head, either: for heads,
+/// the limit that is configured is checked when they are whole.
+const READ_MAX_BYTES: usize = 128 * 1024;
 /// What h2 takes over from one answer before the client has taken any of it.
 const STREAM_UNSENT_MAX_BYTES: usize = 64 * 1024;
 
@@ -130,8 +133,8 @@ where
         // proxy before us may have gone by the other, and what follows would be another client's
         // (RFC 9112, section 6.3).
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-        let url_max = app.http.load().config.url_max_bytes.as_usize();
-        let mut response = match incoming::refusal(&request, url_max) {
+        let refusal = incoming::refusal(&request, &app.http.load().config);
+        let mut response = match refusal {
             Some(error) => chain::refused(&app, request.map(Body::new), arrival, error).await,
             None => service(request, arrival).await?,
         };
@@ -154,7 +157,7 @@ fn server(config: &HttpConfig) -> auto::Builder<Streams> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .max_buf_size(config.head_max_bytes.as_usize());
+        .max_buf_size(config.head_max_bytes.as_usize().max(READ_MAX_BYTES));
     server
         .http2()
         .timer(TokioTimer::new())

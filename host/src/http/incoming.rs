@@ -11,7 +11,7 @@ use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 
 use super::arrival::{self, Client};
-use super::{App, json, path};
+use super::{App, HttpConfig, json, path};
 use crate::capabilities::http::{Boundary, Chunks, IncomingBody, Multipart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RequestId;
@@ -24,6 +24,9 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The code of [`refusal`]'s error about the URL, which has a status of its own.
 pub(super) const URL_TOO_LONG: &str = "uri-too-long";
+
+/// The code of [`refusal`]'s error about the head, which has a status of its own.
+pub(super) const HEAD_TOO_LARGE: &str = "head-too-large";
 
 /// The code of the error about a compressed body, whose answer says what there could be instead.
 pub(super) const CONTENT_ENCODED: &str = "content-encoded";
@@ -49,7 +52,13 @@ const HIDDEN: [HeaderName; 14] = [
 ];
 
 /// Why a request is refused before anybody looks for what it names.
-pub(super) fn refusal<B>(request: &Request<B>, url_max: usize) -> Option<Error> {
+pub(super) fn refusal<B>(request: &Request<B>, config: &HttpConfig) -> Option<Error> {
+    let head_max = config.head_max_bytes.as_usize();
+    if head_bytes(request).is_some_and(|bytes| bytes > head_max) {
+        let message = format!("the request's head is too large: at most {head_max} bytes");
+        return Some(Error::new(ErrorKind::TooLarge, HEAD_TOO_LARGE, message));
+    }
+    let url_max = config.url_max_bytes.as_usize();
     if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > url_max) {
         let message = format!("path and query are too long: at most {url_max} bytes");
         return Some(Error::new(ErrorKind::TooLarge, URL_TOO_LONG, message));
@@ -66,6 +75,21 @@ pub(super) fn refusal<B>(request: &Request<B>, url_max: usize) -> Option<Error> 
         return Some(Error::new(ErrorKind::Invalid, "invalid-host", message));
     }
     None
+}
+
+/// How large the head was; none over HTTP/2, whose own limit holds already.
+fn head_bytes<B>(request: &Request<B>) -> Option<usize> {
+    const OF_LINES: usize = "  HTTP/1.1\r\n\r\n".len();
+    const OF_A_HEADER: usize = ": \r\n".len();
+    let url = || request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    let headers = || {
+        request
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + OF_A_HEADER)
+    };
+    (request.version() < Version::HTTP_2)
+        .then(|| OF_LINES + request.method().as_str().len() + url() + headers().sum::<usize>())
 }
 
 /// The request's id: the client's where it is fit, else a new one.

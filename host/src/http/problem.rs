@@ -57,6 +57,9 @@ fn status(error: &Error) -> StatusCode {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::InputTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::TooLarge if error.code() == incoming::URL_TOO_LONG => StatusCode::URI_TOO_LONG,
+        ErrorKind::TooLarge if error.code() == incoming::HEAD_TOO_LARGE => {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        }
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::Unacceptable => StatusCode::NOT_ACCEPTABLE,
