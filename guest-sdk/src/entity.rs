@@ -156,6 +156,7 @@ pub struct Texts {
     pub columns: &'static str,
     pub select: &'static str,
     pub find: &'static str,
+    pub into: &'static str,
     pub insert: &'static str,
     pub update: &'static str,
     pub delete: &'static str,

@@ -173,16 +173,9 @@ pub trait Connection {
         rows: impl IntoIterator<Item = P>,
     ) -> Result<u64, Error> {
         let mut rows = rows.into_iter().peekable();
-        let first = Statement::some(statement, &mut rows);
-        if rows.peek().is_none() {
-            return Ok(self.batch(&[first])?.iter().sum());
-        }
-        self.transaction(|tx| {
-            let mut changed = tx.batch(&[first])?.iter().sum::<u64>();
-            while rows.peek().is_some() {
-                changed += tx.batch(&[Statement::some(statement, &mut rows)])?.iter().sum::<u64>();
-            }
-            Ok(changed)
+        batches(self, || {
+            let some = vec![Statement::some(statement, &mut rows)];
+            (some, rows.peek().is_none())
         })
     }
 
@@ -226,6 +219,30 @@ pub trait Connection {
             subject: None,
         })
     }
+}
+
+/// Runs batches one after the other, all or none, until one says that it is the last.
+pub(crate) fn batches<C: Connection + ?Sized>(
+    db: &C,
+    mut next: impl FnMut() -> (Vec<Statement>, bool),
+) -> Result<u64, Error> {
+    let (first, is_last) = next();
+    if first.is_empty() {
+        return Ok(0);
+    }
+    if is_last {
+        return Ok(db.batch(&first)?.iter().sum());
+    }
+    db.transaction(|tx| {
+        let mut changed = tx.batch(&first)?.iter().sum::<u64>();
+        loop {
+            let (some, is_last) = next();
+            changed += tx.batch(&some)?.iter().sum::<u64>();
+            if is_last {
+                return Ok(changed);
+            }
+        }
+    })
 }
 
 /// The database. Each statement stands for itself; what belongs together goes into a

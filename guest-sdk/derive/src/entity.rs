@@ -202,6 +202,7 @@ struct Texts {
     columns: String,
     select: String,
     find: String,
+    into: String,
     insert: String,
     update: String,
     delete: String,
@@ -222,8 +223,8 @@ impl Texts {
         };
         let find = format!("{select} WHERE {}{is_there}", known_by(entity, 1));
         let places: Vec<_> = (1..=names.len()).map(|place| format!("${place}")).collect();
-        let insert =
-            format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), places.join(", "));
+        let into = format!("{table} ({})", names.join(", "));
+        let insert = format!("INSERT INTO {into} VALUES ({})", places.join(", "));
         let delete = match &is_deleted {
             None => format!("DELETE FROM {table} WHERE {}", known_by(entity, 1)),
             Some(name) => format!(
@@ -240,16 +241,17 @@ impl Texts {
                 known_by(entity, 1 + usize::from(entity.with(Role::Updated).is_some()))
             ),
         };
-        Self { columns, select, find, insert, update: update(entity), delete, restore }
+        Self { columns, select, find, into, insert, update: update(entity), delete, restore }
     }
 
     fn tokens(&self) -> TokenStream {
-        let Self { columns, select, find, insert, update, delete, restore } = self;
+        let Self { columns, select, find, into, insert, update, delete, restore } = self;
         quote! {
             ::hostel_sdk::entity::Texts {
                 columns: #columns,
                 select: #select,
                 find: #find,
+                into: #into,
                 insert: #insert,
                 update: #update,
                 delete: #delete,

@@ -6,7 +6,7 @@ use super::expression::{Node, Operator};
 use super::select::rows;
 use super::statement::{Builder, Query};
 use super::{Cells, Entity, Key, Select, Shape, Table};
-use crate::sql::{Connection, Row, ToValue, Value};
+use crate::sql::{Connection, Row, Statement, ToValue, Value, batches};
 
 /// What a connection can do with entities.
 ///
@@ -79,9 +79,12 @@ pub trait Entities: Connection + Sized {
     /// # Errors
     /// As for [`insert`](Self::insert).
     fn insert_all<E: Entity>(&self, rows: impl IntoIterator<Item = E>) -> Result<u64, EntityError> {
-        let rows = rows.into_iter().map(|row| row.values());
-        self.execute_many(E::TEXTS.insert, rows)
-            .map_err(|error| EntityError::of(E::TABLE, Attempt::Write, error))
+        let mut rows = rows.into_iter().map(|row| row.values()).peekable();
+        batches(self, || {
+            let some = Statement::some_inserts(E::TEXTS.into, &mut rows);
+            (some, rows.peek().is_none())
+        })
+        .map_err(|error| EntityError::of(E::TABLE, Attempt::Write, error))
     }
 
     /// Writes a row that was read before: all of it but its key, and when it was made. Its version

@@ -67,11 +67,15 @@ impl Statement {
     /// ```
     #[must_use]
     pub fn inserts<P: ToParameters>(into: &str, rows: impl IntoIterator<Item = P>) -> Vec<Self> {
+        Self::inserts_of(into, rows.into_iter().map(|row| row.to_parameters()))
+    }
+
+    /// As [`inserts`](Self::inserts), of values that are the rows' own.
+    fn inserts_of(into: &str, rows: impl Iterator<Item = Vec<Value>>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         let mut together = Vec::new();
-        let mut rows = rows.into_iter().peekable();
+        let mut rows = rows.peekable();
         while let Some(row) = rows.next() {
-            let row = row.to_parameters();
             let columns = row.len().max(1);
             together.extend(row);
             if together.len() + columns <= TOGETHER_MAX && rows.peek().is_some() {
@@ -92,17 +96,27 @@ impl Statement {
 
     /// A statement that runs for as many of `rows` as may cross at once.
     pub(super) fn some<P: ToParameters>(text: &str, rows: &mut impl Iterator<Item = P>) -> Self {
-        let mut some = Self { text: text.to_owned(), parameters: Vec::new() };
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES
-            && let Some(row) = rows.next()
-        {
-            let row = row.to_parameters();
-            bytes += size_of_val(&row) + row.iter().map(size).sum::<usize>();
-            some.parameters.push(row);
-        }
-        some
+        let rows = rows.map(|row| row.to_parameters());
+        Self { text: text.to_owned(), parameters: portion(rows).collect() }
     }
+
+    /// Statements that insert as many of `rows` as may cross at once.
+    pub(crate) fn some_inserts(
+        into: &str,
+        rows: &mut impl Iterator<Item = Vec<Value>>,
+    ) -> Vec<Self> {
+        Self::inserts_of(into, portion(rows))
+    }
+}
+
+/// As many rows as may cross at once.
+fn portion(mut rows: impl Iterator<Item = Vec<Value>>) -> impl Iterator<Item = Vec<Value>> {
+    let mut bytes = 0;
+    std::iter::from_fn(move || {
+        let row = if bytes < BATCH_BYTES { rows.next() } else { None }?;
+        bytes += size_of_val(&row) + row.iter().map(size).sum::<usize>();
+        Some(row)
+    })
 }
 
 fn size(value: &Value) -> usize {
