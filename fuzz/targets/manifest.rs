@@ -4,7 +4,7 @@
 use arbitrary::{Arbitrary as _, Result, Unstructured};
 use hostel::bindings::exports::hostel::module::guest::{
     Access, AnswerHeader, DialectScripts, ExpectedProblem, Manifest, Method, Migration,
-    OutboundHost, Permission, Route, Script, Setting,
+    OutboundHost, Permission, Route, Script, Seed, Setting,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -110,5 +110,6 @@ fn manifest(data: &mut Unstructured<'_>) -> Result<Manifest> {
         outbound_hosts: some(data, |data| {
             Ok(OutboundHost { host: word(data)?, reason: word(data)? })
         })?,
+        seeds: some(data, |data| Ok(Seed { name: word(data)?, summary: word(data)? }))?,
     })
 }

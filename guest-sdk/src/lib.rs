@@ -52,6 +52,8 @@ mod date;
 mod description;
 pub mod entity;
 pub mod extract;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 mod from_text;
 mod handler;
 pub mod http_client;
@@ -66,6 +68,7 @@ mod problem;
 mod request;
 pub mod response;
 mod route;
+mod seed;
 pub mod settings;
 pub mod sql;
 mod streamed;
@@ -84,6 +87,7 @@ pub use module::{Migration, Module};
 pub use problem::{FieldError, Problem};
 pub use request::{Request, RequestBody};
 pub use route::{Access, Decided, Method, Route, Undecided, delete, get, head, patch, post, put};
+pub use seed::Seed;
 pub use streamed::{Streamed, StreamedHead};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 

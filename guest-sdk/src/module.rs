@@ -7,10 +7,12 @@ use serde::de::DeserializeOwned;
 use crate::bindings::exports::hostel::module::guest::{self, Manifest};
 use crate::bindings::hostel::http::types;
 use crate::description;
+use crate::handler::Handler;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::response::Response;
 use crate::route::{Access, Decided, Route};
+use crate::seed::Seeding;
 use crate::settings;
 
 /// A module: its routes, permissions, migrations and settings.
@@ -59,6 +61,7 @@ pub struct Module {
     calls: Vec<(&'static str, &'static str)>,
     before: Vec<Before>,
     after: Vec<After>,
+    seeds: Vec<Seeding>,
 }
 
 type Before = fn(&mut Request) -> Result<(), Problem>;
@@ -79,6 +82,7 @@ impl Module {
             calls: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
+            seeds: Vec::new(),
         }
     }
 
@@ -172,6 +176,35 @@ impl Module {
         self
     }
 
+    /// Adds rows to try things with, which `hostel seed` has made, for development and for
+    /// measurements: never at a client's request. The name is of lower case letters, digits and
+    /// hyphens. What the handler returns does not matter, unless it is a problem.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::Seed;
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0").seed("stock", "A shop full of tea", fill)
+    /// }
+    ///
+    /// fn fill(seed: Seed, db: Db) -> Result<(), Problem> {
+    ///     for article in 0..seed.rows_or(100) {
+    ///         db.execute("INSERT INTO shop_stock VALUES ($1, 10)", params![format!("tea {article}")])?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # assert_eq!(shop().manifest().seeds[0].name, "stock");
+    /// ```
+    pub fn seed<A>(
+        mut self,
+        name: &'static str,
+        summary: &'static str,
+        fill: impl Handler<A>,
+    ) -> Self {
+        self.seeds.push(Seeding::new(name, summary, fill));
+        self
+    }
+
     /// What the host must know before it serves the module.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
@@ -198,6 +231,7 @@ impl Module {
                 .collect(),
             settings: self.settings.iter().flat_map(|describe| describe()).collect(),
             outbound_hosts: calls.collect(),
+            seeds: self.seeds.iter().map(Seeding::describe).collect(),
         }
     }
 
@@ -220,11 +254,16 @@ impl Module {
 
     #[doc(hidden)]
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
-        let route = self.routes.get(request.route as usize);
-        let answer = route.ok_or_else(|| Problem::not_found("route"));
-        let answer = answer.and_then(|route| {
-            self.answer(route, &mut Request::new(request, route.document_max_bytes()))
-        });
+        let place = request.route as usize;
+        let answer = match self.routes.get(place) {
+            Some(route) => {
+                self.answer(route, &mut Request::new(request, route.document_max_bytes()))
+            }
+            None => match self.seeds.get(place - self.routes.len()) {
+                Some(seed) => seed.fill(&mut Request::new(request, 0)),
+                None => Err(Problem::not_found("route")),
+            },
+        };
         answer.map_err(Into::into)
     }
 

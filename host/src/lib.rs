@@ -72,6 +72,7 @@ mod processor;
 pub mod runtime;
 mod schema;
 mod secret;
+mod seeding;
 mod usage;
 pub mod watch;
 mod wiring;
@@ -113,5 +114,6 @@ pub use self::migrate::{
 pub use self::names::{AccountId, LookupName, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};
 pub use self::runtime::{Installed, MigrationGoal, ModuleSource};
+pub use self::seeding::{SeedWish, Seeds};
 pub use self::usage::{Usage, UsageOfDay, UsageQuery};
 pub use self::wiring::{CallState, Capability};

@@ -36,6 +36,7 @@ use crate::names::{TenantId, TenantSlug};
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
 };
+use crate::seeding::Seeds;
 use crate::usage::{self, Usage};
 use crate::wiring::{Capability, Extensions, Services};
 
@@ -247,10 +248,21 @@ impl PlatformBuilder {
     /// As for [`build`](Self::build).
     pub async fn migrations(self, instead: &[PathBuf]) -> Result<Migrations> {
         let registry = self.load().await?.registry;
-        for file in instead {
-            registry.install(&ModuleSource::file(file)?, |_| true).await?;
-        }
+        serve_instead(&registry, instead).await?;
         Ok(Migrations::new(registry))
+    }
+
+    /// The seeds of modules alone, for tools that make them while the platform runs or not: in as much
+    /// time as they need. Modules of the files in `instead` take the place of those of their names.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub async fn seeds(mut self, instead: &[PathBuf]) -> Result<Seeds> {
+        self.config.limits = Seeds::unhurried(&self.config.limits);
+        let Loaded { config, services, registry, .. } = self.load().await?;
+        make_tenants(&config, &services.tenants).await?;
+        serve_instead(&registry, instead).await?;
+        Ok(Seeds::new(registry))
     }
 
     /// The platform's own tables alone, as they are: a platform that is built brings them up to date.
@@ -368,6 +380,14 @@ impl PlatformBuilder {
         let key = platform_key(&self.config, &data)?;
         Ok((tenants(&self.config, &data, &database, &key, &self.clock)?, key))
     }
+}
+
+/// Takes modules of these files in the place of those of their names.
+async fn serve_instead(registry: &Registry, files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        registry.install(&ModuleSource::file(file)?, |_| true).await?;
+    }
+    Ok(())
 }
 
 /// Makes the tenants that every platform has, where they are missing.
@@ -504,6 +524,11 @@ impl Platform {
     /// The migrations of modules' tables.
     pub fn migrations(&self) -> Migrations {
         Migrations::new(Arc::clone(&self.app.registry))
+    }
+
+    /// The seeds of modules.
+    pub fn seeds(&self) -> Seeds {
+        Seeds::new(Arc::clone(&self.app.registry))
     }
 
     /// The oldest messages in a tenant's outbox, at most `limit`: what capabilities of the program

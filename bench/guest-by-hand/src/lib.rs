@@ -44,6 +44,7 @@ impl guest::Guest for ByHand {
             migrations: Vec::new(),
             settings: Vec::new(),
             outbound_hosts: Vec::new(),
+            seeds: Vec::new(),
         }
     }
 

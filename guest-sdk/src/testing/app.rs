@@ -224,6 +224,25 @@ impl RunningApp {
         &self.made.tenant
     }
 
+    /// Has the module make so many rows of a [seed](crate::Module::seed): the same ones in each test.
+    ///
+    /// ```no_run
+    /// # use hostel_sdk::testing::App;
+    /// # let app = App::new().start();
+    /// app.seed("notes", 100);
+    /// app.get("/").query("limit", 100).expect(200);
+    /// ```
+    ///
+    /// # Panics
+    /// When there is no such seed, or the module says what is wrong.
+    #[track_caller]
+    pub fn seed(&self, name: &str, rows: u32) {
+        let made = self.ask_bytes("POST", "seeds", &json!({ "name": name, "rows": rows }));
+        if let Err(reason) = made {
+            panic!("{reason}");
+        }
+    }
+
     /// The clock of a test that began with [`App::clock`].
     ///
     /// ```no_run

@@ -65,6 +65,8 @@ enum Command {
     /// Bring tenants' tables forward and back, and show how far they are.
     #[command(subcommand)]
     Migrate(commands::migrate::Command),
+    /// Fill a tenant's tables with rows to try things with, which modules make.
+    Seed(commands::seed::Arguments),
     /// Prepare a PostgreSQL database.
     #[command(subcommand)]
     Db(commands::db::Command),
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
             Command::Tenant(command) => commands::tenant::run(command).await,
             Command::Lookup(command) => commands::lookup::run(command).await,
             Command::Migrate(command) => commands::migrate::run(command).await,
+            Command::Seed(arguments) => commands::seed::run(arguments).await,
             Command::Db(command) => commands::db::run(command).await,
             Command::Key(command) => commands::key::run(command),
             Command::Config(command) => commands::config::run(command),

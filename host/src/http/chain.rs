@@ -194,7 +194,8 @@ async fn answer(
         path: path.to_owned(),
     };
     let runtime = app.registry.runtime();
-    let answer = runtime.call(&tenant, module, route, request).await?;
+    let own_time = route.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+    let answer = runtime.call(&tenant, module, own_time, request).await?;
     trail.cpu = answer.cpu;
     let answer_max_bytes = tenant.limits.answer_max_bytes.as_usize();
     let answered = match answer.outcome {

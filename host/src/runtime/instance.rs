@@ -20,7 +20,7 @@ use super::limits::{Account, Metered, Stopped, TenantCpu, Watch};
 use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
 use super::turns::{NoTurn, Turn};
-use super::{Instances, Route, Runtime};
+use super::{Instances, Runtime};
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types::{self as wit, ResponseHead};
 use crate::call::{Budget, CallContext, Principal};
@@ -54,7 +54,7 @@ pub(super) struct Resident {
 
 /// What the host knows of a request when a module is about to answer it.
 pub struct Request {
-    /// The matched route.
+    /// The matched route; after the last one, a seed.
     pub route: u32,
     /// The path as sent.
     pub path: String,
@@ -142,7 +142,8 @@ enum Ended {
 }
 
 impl Runtime {
-    /// Answers one request with one module of one tenant.
+    /// Answers one request with one module of one tenant, in the time that is its `own`, where it has
+    /// less than others.
     ///
     /// # Errors
     /// Whatever keeps the module from answering: no turn in time, tables that cannot be migrated, a
@@ -151,10 +152,9 @@ impl Runtime {
         self: &Arc<Self>,
         tenant: &Arc<TenantState>,
         module: &Arc<TenantModule>,
-        route: &Route,
+        own: Option<Duration>,
         request: Request,
     ) -> Result<Answer> {
-        let own = route.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
         let allowed = tenant.limits.call_timeout_ms.as_millis();
         let deadline = Instant::now() + own.map_or(allowed, |own| own.min(allowed));
         // Before there is a turn: it may take long, and holds up nobody else.

@@ -23,6 +23,8 @@ const ROUTES_MAX: usize = 1_000;
 pub(super) const TEXT_LENGTH_MAX: usize = 1_000;
 const OUTBOUND_HOSTS_MAX: usize = 100;
 const MIGRATION_ID_LENGTH_MAX: usize = 100;
+const SEEDS_MAX: usize = 100;
+const SEED_NAME_LENGTH_MAX: usize = 32;
 
 /// What a module says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Manifest {
     pub settings: Vec<Setting>,
     /// The services that it calls.
     pub outbound_hosts: Vec<OutboundHost>,
+    /// What it can fill its tables with.
+    pub seeds: Vec<Seed>,
 }
 
 /// One operation over HTTP.
@@ -209,6 +213,15 @@ pub struct OutboundHost {
     pub reason: String,
 }
 
+/// Rows to try things with, which a module can make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seed {
+    /// Its name.
+    pub name: String,
+    /// What there is then, in one line.
+    pub summary: String,
+}
+
 impl Script {
     /// In the words of a database.
     pub(crate) fn of(&self, dialect: Dialect) -> &str {
@@ -263,6 +276,7 @@ impl Manifest {
             migrations: check_migrations(said.migrations)?,
             settings: said.settings.into_iter().map(check_setting).collect::<Result<_>>()?,
             outbound_hosts: check_outbound_hosts(said.outbound_hosts)?,
+            seeds: check_seeds(said.seeds)?,
             name,
         };
         // Every default must be what its own schema allows.
@@ -380,6 +394,29 @@ fn check_outbound_hosts(said: Vec<wit::OutboundHost>) -> Result<Vec<OutboundHost
     said.into_iter().map(check).collect()
 }
 
+fn check_seeds(said: Vec<wit::Seed>) -> Result<Vec<Seed>> {
+    if said.len() > SEEDS_MAX {
+        return Err(Error::invalid(format!("it has {} seeds: at most {SEEDS_MAX}", said.len())));
+    }
+    let mut seen = HashSet::new();
+    let check = |said: wit::Seed| {
+        let is_of_names =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let name = said.name;
+        if !(1..=SEED_NAME_LENGTH_MAX).contains(&name.len()) || !name.bytes().all(is_of_names) {
+            return Err(Error::invalid(format!(
+                "`{name}` is no name of a seed: use 1 to {SEED_NAME_LENGTH_MAX} lower case letters, \
+                 digits and hyphens"
+            )));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(Error::invalid(format!("there are two seeds `{name}`: remove one")));
+        }
+        Ok(Seed { summary: text(&format!("seed `{name}`: the summary"), said.summary)?, name })
+    };
+    said.into_iter().map(check).collect()
+}
+
 /// Names that modules of the platform may not take.
 pub(super) fn check_distinct<'a>(names: impl Iterator<Item = &'a ModuleName>) -> Result<()> {
     let mut seen = HashSet::new();
@@ -449,6 +486,7 @@ mod tests {
                 permissions: vec![wit::Permission { name: permission, summary: String::new() }],
                 migrations: Vec::new(),
                 outbound_hosts: Vec::new(),
+                seeds: Vec::new(),
                 settings: vec![wit::Setting {
                     name: "size".to_owned(),
                     summary: String::new(),

@@ -38,7 +38,7 @@ pub(crate) use self::instance::{ANSWER_HEAD_MAX_BYTES, answer_too_large};
 pub use self::instance::{Answer, Body, Outcome, Request, Streamed};
 pub use self::manifest::{
     Access, AnswerHeader, ExpectedProblem, Manifest, Method, Migration, PermissionSpec, Route,
-    Script, Setting,
+    Script, Seed, Setting,
 };
 pub use self::migrations::{Direction, MigrationGoal, Until};
 pub use self::module::ModuleVersion;

@@ -4,11 +4,12 @@
 //! can be read page by page while others write. Whoever changes a note may say which version they
 //! have seen: if somebody was quicker, they are told so, and nothing is lost.
 //!
-//! `routes` speaks HTTP, `model` knows what a note is and what may be asked of notes. There is no SQL:
-//! a note is an entity.
+//! `routes` speaks HTTP, `model` knows what a note is and what may be asked of notes, `seeds` makes some
+//! up. There is no SQL: a note is an entity.
 
 mod model;
 mod routes;
+mod seeds;
 
 use hostel_sdk::prelude::*;
 
@@ -21,6 +22,7 @@ fn notes() -> Module {
         .permission("notes:write", "Create, change and delete notes")
         .migrations(migrations!("0001_notes"))
         .settings::<model::NotesSettings>()
+        .seed("notes", "Notes of the last month", seeds::notes)
         .route(
             get("/", routes::list)
                 .requires("notes:read")

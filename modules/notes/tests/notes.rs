@@ -199,3 +199,14 @@ fn tenants_do_not_see_each_others_notes() {
     other.get(&path).expect_problem(404, "not-found");
     assert_eq!(titles(&other.get("/").expect(200)), [""; 0]);
 }
+
+#[test]
+fn seeds_are_notes_like_any_others() {
+    let app = notes();
+    app.seed("notes", 30);
+    let list = app.get("/").query("limit", 100).expect(200);
+    let made_up = titles(&list);
+    assert_eq!(made_up.len(), 30);
+    let found = app.get("/").query("search", &made_up[0]).query("limit", 100).expect(200);
+    assert!(titles(&found).contains(&made_up[0]), "{:?}", titles(&found));
+}

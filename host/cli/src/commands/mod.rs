@@ -10,6 +10,7 @@ pub(crate) mod module;
 pub(crate) mod new;
 pub(crate) mod openapi;
 pub(crate) mod sdk;
+pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod tenant;
 pub(crate) mod test;

@@ -22,6 +22,7 @@ pub(super) fn routes(platforms: Arc<Platforms>, token: &str) -> Router {
         .route("/tenants/{tenant}", delete(forget))
         .route("/tenants/{tenant}/clock", put(set_clock))
         .route("/tenants/{tenant}/lines", get(lines))
+        .route("/tenants/{tenant}/seeds", post(seed))
         .route("/tenants/{tenant}/sent", get(sent))
         .route("/tenants/{tenant}/sql", post(sql))
         .route("/tenants/{tenant}/users", put(user))
@@ -83,6 +84,22 @@ async fn user(
 ) -> Result<Response, Refusal> {
     let token = platforms.user(&tenant, &id, &grants)?;
     Ok(Json(json!({ "token": token })).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seed {
+    name: String,
+    rows: u32,
+}
+
+async fn seed(
+    State(platforms): State<Arc<Platforms>>,
+    Path(tenant): Path<String>,
+    Json(Seed { name, rows }): Json<Seed>,
+) -> Result<StatusCode, Refusal> {
+    platforms.seed(&tenant, &name, rows).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

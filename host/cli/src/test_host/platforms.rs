@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hostel::{Clock, Config, NewTenant, Platform, Secret, TenantChange, TighterLimits};
+use hostel::{Clock, Config, NewTenant, Platform, Secret, SeedWish, TenantChange, TighterLimits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -204,11 +204,22 @@ impl Platforms {
 
     /// Runs SQL in the tables that the module under test has in this tenant.
     pub(super) async fn query(&self, tenant: &str, statement: String) -> anyhow::Result<Vec<u8>> {
+        let platform = &self.started(tenant).await?.platform;
+        Ok(platform.query(&tenant.parse()?, &self.module_name, statement).await?)
+    }
+
+    /// Has the module under test make a seed for this tenant.
+    pub(super) async fn seed(&self, tenant: &str, name: &str, rows: u32) -> anyhow::Result<()> {
+        let seeds = self.started(tenant).await?.platform.seeds();
+        let wish = SeedWish { rows: Some(rows), number: 0 };
+        Ok(seeds.make(&tenant.parse()?, &self.module_name.parse()?, name, &wish).await?)
+    }
+
+    /// The platform that serves a tenant.
+    async fn started(&self, tenant: &str) -> anyhow::Result<Arc<Started>> {
         let running = self.running.lock().await;
         let started = running.tenants.get(tenant).map(|of| Arc::clone(&of.platform));
-        drop(running);
-        let platform = &started.context("there is no such tenant")?.platform;
-        Ok(platform.query(&tenant.parse()?, &self.module_name, statement).await?)
+        started.context("there is no such tenant")
     }
 
     pub(super) fn lines(&self, tenant: &str) -> Vec<Value> {

@@ -2,13 +2,14 @@
 //! stands here, and tests say what it does.
 //!
 //! `model` has the entities, `asking` queries, `related` goes from one to others, `writing` writes,
-//! `listing` is for lists, and `counted` counts statements.
+//! `listing` is for lists, `seeds` makes rows up, and `counted` counts statements.
 
 mod asking;
 mod counted;
 mod listing;
 mod model;
 mod related;
+mod seeds;
 mod writing;
 
 use hostel_sdk::prelude::*;
@@ -19,7 +20,8 @@ fn library() -> Module {
     let module = Module::new("library", env!("CARGO_PKG_VERSION"))
         .about("Books, and who wrote them")
         .migrations(migrations!("0001_library"))
-        .migrations(SEARCH);
+        .migrations(SEARCH)
+        .seed("books", "Books, ten of each author", seeds::books);
     with_lists(with_writing(with_asking(module)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hostel_sdk::Seed;
 use hostel_sdk::bindings::hostel::settings::settings;
 use hostel_sdk::prelude::*;
 use hostel_sdk::{clock as host_clock, crypto, log as host_log, lookups};
@@ -20,6 +21,10 @@ impl Default for ProbeSettings {
     fn default() -> Self {
         Self { greeting: "hello".to_owned(), limit: 10 }
     }
+}
+
+pub(crate) fn refuse_seed(seed: Seed) -> Result<(), Problem> {
+    Err(Problem::conflict("seeded-already", format!("there are {} rows", seed.rows_or(0))))
 }
 
 /// How many lines to log, as `?lines=…`.

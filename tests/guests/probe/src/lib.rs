@@ -18,6 +18,7 @@ fn probe() -> Module {
         .permission("probe:secret", "See the secret")
         .settings::<capabilities::ProbeSettings>()
         .migrations(migrations!("0001_things"))
+        .seed("refused", "Rows that are not to be", capabilities::refuse_seed)
         .calls("api.example.org", "to show what a guest gets from there")
         .calls("*.example.org:*", "to reach the tests' own servers by name")
         .calls("127.0.0.1:*", "to reach them by address")

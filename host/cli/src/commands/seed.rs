@@ -1,0 +1,87 @@
+//! `hostel seed`: have a module make rows to try things with.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use hostel::{Error, ModuleName, SeedWish, Seeds, TenantSlug};
+
+use super::{platform_with_bundled, print_table, spinner};
+use crate::options::Options;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The module. Without one, all seeds of all modules are listed.
+    module: Option<ModuleName>,
+    /// Its seed. Without one, the only one that it has.
+    seed: Option<String>,
+    /// The tenant that gets the rows [default: the default tenant].
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<TenantSlug>,
+    /// How many rows there should be, of what the seed is about [default: as many as it finds usual].
+    #[arg(long, value_name = "COUNT")]
+    rows: Option<u32>,
+    /// Another number makes other rows, the same one the same texts and figures.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    number: u64,
+    /// Take a module from this file, instead of the one of its name that is served: what is being
+    /// written, as `hostel build` has made it.
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { module, seed, tenant, rows, number, with, options } = arguments;
+    let config = options.load()?;
+    let default = config.tenancy.default_tenant.clone();
+    let waiting = spinner();
+    let tell = waiting.clone();
+    let builder =
+        platform_with_bundled(config).progress(move |what| tell.set_message(what.to_owned()));
+    let seeds = builder.seeds(&with).await.inspect_err(|_| waiting.finish_and_clear())?;
+    let Some(module) = module else {
+        waiting.finish_and_clear();
+        list(&seeds);
+        return Ok(());
+    };
+    let tenant = tenant.or(default).ok_or_else(|| {
+        Error::invalid("there is no default tenant").hint("name one with --tenant")
+    })?;
+    let seed = match seed {
+        Some(seed) => seed,
+        None => only(&seeds, &module).inspect_err(|_| waiting.finish_and_clear())?,
+    };
+    waiting.set_message(format!("{module}: {seed}"));
+    let began = Instant::now();
+    let made = seeds.make(&tenant, &module, &seed, &SeedWish { rows, number }).await;
+    waiting.finish_and_clear();
+    made?;
+    println!("made `{seed}` of {module} for {tenant} in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The only seed of a module.
+fn only(seeds: &Seeds, module: &ModuleName) -> hostel::Result<String> {
+    let all = seeds.list();
+    let names: Vec<&str> =
+        all.iter().filter(|(of, _)| of == module).map(|(_, seed)| seed.name.as_str()).collect();
+    match names.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Error::invalid(format!("module `{module}` has no seeds"))
+            .hint("`hostel seed` lists those that there are")),
+        some => Err(Error::invalid(format!("module `{module}` has several seeds"))
+            .hint(format!("say which: {}", some.join(", ")))),
+    }
+}
+
+fn list(seeds: &Seeds) {
+    let titles = ["module", "seed", "what there is then"].map(ToOwned::to_owned).to_vec();
+    let rows = seeds
+        .list()
+        .into_iter()
+        .map(|(module, seed)| vec![module.to_string(), seed.name, seed.summary]);
+    print_table(&std::iter::once(titles).chain(rows).collect::<Vec<_>>());
+}

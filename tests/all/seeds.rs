@@ -1,0 +1,78 @@
+//! Seeds: rows to try things with, made by modules at the operator's word alone.
+
+use std::collections::BTreeSet;
+
+use hostel::SeedWish;
+use hostel_tests::{Client, TestPlatform};
+
+/// The titles of all notes of a tenant that has at most a hundred.
+async fn titles(tenant: &Client) -> BTreeSet<String> {
+    let listed = tenant.get("/api/notes?limit=100").await.ok();
+    let title = |note: &serde_json::Value| note["title"].as_str().unwrap().to_owned();
+    listed["items"].as_array().unwrap().iter().map(title).collect()
+}
+
+#[tokio::test]
+async fn the_same_number_makes_the_same_rows_beside_a_platform_that_runs() {
+    let platform = TestPlatform::start().await;
+    let (acme, beta) = (platform.tenant("acme").await, platform.tenant("beta").await);
+    let seed = async |tenant: &str, rows: &str, number: &str| {
+        let wish = ["--tenant", tenant, "--rows", rows, "--number", number];
+        let done = platform.run(&[&["seed", "notes"], wish.as_slice()].concat()).await;
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stdout.starts_with("made `notes` of notes for "), "{}", done.stdout);
+    };
+    seed("acme", "40", "7").await;
+    seed("beta", "40", "7").await;
+    let of_acme = titles(&acme).await;
+    assert_eq!(of_acme.len(), 40);
+    assert_eq!(of_acme, titles(&beta).await);
+    seed("beta", "20", "8").await;
+    let of_both = titles(&beta).await;
+    assert!(of_both.len() > 50 && of_both.is_superset(&of_acme), "{of_both:?}");
+    // They are notes as any others.
+    let newest = &acme.get("/api/notes?limit=1").await.ok()["items"][0];
+    let path = format!("/api/notes/{}", newest["id"].as_str().unwrap());
+    assert_eq!(acme.get(&path).await.ok()["version"], 1);
+}
+
+#[tokio::test]
+async fn a_program_makes_seeds_and_is_told_what_is_wrong() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let seeds = platform.inner().seeds();
+    let (module, seed) =
+        seeds.list().into_iter().find(|(module, _)| module.as_str() == "notes").unwrap();
+    assert_eq!(seed.summary, "Notes of the last month");
+    let wish = SeedWish { rows: Some(3), number: 0 };
+    seeds.make(&"acme".parse().unwrap(), &module, &seed.name, &wish).await.unwrap();
+    assert_eq!(titles(&acme).await.len(), 3);
+
+    let wrong = async |tenant: &str, module: &str, seed: &str| {
+        let (tenant, module) = (tenant.parse().unwrap(), module.parse().unwrap());
+        let error = seeds.make(&tenant, &module, seed, &wish).await.unwrap_err();
+        format!("{}: {error}", error.code())
+    };
+    insta::assert_snapshot!(
+        [
+            wrong("nobody", "notes", "notes").await,
+            wrong("acme", "absent", "notes").await,
+            wrong("acme", "notes", "absent").await,
+            wrong("acme", "probe", "notes").await,
+            wrong("acme", "probe", "refused").await,
+        ]
+        .join("\n")
+    );
+    assert_eq!(titles(&acme).await.len(), 3);
+}
+
+#[tokio::test]
+async fn no_request_comes_to_a_seed() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    for path in ["/api/notes/seeds/notes", "/api/probe/refused", "/api/probe/seeds/refused"] {
+        assert_eq!(acme.post(path, serde_json::Value::Null).await.status(), 404, "{path}");
+    }
+    let described = acme.get("/openapi.json").await.text().to_owned();
+    assert!(described.contains("List notes") && !described.contains("Notes of the last month"));
+}
