@@ -19,7 +19,13 @@ fn library() -> Module {
     let module = Module::new("library", env!("CARGO_PKG_VERSION"))
         .about("Books, and who wrote them")
         .migrations(migrations!("0001_library"))
-        .migrations(SEARCH);
+        .migrations(SEARCH)
+        .entity::<model::Author>()
+        .entity::<model::Book>()
+        .entity::<model::Cover>()
+        .entity::<model::Tag>()
+        .entity::<model::BookTag>()
+        .entity::<model::Loan>();
     with_lists(with_writing(with_asking(module)))
 }
 
