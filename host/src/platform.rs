@@ -31,7 +31,7 @@ use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
-use crate::migrate::Migrations;
+use crate::migrate::{Generator, Migrations};
 use crate::names::{TenantId, TenantSlug};
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
@@ -251,6 +251,20 @@ impl PlatformBuilder {
             registry.install(&ModuleSource::file(file)?, |_| true).await?;
         }
         Ok(Migrations::new(registry))
+    }
+
+    /// A module's entities beside the tables that there are: those of a tenant, or where none is named
+    /// those that the module's migrations make on an empty SQLite database. Nothing is changed.
+    ///
+    /// # Errors
+    /// Says why it is no module, or not one that may be served here; that it declares no entities; that
+    /// its migrations fail.
+    pub async fn generator(self, module: &Path, tenant: Option<&TenantSlug>) -> Result<Generator> {
+        let Some(tenant) = tenant else {
+            return Generator::new(self.inspect(module).await?.manifest, None).await;
+        };
+        let migrations = self.migrations(&[]).await?;
+        migrations.generator(&ModuleSource::file(module)?, tenant).await
     }
 
     /// The platform's own tables alone, as they are: a platform that is built brings them up to date.

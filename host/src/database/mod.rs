@@ -34,7 +34,7 @@ pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::layout::{
     ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout,
-    canonical_type, first_text, identifiers, literal, quoted, usual_name,
+    first_text, identifiers, literal, quoted, renamed_identifiers, usual_name,
 };
 pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;

@@ -182,6 +182,14 @@ impl PostgresUnits {
 pub(crate) struct Turn(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
 
 impl Unit {
+    /// Whose words it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// The right to write, after a wait that is bounded by the configuration and by `deadline`:
     /// SQLite has one writer.
     ///

@@ -32,7 +32,8 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const fn word(self) -> &'static str {
+    /// What people call it.
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Unique => "unique constraint",
             Self::Check => "check",
