@@ -106,9 +106,10 @@ pub use self::key::{OperatorToken, PlatformKey};
 pub use self::limits::{LimitsConfig, Plan, Plans, TighterLimits};
 pub use self::metering::MetricsConfig;
 pub use self::migrate::{
-    AppliedStep, Decisions, Generated, Generator, MigratedStep, MigrationFailure, MigrationPlan, MigrationProgress, MigrationReport,
-    MigrationScope, MigrationWarning, Migrations, ModuleTables, PlannedStep, Question, Rename,
-    TablesState, TenantMigrated, WarningKind, check_migration,
+    AppliedStep, Decisions, Generated, Generator, MigratedStep, MigrationFailure, MigrationPlan,
+    MigrationProgress, MigrationReport, MigrationScope, MigrationWarning, Migrations, ModuleTables,
+    PlannedStep, Question, Rename, TablesOf, TablesState, TenantMigrated, WarningKind,
+    check_migration,
 };
 pub use self::names::{AccountId, LookupName, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};

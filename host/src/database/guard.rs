@@ -349,7 +349,12 @@ fn is_allowed(action: c_int, first: Option<&str>, second: Option<&str>, migratio
         ffi::SQLITE_FUNCTION => {
             FUNCTIONS.binary_search(&second).is_ok() || (migration && ALTERING.contains(&second))
         }
-        ffi::SQLITE_READ => is_readable(first) || (migration && is_schema_table(first)),
+        ffi::SQLITE_READ => {
+            is_readable(first)
+                || (migration && (is_schema_table(first) || first == "pragma_quick_check"))
+        }
+        // So `ALTER TABLE` makes sure that checks hold for a column that it adds.
+        ffi::SQLITE_PRAGMA => migration && first == "quick_check",
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             // A migration's DDL writes the schema table; DEFENSIVE keeps plain statements off it.
             is_ordinary(first) || (migration && is_schema_table(first))

@@ -33,8 +33,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::layout::{
-    ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout,
-    first_text, identifiers, literal, quoted, renamed_identifiers, usual_name,
+    ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout, first_text,
+    identifiers, literal, quoted, renamed_identifiers, usual_name,
 };
 pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;

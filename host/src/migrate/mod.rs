@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::check::{MigrationWarning, WarningKind, check_migration};
-pub use self::generate::{Decisions, Generated, Generator, Question, Rename};
+pub use self::generate::{Decisions, Generated, Generator, Question, Rename, TablesOf};
 pub use self::plan::{MigrationPlan, PlannedStep};
 pub use self::run::{
     MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated,
@@ -28,7 +28,7 @@ use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
 use crate::runtime::{
-    Direction, MigrationGoal, ModuleSource, ModuleVersion, Registry, Until,
+    Direction, Manifest, MigrationGoal, ModuleSource, ModuleVersion, Registry, Until,
 };
 
 /// The migrations of modules' tables, for all tenants or some, while the platform runs or not.
@@ -121,10 +121,23 @@ impl Migrations {
         if !tenant.status.is_there() {
             return Err(wrong_status(&tenant, "active or suspended"));
         }
-        let inspected = runtime.inspect(module).await.map_err(|error| module.name_in(error))?;
+        let manifest = self.manifest_of(module).await?;
         let size_max = runtime.limits_of(&tenant).1.database_max_bytes.get();
         let unit = runtime.services.units.of_tenant(tenant.id, size_max).await?;
-        Generator::new(inspected.manifest, Some(&unit)).await
+        Generator::new(manifest, Some((tenant.slug, &unit))).await
+    }
+
+    /// The same, beside what the module's migrations make on an empty SQLite database.
+    ///
+    /// # Errors
+    /// That the module declares no entities, or that its migrations fail.
+    pub async fn generator_of_migrations(&self, module: &ModuleSource) -> Result<Generator> {
+        Generator::new(self.manifest_of(module).await?, None).await
+    }
+
+    async fn manifest_of(&self, module: &ModuleSource) -> Result<Manifest> {
+        let inspected = self.registry.runtime().inspect(module).await;
+        Ok(inspected.map_err(|error| module.name_in(error))?.manifest)
     }
 
     /// What there is to warn of in one of a module's migrations, on the database that there is.

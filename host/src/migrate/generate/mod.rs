@@ -7,9 +7,9 @@
 
 mod compare;
 mod declared;
+mod target;
 #[cfg(test)]
 mod tests;
-mod target;
 mod values;
 mod write;
 
@@ -23,7 +23,7 @@ use self::write::Way;
 use super::check::{MigrationWarning, check_migration};
 use crate::database::{Dialect, Layout, Migrator, SqlConfig, Unit, Units};
 use crate::error::{Error, Result};
-use crate::names::{ModuleName, TenantId};
+use crate::names::{ModuleName, TenantId, TenantSlug};
 use crate::runtime::migrations::{Trial, bring_scratch, rehearsed};
 use crate::runtime::{Manifest, Script};
 
@@ -31,6 +31,24 @@ use crate::runtime::{Manifest, Script};
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How large a database may become in which scripts are tried.
 const SCRATCH_MAX_BYTES: u64 = 1 << 30;
+
+/// Which tables entities are compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TablesOf {
+    /// A tenant's, as they are once the module's migrations were applied.
+    Tenant(TenantSlug),
+    /// The default tenant's, where there is a platform with one; else those that migrations make.
+    #[default]
+    DefaultTenant,
+    /// Those that the module's migrations make on an empty SQLite database.
+    Migrations,
+}
+
+impl TablesOf {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::DefaultTenant
+    }
+}
 
 /// What whoever generates a migration has decided: what a comparison cannot know.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +137,8 @@ impl Generated {
 /// A module's entities beside the tables that there are.
 pub struct Generator {
     manifest: Manifest,
+    /// Whose tables they are, where they are live.
+    tenant: Option<TenantSlug>,
     versions: BTreeMap<String, String>,
     /// What the module's own migrations make on SQLite.
     scratch: Layout,
@@ -144,14 +164,13 @@ struct Ways {
     up: String,
     down: String,
     notes: Vec<String>,
-    left: BTreeSet<String>,
     target: Layout,
 }
 
 impl Generator {
     /// Compares with what the module's migrations make in a database of their own, or with the tables
     /// of a live `unit`, as they are once its pending migrations were applied: nothing is changed there.
-    pub(crate) async fn new(manifest: Manifest, live: Option<&Unit>) -> Result<Self> {
+    pub(crate) async fn new(manifest: Manifest, live: Option<(TenantSlug, &Unit)>) -> Result<Self> {
         if manifest.entities.is_empty() {
             return Err(Error::invalid(format!("module `{}` declares no entities", manifest.name))
                 .hint("add `.entity::<Note>()` for each of them to the module"));
@@ -162,12 +181,10 @@ impl Generator {
         let declared = declared::layout(&manifest.entities);
         bring_scratch(&manifest, &unit).await?;
         let scratch = layout_of(&unit).await?;
-        let mut sqlite = Side {
-            dialect: Dialect::Sqlite,
-            before: scratch.clone(),
-            declared: declared.clone(),
-        };
+        let mut sqlite =
+            Side { dialect: Dialect::Sqlite, before: scratch.clone(), declared: declared.clone() };
         let mut postgres = Side { dialect: Dialect::Postgres, ..sqlite.clone() };
+        let (tenant, live) = live.unzip();
         if let Some(live) = live {
             let mut written = declared.clone();
             let look = async |migrator: &mut Migrator| {
@@ -190,12 +207,17 @@ impl Generator {
         // What is live may not be what migrations make.
         let trial = (sqlite.before == scratch).then_some(unit);
         let versions = declared::versions(&manifest.entities);
-        Ok(Self { manifest, versions, scratch, sqlite, postgres, trial, _folder: folder })
+        Ok(Self { manifest, tenant, versions, scratch, sqlite, postgres, trial, _folder: folder })
     }
 
     /// The module's name.
     pub fn module(&self) -> &ModuleName {
         &self.manifest.name
+    }
+
+    /// Whose tables were compared with, where they are not what migrations make.
+    pub fn tenant(&self) -> Option<&TenantSlug> {
+        self.tenant.as_ref()
     }
 
     /// What only a person knows, beside what was decided. Nobody has to answer whether something was
@@ -392,8 +414,8 @@ impl Generator {
         let down = down.write()?;
         let changes: Vec<Change> = renames.into_iter().chain(changes).collect();
         let (up_text, down_text) = (up.script(), down.script());
-        let (left, target) = (target.left, target.layout);
-        Ok(Ways { changes, up: up_text, down: down_text, notes: up.notes, left, target })
+        let target = target.layout;
+        Ok(Ways { changes, up: up_text, down: down_text, notes: up.notes, target })
     }
 
     /// Tries what was written for SQLite: it must lead where it is to lead, and back.
@@ -416,8 +438,10 @@ impl Generator {
 }
 
 fn led_elsewhere(direction: &str) -> Error {
-    Error::internal(format!("what was written for `{direction}` leads to other tables than it should"))
-        .hint("write this step by hand, `hostel migrate new`, and tell us of it")
+    Error::internal(format!(
+        "what was written for `{direction}` leads to other tables than it should"
+    ))
+    .hint("write this step by hand, `hostel migrate new`, and tell us of it")
 }
 
 fn unfilled_error(table: &str, column: &str, kind: &str) -> Error {

@@ -181,7 +181,8 @@ ALTER TABLE "shop_teas_new" RENAME TO "shop_teas";
 
 #[tokio::test]
 async fn a_new_name_takes_along_what_is_called_after_it() {
-    let mut before = with(vec![column("state", ColumnType::OneOf(vec!["new".into(), "old".into()]))]);
+    let mut before =
+        with(vec![column("state", ColumnType::OneOf(vec!["new".into(), "old".into()]))]);
     before[0].uniques.push(named("shop_teas", &["name"], "key"));
     before[0].indexes.push(named("shop_teas", &["state", "name"], "idx"));
     let mut cups = entity("shop_cups", vec![column("tea_id", ColumnType::Uuid)]);
@@ -406,6 +407,7 @@ fn decided(before: &[Entity], after: &[Entity]) -> Decisions {
 async fn there_and_back(before: &[Entity], after: &[Entity], live: Option<&Unit>) {
     let make = async |entities: &[Entity], migrations: &[Migration], decisions: &Decisions| {
         let manifest = manifest(entities.to_vec(), migrations.to_vec());
+        let live = live.map(|unit| ("acme".parse().unwrap(), unit));
         let generator = Generator::new(manifest, live).await.unwrap();
         generator.generate(decisions).await.unwrap()
     };
@@ -428,16 +430,50 @@ async fn there_and_back(before: &[Entity], after: &[Entity], live: Option<&Unit>
     }
 }
 
+fn holds_for_some(holds: impl Fn(&[Entity], &[Entity])) {
+    // Each of them is many statements; who asks for more gets more.
+    let cases = (Config::default().cases / 4).max(64);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let both = (some_entities(), some_entities());
+    let ran = TestRunner::new(config).run(&both, |(before, after)| {
+        holds(&before, &after);
+        Ok(())
+    });
+    ran.unwrap();
+}
+
 #[test]
 fn whatever_entities_become_the_way_there_is_written_and_leads_back() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let cases = Config::default().cases.min(64).max(Config::default().cases / 16);
-    let mut runner = TestRunner::new(Config { cases, ..Config::default() });
-    let both = (some_entities(), some_entities());
-    runner
-        .run(&both, |(before, after)| {
-            runtime.block_on(there_and_back(&before, &after, None));
-            Ok(())
-        })
-        .unwrap();
+    holds_for_some(|before, after| runtime.block_on(there_and_back(before, after, None)));
+}
+
+/// Units of a database of its own on the server that `scripts/test` starts.
+async fn on_server() -> Units {
+    use crate::database::{DatabaseConfig, PostgresServer, Preparation, open_platform};
+    use crate::secret::Secret;
+
+    #[expect(clippy::disallowed_methods, reason = "the test command says where its server is")]
+    let superuser = std::env::var("HOSTEL_TEST_POSTGRES").unwrap();
+    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+    let (_, server) = superuser.split_once('@').unwrap();
+    let (server, _) = server.split_once('/').unwrap();
+    let url = format!("postgres://{name}:password@{server}/{name}");
+    let (superuser, own) = (Secret::new(superuser), Secret::new(url.clone()));
+    Preparation::plan(&superuser, &own).await.unwrap().apply().await.unwrap();
+    let database = DatabaseConfig { url: Some(own), ..DatabaseConfig::default() };
+    let platform = open_platform(&database, std::path::Path::new("")).await.unwrap();
+    let key = crate::key::PlatformKey::parse(&"ab".repeat(32)).unwrap();
+    let config = SqlConfig::default();
+    let server = PostgresServer::open(&url, &database, &config, platform, &key).unwrap();
+    Units::on_server(server, &config)
+}
+
+#[test]
+fn whatever_entities_become_it_is_so_on_postgres() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _within = runtime.enter();
+    let units = runtime.block_on(on_server());
+    let unit = runtime.block_on(units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES)).unwrap();
+    holds_for_some(|before, after| runtime.block_on(there_and_back(before, after, Some(&unit))));
 }

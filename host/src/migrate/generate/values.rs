@@ -1,8 +1,8 @@
 //! Values in SQL: what rows that are there get in a column that may not be empty, and how values of one
 //! type become those of another. On SQLite, times are microseconds, and UUIDs are bytes.
 
-use crate::database::{Dialect, first_text, literal, quoted, usual_name};
 use crate::database::{ColumnLayout, TableLayout};
+use crate::database::{Dialect, first_text, literal, quoted, usual_name};
 
 /// How values of a column become those of another type.
 #[derive(Debug, PartialEq, Eq)]

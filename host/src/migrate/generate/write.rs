@@ -168,9 +168,8 @@ impl Way<'_> {
         let mut anew = BTreeSet::new();
         let said = self.renames.iter().chain(self.changes);
         for change in said {
-            let table = change.table();
-            let Some((before, after)) =
-                renamed.tables.get(table).zip(self.to.tables.get(table))
+            let table = self.last_name(change.table());
+            let Some((before, after)) = renamed.tables.get(table).zip(self.to.tables.get(table))
             else {
                 continue;
             };
@@ -196,6 +195,15 @@ impl Way<'_> {
             }
         }
         Ok(anew)
+    }
+
+    /// A table's name once all of them have their new ones.
+    fn last_name<'n>(&'n self, table: &'n str) -> &'n str {
+        let mut last = self.renames.iter().filter_map(|change| match change {
+            Change::RenameTable { from, to } if from == table => Some(to.as_str()),
+            _ => None,
+        });
+        last.next().unwrap_or(table)
     }
 
     fn fill(&self, table: &str, column: &str) -> Option<&String> {
@@ -257,8 +265,7 @@ impl Way<'_> {
     /// Whether `ALTER TABLE` drops a column on both databases.
     fn is_dropped_simply(&self, before: &TableLayout, name: &str) -> bool {
         let has = |columns: &[String]| columns.iter().any(|it| it == name);
-        let is_checked =
-            before.checks.values().any(|check| has(&identifiers(&check.sql)));
+        let is_checked = before.checks.values().any(|check| has(&identifiers(&check.sql)));
         !is_checked
             && !has(&before.key)
             && !before.uniques.values().any(|columns| has(columns))
@@ -287,6 +294,8 @@ impl Way<'_> {
     }
 
     fn rename(&self, anew: &BTreeSet<String>, renamed: &Layout, written: &mut Written) {
+        // On SQLite, an index gets its last name at once.
+        let mut indexes: Vec<(&String, &String, &String)> = Vec::new();
         for change in self.renames {
             match change {
                 Change::RenameTable { from, to } => {
@@ -313,17 +322,21 @@ impl Way<'_> {
                         let (from, to) = (quoted(from), quoted(to));
                         written.say(format!("ALTER INDEX {from} RENAME TO {to}"));
                     }
-                    Dialect::Sqlite => {
-                        written.say(format!("DROP INDEX {}", quoted(from)));
-                        let layout = renamed.tables.get(table);
-                        let made = layout.and_then(|layout| create_index(table, to, layout));
-                        // What is made anew gets its indexes then.
-                        let made = made.filter(|_| !anew.contains(table));
-                        made.into_iter().for_each(|statement| written.say(statement));
-                    }
+                    Dialect::Sqlite => match indexes.iter_mut().find(|(.., last)| *last == from) {
+                        Some((.., last)) => *last = to,
+                        None => indexes.push((table, from, to)),
+                    },
                 },
                 _ => {}
             }
+        }
+        for (table, from, to) in indexes {
+            let table = self.last_name(table);
+            written.say(format!("DROP INDEX {}", quoted(from)));
+            // What is made anew gets its indexes then.
+            let layout = renamed.tables.get(table).filter(|_| !anew.contains(table));
+            let made = layout.and_then(|layout| create_index(table, to, layout));
+            made.into_iter().for_each(|statement| written.say(statement));
         }
     }
 
@@ -526,7 +539,10 @@ impl Way<'_> {
                     let name = quoted(name);
                     written.say_with(
                         format!("Rows that have nothing there get {value}."),
-                        format!("UPDATE {} SET {name} = {value} WHERE {name} IS NULL", quoted(table)),
+                        format!(
+                            "UPDATE {} SET {name} = {value} WHERE {name} IS NULL",
+                            quoted(table)
+                        ),
                     );
                 }
                 written.say(format!("{alter} SET NOT NULL"));
@@ -565,9 +581,7 @@ impl Way<'_> {
                 Some(old) => {
                     let value = match old.kind == layout.kind {
                         true => Some(quoted(column)),
-                        false => {
-                            self.converted(name, column, &old.kind, &layout.kind, written)?
-                        }
+                        false => self.converted(name, column, &old.kind, &layout.kind, written)?,
                     };
                     if value.is_none() {
                         comments.push(format!("What is in `{column}` is lost."));
@@ -578,7 +592,8 @@ impl Way<'_> {
                         .flatten();
                     match (value, empty) {
                         (Some(value), Some(empty)) => {
-                            comments.push(format!("Rows that have nothing in `{column}` get {empty}."));
+                            comments
+                                .push(format!("Rows that have nothing in `{column}` get {empty}."));
                             Some(format!("coalesce({value}, {empty})"))
                         }
                         (value, _) => value,
@@ -587,7 +602,9 @@ impl Way<'_> {
                 None => {
                     let value = self.value_for_rows(name, after, column);
                     comments.extend(
-                        value.iter().map(|value| format!("Rows that are there get {value} in `{column}`.")),
+                        value
+                            .iter()
+                            .map(|value| format!("Rows that are there get {value} in `{column}`.")),
                     );
                     value
                 }
@@ -676,7 +693,10 @@ impl Way<'_> {
             let is_referred_to = |name: &String| {
                 dropped.iter().any(|other| {
                     *other != name
-                        && renamed.tables.get(*other).is_some_and(|it| parents(it).contains(&**name))
+                        && renamed
+                            .tables
+                            .get(*other)
+                            .is_some_and(|it| parents(it).contains(&**name))
                 })
             };
             let next = dropped.iter().position(|name| !is_referred_to(name));

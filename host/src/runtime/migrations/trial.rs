@@ -42,9 +42,12 @@ pub(crate) async fn rehearsed<T>(
     let looking = async {
         let applied = migrator.applied(name.as_str()).await?;
         if let Some(id) = unknown(migrations, &applied).next() {
-            let message = format!("migration `{id}` was applied, and this version does not know it");
+            let message =
+                format!("migration `{id}` was applied, and this version does not know it");
             let error = Error::new(ErrorKind::Conflict, "migration-unknown", message);
-            return Err(error.hint("add it to `migrations!` in the module, or leave the tenant out"));
+            return Err(
+                error.hint("add it to `migrations!` in the module, or leave the tenant out")
+            );
         }
         for step in planned(migrations, &applied, migrator.dialect(), &MigrationGoal::UP)? {
             if migrator.is_alone(step.up.of(migrator.dialect())) {
