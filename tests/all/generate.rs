@@ -138,8 +138,7 @@ pub(crate) enum State {
     assert!(refused.stderr.contains("--fill 'shop_items.state=…'"), "{}", refused.stderr);
     let fill = "--tenant acme --fill shop_items.state='open'";
     let shown = writing.generate(&format!("{fill} --dry-run")).await;
-    let check =
-        writing.run(&words(&format!("migrate generate --check {fill}"))).await;
+    let check = writing.run(&words(&format!("migrate generate --check {fill}"))).await;
     assert!(check.stderr.contains("a migration of shop is missing"), "{}", check.stderr);
     assert!(!writing.path("migrations/0002_change_shop_items.sqlite.up.sql").exists());
     let made = writing.generate(fill).await;

@@ -1,7 +1,9 @@
 //! A module's tables: made once, never changed behind a tenant's back, whole or not at all.
 
 use futures_util::future::join_all;
-use hostel_tests::{Answer, Client, TestPlatform, eventually, hostile_with_migrations, patched, probe};
+use hostel_tests::{
+    Answer, Client, TestPlatform, eventually, hostile_with_migrations, patched, probe,
+};
 use insta::assert_snapshot;
 use serde_json::json;
 use sqlx::{Connection as _, Row as _, SqliteConnection};

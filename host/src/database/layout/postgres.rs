@@ -22,7 +22,7 @@ const COLUMNS: &str = "
     LEFT JOIN pg_catalog.pg_attribute a
         ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relnamespace = $1::pg_catalog.regnamespace AND c.relkind IN ('r', 'p')
+    WHERE c.relnamespace = $1::pg_catalog.text::pg_catalog.regnamespace AND c.relkind IN ('r', 'p')
       AND pg_catalog.pg_get_userbyid(c.relowner) = current_user
     ORDER BY c.relname, a.attnum";
 const CONSTRAINTS: &str = "
@@ -42,7 +42,7 @@ const CONSTRAINTS: &str = "
     FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
     LEFT JOIN pg_catalog.pg_class t ON t.oid = k.confrelid
-    WHERE c.relnamespace = $1::pg_catalog.regnamespace AND k.contype IN ('p', 'u', 'f', 'c')
+    WHERE c.relnamespace = $1::pg_catalog.text::pg_catalog.regnamespace AND k.contype IN ('p', 'u', 'f', 'c')
     ORDER BY k.conname";
 const INDEXES: &str = "
     SELECT t.relname::pg_catalog.text, c.relname::pg_catalog.text, i.indisunique::pg_catalog.text,
@@ -62,7 +62,7 @@ const INDEXES: &str = "
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
     JOIN pg_catalog.pg_am m ON m.oid = c.relam
-    WHERE t.relnamespace = $1::pg_catalog.regnamespace
+    WHERE t.relnamespace = $1::pg_catalog.text::pg_catalog.regnamespace
       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k
                       WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
     ORDER BY c.relname";
@@ -107,10 +107,12 @@ impl Connection {
             let (table, name) = (text(&row, 0)?, text(&row, 1)?);
             if let Some(table) = layout.tables.get_mut(&table) {
                 let is_plain = text(&row, 4)? == "true";
+                // Whoever makes it again is in another schema.
+                let statement = text(&row, 5)?.replace(&format!(" ON {}.", self.schema), " ON ");
                 let index = IndexLayout {
                     columns: list(&row, 3)?,
                     is_unique: text(&row, 2)? == "true",
-                    statement: (!is_plain).then(|| text(&row, 5)).transpose()?,
+                    statement: (!is_plain).then_some(statement),
                 };
                 table.indexes.insert(name, index);
             }

@@ -164,10 +164,7 @@ fn crate_folder(arguments: &Arguments) -> anyhow::Result<PathBuf> {
 }
 
 /// The comparison, and the file of the module.
-async fn generator(
-    arguments: &Arguments,
-    folder: &Path,
-) -> anyhow::Result<(Generator, PathBuf)> {
+async fn generator(arguments: &Arguments, folder: &Path) -> anyhow::Result<(Generator, PathBuf)> {
     let module = match &arguments.wasm {
         Some(file) => file.clone(),
         None => {
