@@ -3,8 +3,9 @@
 
 use arbitrary::{Arbitrary as _, Result, Unstructured};
 use hostel::bindings::exports::hostel::module::guest::{
-    Access, AnswerHeader, DialectScripts, ExpectedProblem, Manifest, Method, Migration,
-    OutboundHost, Permission, Route, Script, Seed, Setting,
+    Access, AnswerHeader, Check, Column, ColumnKind, Columns, DialectScripts, Entity,
+    ExpectedProblem, Manifest, Method, Migration, OnDelete, OutboundHost, Permission, Reference,
+    Route, Script, Seed, Setting,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -87,6 +88,49 @@ fn script(data: &mut Unstructured<'_>) -> Result<Script> {
     })
 }
 
+fn column(data: &mut Unstructured<'_>) -> Result<Column> {
+    Ok(Column {
+        name: word(data)?,
+        kind: match data.int_in_range(0..=3)? {
+            0 => ColumnKind::Integer(data.arbitrary()?),
+            1 => ColumnKind::Text(data.arbitrary()?),
+            2 => ColumnKind::OneOf(some(data, word)?),
+            _ => ColumnKind::Timestamp,
+        },
+        nullable: data.arbitrary()?,
+        default_value: perhaps(data, word)?,
+    })
+}
+
+fn columns(data: &mut Unstructured<'_>) -> Result<Columns> {
+    Ok(Columns { name: word(data)?, columns: some(data, word)? })
+}
+
+fn entity(data: &mut Unstructured<'_>) -> Result<Entity> {
+    Ok(Entity {
+        table: word(data)?,
+        columns: some(data, column)?,
+        key: some(data, word)?,
+        uniques: some(data, columns)?,
+        indexes: some(data, columns)?,
+        checks: some(data, |data| Ok(Check { name: word(data)?, sql: word(data)? }))?,
+        references: some(data, |data| {
+            Ok(Reference {
+                name: word(data)?,
+                column: word(data)?,
+                to_table: word(data)?,
+                to_column: word(data)?,
+                on_delete: *data.choose(&[
+                    OnDelete::Refuse,
+                    OnDelete::Cascade,
+                    OnDelete::SetNull,
+                ])?,
+            })
+        })?,
+        version: perhaps(data, word)?,
+    })
+}
+
 fn manifest(data: &mut Unstructured<'_>) -> Result<Manifest> {
     Ok(Manifest {
         name: word(data)?,
@@ -99,6 +143,7 @@ fn manifest(data: &mut Unstructured<'_>) -> Result<Manifest> {
         migrations: some(data, |data| {
             Ok(Migration { id: word(data)?, up: script(data)?, down: script(data)? })
         })?,
+        entities: some(data, entity)?,
         settings: some(data, |data| {
             Ok(Setting {
                 name: word(data)?,

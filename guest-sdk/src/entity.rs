@@ -38,12 +38,13 @@
 //! # let _ = get("/{id}", read);
 //! ```
 //!
-//! `table` describes, `column` and `filter` say what is meant, `select` asks, `write` writes,
+//! `table` describes (`described` tells the host), `column` and `filter` say what is meant, `select` asks, `write` writes,
 //! `relation` goes from one entity to others; `statement` makes SQL of it, by sea-query.
 
 mod cells;
 mod column;
 mod cursor;
+mod described;
 mod error;
 mod expression;
 mod filter;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::exports::hostel::module::guest::{self, Manifest};
 use crate::bindings::hostel::http::types;
 use crate::description;
+use crate::entity::{Entity, Table};
 use crate::handler::Handler;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -57,6 +58,7 @@ pub struct Module {
     routes: Vec<Route<Access>>,
     permissions: Vec<(&'static str, &'static str)>,
     migrations: Vec<&'static [Migration]>,
+    entities: Vec<&'static Table>,
     settings: Vec<fn() -> Vec<guest::Setting>>,
     calls: Vec<(&'static str, &'static str)>,
     before: Vec<Before>,
@@ -78,6 +80,7 @@ impl Module {
             routes: Vec::with_capacity(16),
             permissions: Vec::new(),
             migrations: Vec::new(),
+            entities: Vec::new(),
             settings: Vec::new(),
             calls: Vec::new(),
             before: Vec::new(),
@@ -100,6 +103,28 @@ impl Module {
     /// Adds the steps of the module's schema: see [`migrations!`](crate::migrations!).
     pub fn migrations(self, migrations: &'static [Migration]) -> Self {
         self.described(|module| module.migrations.push(migrations))
+    }
+
+    /// Declares that the module's code expects the table of `E`, as its migrations make it. `hostel
+    /// migrate generate` writes those that are missing.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// #[derive(Entity)]
+    /// #[entity(table = "shop_teas")]
+    /// struct Tea {
+    ///     #[entity(key)]
+    ///     id: Id<Tea>,
+    ///     name: Line<100>,
+    /// }
+    ///
+    /// fn shop() -> Module {
+    ///     Module::new("shop", "1.0.0").entity::<Tea>()
+    /// }
+    /// # assert_eq!(shop().manifest().entities[0].table, "shop_teas");
+    /// ```
+    pub fn entity<E: Entity>(self) -> Self {
+        self.described(|module| module.entities.push(E::TABLE))
     }
 
     /// Declares the fields of `T` as settings: see [`Settings`](settings::Settings).
@@ -229,6 +254,7 @@ impl Module {
                 .flatten()
                 .map(Migration::describe)
                 .collect(),
+            entities: self.entities.iter().map(|table| table.describe()).collect(),
             settings: self.settings.iter().flat_map(|describe| describe()).collect(),
             outbound_hosts: calls.collect(),
             seeds: self.seeds.iter().map(Seeding::describe).collect(),

@@ -107,13 +107,14 @@ pub use self::key::{OperatorToken, PlatformKey};
 pub use self::limits::{LimitsConfig, Plan, Plans, TighterLimits};
 pub use self::metering::MetricsConfig;
 pub use self::migrate::{
-    AppliedStep, MigratedStep, MigrationFailure, MigrationPlan, MigrationProgress, MigrationReport,
-    MigrationScope, MigrationWarning, Migrations, ModuleTables, PlannedStep, TablesState,
-    TenantMigrated, WarningKind, check_migration,
+    AppliedStep, Decisions, Generated, Generator, MigratedStep, MigrationFailure, MigrationPlan,
+    MigrationProgress, MigrationReport, MigrationScope, MigrationWarning, Migrations, ModuleTables,
+    PlannedStep, Question, Rename, TablesOf, TablesState, TenantMigrated, WarningKind,
+    check_migration,
 };
 pub use self::names::{AccountId, LookupName, ModuleName, RequestId, TenantId, TenantSlug};
 pub use self::platform::{Platform, PlatformBuilder};
 pub use self::runtime::{Installed, MigrationGoal, ModuleSource};
-pub use self::seeding::{SeedWish, Seeds};
+pub use self::seeding::{SeedRows, SeedWish, Seeds};
 pub use self::usage::{Usage, UsageOfDay, UsageQuery};
 pub use self::wiring::{CallState, Capability};

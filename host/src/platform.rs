@@ -31,7 +31,7 @@ use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
 use crate::metering::Meters;
-use crate::migrate::Migrations;
+use crate::migrate::{Generator, Migrations, TablesOf};
 use crate::names::{TenantId, TenantSlug};
 use crate::runtime::{
     Configured, Inspection, Installed, ModuleSource, ModuleVersion, Registry, Runtime,
@@ -263,6 +263,38 @@ impl PlatformBuilder {
         make_tenants(&config, &services.tenants).await?;
         serve_instead(&registry, instead).await?;
         Ok(Seeds::new(registry))
+    }
+
+    /// A module's entities beside the tables that there are. Nothing is changed; where there is no
+    /// platform yet, none is made.
+    ///
+    /// # Errors
+    /// Says why it is no module, or not one that may be served here; that it declares no entities; that
+    /// its migrations fail; `tenant-not-found`.
+    pub async fn generator(mut self, module: &Path, of: &TablesOf) -> Result<Generator> {
+        let is_there = self.config.database.url.is_some()
+            || Data(self.config.data.0.clone()).platform_database().exists();
+        let tenant = match (of, &self.config.tenancy.default_tenant) {
+            (TablesOf::Tenant(slug), _) => Some(slug.clone()),
+            (TablesOf::DefaultTenant, default) if is_there => default.clone(),
+            _ => None,
+        };
+        if let Some(tenant) = tenant {
+            let source = ModuleSource::file(module)?;
+            let migrations = self.migrations(&[]).await?;
+            return match migrations.generator(&source, &tenant).await {
+                // Nobody has named it.
+                Err(error) if error.code() == "tenant-not-found" && of.is_default() => {
+                    migrations.generator_of_migrations(&source).await
+                }
+                made => made,
+            };
+        }
+        let folder = tempfile::tempdir()?;
+        if !is_there {
+            folder.path().clone_into(&mut self.config.data.0);
+        }
+        Generator::new(self.inspect(module).await?.manifest, None).await
     }
 
     /// The platform's own tables alone, as they are: a platform that is built brings them up to date.

@@ -15,6 +15,7 @@ mod crash_tenants;
 mod dev;
 mod entities;
 mod entities_queries;
+mod generate;
 mod hostile_answers;
 mod hostile_boundary;
 mod hostile_clients;

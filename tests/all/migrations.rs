@@ -1,7 +1,9 @@
 //! A module's tables: made once, never changed behind a tenant's back, whole or not at all.
 
 use futures_util::future::join_all;
-use hostel_tests::{TestPlatform, eventually, hostile_with_migrations, patched, probe};
+use hostel_tests::{
+    Answer, Client, TestPlatform, eventually, hostile_with_migrations, patched, probe,
+};
 use insta::assert_snapshot;
 use serde_json::json;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -126,6 +128,56 @@ async fn a_migration_reaches_no_further_than_its_unit_on_sqlite() {
         assert_eq!(answer.code(), "503 migration-failed", "{script}");
         assert_eq!(tables(&platform).await, ["hostel_migrations"], "{script}");
     }
+}
+
+const POTS: &str = "CREATE TABLE pots (id integer PRIMARY KEY, name text, CHECK (length(name) > 0));
+     CREATE TABLE lids (id integer PRIMARY KEY, pot integer REFERENCES pots (id) ON DELETE CASCADE);
+     INSERT INTO pots VALUES (1, 'blue'), (2, 'red'); INSERT INTO lids VALUES (1, 1), (2, 2), (3, 2)";
+
+/// A tenant whose hostile module has these migrations, which were tried.
+async fn with_pots(step: &str) -> (TestPlatform, Client, Answer) {
+    let platform = TestPlatform::setup().hostile_is(&hostile_with_migrations([POTS])).start().await;
+    let acme = platform.tenant("acme").await;
+    acme.get("/api/hostile/counter").await.ok();
+    let wasm = hostile_with_migrations([POTS, step]);
+    let platform = platform.stop().await.hostile_is(&wasm).start().await;
+    let acme = platform.client("acme");
+    let answer = acme.get("/api/hostile/counter").await;
+    (platform, acme, answer)
+}
+
+#[tokio::test]
+async fn a_table_that_is_made_anew_keeps_what_refers_to_it_on_sqlite() {
+    let anew = |which: &str| {
+        format!(
+            "CREATE TABLE pots_new (id integer PRIMARY KEY, name text NOT NULL);
+             INSERT INTO pots_new SELECT id, name FROM pots {which};
+             DROP TABLE pots; ALTER TABLE pots_new RENAME TO pots"
+        )
+    };
+    let (_platform, acme, answer) = with_pots(&anew("")).await;
+    answer.ok();
+    let count = "SELECT (SELECT count(*) FROM pots) AS pots, (SELECT count(*) FROM lids) AS lids";
+    assert_eq!(acme.query(count, json!([])).await.ok(), json!([{ "pots": 2, "lids": 3 }]));
+    acme.execute("DELETE FROM pots WHERE id = 2", json!([])).await.ok();
+    assert_eq!(acme.query(count, json!([])).await.ok(), json!([{ "pots": 1, "lids": 1 }]));
+    let orphan = acme.execute("INSERT INTO lids VALUES (9, 9)", json!([])).await;
+    assert!(orphan.status() >= 400, "keys hold again: {}", orphan.text());
+
+    let (_platform, acme, answer) = with_pots(&anew("WHERE id = 1")).await;
+    assert_eq!(answer.code(), "503 migration-failed");
+    assert_eq!(acme.query(count, json!([])).await.ok(), json!([{ "pots": 2, "lids": 3 }]));
+}
+
+#[tokio::test]
+async fn a_column_is_added_to_a_table_with_checks() {
+    let add = "ALTER TABLE pots ADD COLUMN size integer DEFAULT 3 CHECK (size > 2)";
+    let (_platform, acme, answer) = with_pots(add).await;
+    answer.ok();
+    let rows = acme.query("SELECT size FROM pots WHERE id = 1", json!([])).await.ok();
+    assert_eq!(rows, json!([{ "size": 3 }]));
+    let (_platform, _, answer) = with_pots(&add.replace("> 2", "> 3")).await;
+    assert_eq!(answer.code(), "503 migration-failed", "rows must fit");
 }
 
 /// Takes seconds, on both databases.

@@ -1,14 +1,17 @@
 //! Seeds: rows to try things with, made by modules at the operator's word alone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use hostel::SeedWish;
 use hostel_tests::{Client, TestPlatform};
+use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 /// The titles of all notes of a tenant that has at most a hundred.
 async fn titles(tenant: &Client) -> BTreeSet<String> {
     let listed = tenant.get("/api/notes?limit=100").await.ok();
-    let title = |note: &serde_json::Value| note["title"].as_str().unwrap().to_owned();
+    let title = |note: &Value| note["title"].as_str().unwrap().to_owned();
     listed["items"].as_array().unwrap().iter().map(title).collect()
 }
 
@@ -37,6 +40,42 @@ async fn the_same_number_makes_the_same_rows_beside_a_platform_that_runs() {
 }
 
 #[tokio::test]
+async fn rows_come_from_files_all_or_none() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let (csv, json) = (platform.data("notes.csv"), platform.data("notes.json"));
+    let load = async |tenant: &str, file: &Path| {
+        let file = file.to_str().unwrap();
+        let done = platform.run(&["seed", "notes", "--tenant", tenant, "--from", file]).await;
+        (done.code, done.stdout + &done.stderr.replace(file, "[file]"))
+    };
+    std::fs::write(&csv, "title,body,created_at\nMilk,Two bottles,2026-01-31T12:00:00Z\nBread,,\n")
+        .unwrap();
+    assert_snapshot!("csv", load("acme", &csv).await.1);
+    assert!(titles(&acme).await.is_empty(), "a body is never nothing");
+    std::fs::write(&csv, "title,body\nMilk,Two bottles\nBread,none\n").unwrap();
+    let told = "added 2 rows to the tables of notes for acme\n".to_owned();
+    assert_eq!(load("acme", &csv).await, (Some(0), told));
+    assert_eq!(titles(&acme).await, ["Bread", "Milk"].map(str::to_owned).into());
+    let milk = &acme.get("/api/notes?search=milk").await.ok()["items"][0];
+    let path = format!("/api/notes/{}", milk["id"].as_str().unwrap());
+    assert_eq!(acme.get(&path).await.ok()["version"], 1);
+
+    let id = milk["id"].as_str().unwrap();
+    let taken = json!([{ "title": "Tea", "body": "" }, { "id": id, "title": "Jam", "body": "" }]);
+    std::fs::write(&json, taken.to_string()).unwrap();
+    let (code, told) = load("acme", &json).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains("notes_pkey") || told.contains("notes.id"), "{told}");
+    std::fs::write(&json, r#"{"title": "Tea", "colour": "red"}"#).unwrap();
+    assert_snapshot!("json", load("acme", &json).await.1);
+    let other = platform.data("absent.csv");
+    std::fs::write(&other, "a\n1\n").unwrap();
+    assert_snapshot!("absent", load("acme", &other).await.1);
+    assert_eq!(titles(&acme).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_program_makes_seeds_and_is_told_what_is_wrong() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
@@ -53,7 +92,7 @@ async fn a_program_makes_seeds_and_is_told_what_is_wrong() {
         let error = seeds.make(&tenant, &module, seed, &wish).await.unwrap_err();
         format!("{}: {error}", error.code())
     };
-    insta::assert_snapshot!(
+    assert_snapshot!(
         [
             wrong("nobody", "notes", "notes").await,
             wrong("acme", "absent", "notes").await,
@@ -71,7 +110,7 @@ async fn no_request_comes_to_a_seed() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;
     for path in ["/api/notes/seeds/notes", "/api/probe/refused", "/api/probe/seeds/refused"] {
-        assert_eq!(acme.post(path, serde_json::Value::Null).await.status(), 404, "{path}");
+        assert_eq!(acme.post(path, Value::Null).await.status(), 404, "{path}");
     }
     let described = acme.get("/openapi.json").await.text().to_owned();
     assert!(described.contains("List notes") && !described.contains("Notes of the last month"));

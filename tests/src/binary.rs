@@ -137,7 +137,7 @@ fn stable(line: &str) -> String {
 }
 
 /// Runs a command to its end.
-pub(crate) fn finish(command: &mut Command) -> Finished {
+pub fn finish(command: &mut Command) -> Finished {
     let output = command.stdin(Stdio::null()).output().unwrap();
     Finished {
         code: output.status.code(),

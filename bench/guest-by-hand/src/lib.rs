@@ -43,6 +43,7 @@ impl guest::Guest for ByHand {
             permissions: Vec::new(),
             migrations: Vec::new(),
             settings: Vec::new(),
+            entities: Vec::new(),
             outbound_hosts: Vec::new(),
             seeds: Vec::new(),
         }

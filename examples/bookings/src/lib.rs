@@ -29,6 +29,8 @@ fn module() -> Module {
         .permission(BOOK, "Book rooms, move bookings and cancel them")
         .permission(ROOMS, "Create, change and delete rooms")
         .migrations(migrations!("0001_rooms_and_bookings"))
+        .entity::<model::Room>()
+        .entity::<model::Booking>()
         .settings::<model::ModuleSettings>()
         .route(
             get("/", routes::list)

@@ -98,6 +98,27 @@ pub(crate) fn around(folder: &Path) -> Vec<Sources> {
     }
 }
 
+/// The folder of a module's crate, by the name of that folder: `folder` itself, or one of its workspace.
+pub(crate) fn crate_of(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    let metadata = Metadata::of(&folder)?;
+    let modules = || metadata.packages.iter().filter(|package| package.is_module());
+    let own = modules().find(|package| package.folder() == folder);
+    let named = || modules().find(|package| package.folder().ends_with(name));
+    own.or_else(named).map(|package| package.folder().to_owned()).ok_or_else(|| {
+        let there_are: Vec<_> = modules()
+            .filter_map(|package| package.folder().file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        hostel::Error::invalid(format!("there is no crate of a module in a folder `{name}` here"))
+            .hint(format!(
+                "name its folder with --crate-folder; there are: {}",
+                there_are.join(", ")
+            ))
+            .into()
+    })
+}
+
 /// Builds the modules, and again whenever their sources change, and has them served. Ends when what
 /// is returned is dropped.
 pub(crate) fn follow(crates: Vec<Sources>, platform: &Platform, front: &Front) -> JoinSet<()> {

@@ -262,17 +262,24 @@ pub(super) async fn harden(
 
 /// Lets rows be written without what triggers do then. Those of foreign keys are none.
 pub(super) async fn turn_triggers_off(connection: &mut SqliteConnection) -> Result<()> {
+    turn(connection, ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).await
+}
+
+/// Has foreign keys hold, or not, for what is prepared from now on. Unlike the pragma, it works in a
+/// transaction, too.
+pub(super) async fn turn_foreign_keys(connection: &mut SqliteConnection, on: bool) -> Result<()> {
+    turn(connection, ffi::SQLITE_DBCONFIG_ENABLE_FKEY, on).await
+}
+
+async fn turn(connection: &mut SqliteConnection, option: c_int, on: bool) -> Result<()> {
     let mut handle = connection.lock_handle().await?;
     let database = handle.as_raw_handle().as_ptr();
-    let mut now: c_int = -1;
-    // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock; the option
-    // takes an int and a pointer to an int, which lives on.
-    let code = unsafe {
-        let option = ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER;
-        ffi::sqlite3_db_config(database, option, 0 as c_int, &raw mut now)
-    };
-    if code != ffi::SQLITE_OK || now != 0 {
-        return Err(Error::internal("SQLite does not turn triggers off"));
+    let (wanted, mut now) = (c_int::from(on), -1);
+    // SAFETY: `database` is open, and nobody else uses it while `handle` holds its lock; the options
+    // that are turned here take an int and a pointer to an int, which lives on.
+    let code = unsafe { ffi::sqlite3_db_config(database, option, wanted, &raw mut now) };
+    if code != ffi::SQLITE_OK || now != wanted {
+        return Err(Error::internal("SQLite does not change a setting of its connection"));
     }
     Ok(())
 }
@@ -342,7 +349,12 @@ fn is_allowed(action: c_int, first: Option<&str>, second: Option<&str>, migratio
         ffi::SQLITE_FUNCTION => {
             FUNCTIONS.binary_search(&second).is_ok() || (migration && ALTERING.contains(&second))
         }
-        ffi::SQLITE_READ => is_readable(first) || (migration && is_schema_table(first)),
+        ffi::SQLITE_READ => {
+            is_readable(first)
+                || (migration && (is_schema_table(first) || first == "pragma_quick_check"))
+        }
+        // So `ALTER TABLE` makes sure that checks hold for a column that it adds.
+        ffi::SQLITE_PRAGMA => migration && first == "quick_check",
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             // A migration's DDL writes the schema table; DEFENSIVE keeps plain statements off it.
             is_ordinary(first) || (migration && is_schema_table(first))

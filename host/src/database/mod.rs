@@ -4,12 +4,13 @@
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
 //! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
 //! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
-//! there is; `units.rs`, `guard.rs`, `functions.rs` and `temporary.rs` are SQLite's side, `postgres/`
+//! there is, and `layout/` what its tables are; `units.rs`, `guard.rs`, `functions.rs` and `temporary.rs` are SQLite's side, `postgres/`
 //! is PostgreSQL's.
 
 mod bus;
 mod functions;
 mod guard;
+mod layout;
 mod ledger;
 mod moments;
 mod outbox;
@@ -31,6 +32,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
+pub(crate) use self::layout::{
+    ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout, first_text,
+    identifiers, literal, quoted, renamed_identifiers, usual_name,
+};
 pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
 pub use self::outbox::{CallOutbox, Message, MessageId};

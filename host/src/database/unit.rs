@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::guard::Allowance;
+use super::layout::{Layout, TableLayout};
 use super::ledger::{AppliedMigration, LedgerRow};
 use super::transfer::Dialect;
 use super::units::{self as sqlite, Access, Failure};
@@ -181,6 +182,14 @@ impl PostgresUnits {
 pub(crate) struct Turn(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
 
 impl Unit {
+    /// Whose words it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// The right to write, after a wait that is bounded by the configuration and by `deadline`:
     /// SQLite has one writer.
     ///
@@ -441,6 +450,33 @@ impl Migrator {
         match self {
             Self::Sqlite { connection, .. } => connection.objects().await,
             Self::Postgres { connection, .. } => connection.objects().await,
+        }
+    }
+
+    /// What the unit's tables are, in the transaction that is open where one is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn layout(&mut self) -> Result<Layout> {
+        match self {
+            Self::Sqlite { connection, .. } => connection.layout().await,
+            Self::Postgres { connection, .. } => connection.layout().await,
+        }
+    }
+
+    /// Has the database write a table's expressions in its own way, where it has one: a table is made
+    /// and taken away in the transaction that is open.
+    ///
+    /// # Errors
+    /// When the database refuses one of them.
+    pub(crate) async fn written_by_database(
+        &mut self,
+        name: &str,
+        table: &mut TableLayout,
+    ) -> Result<()> {
+        match self {
+            Self::Sqlite { .. } => Ok(()),
+            Self::Postgres { connection, .. } => connection.written_by_server(name, table).await,
         }
     }
 

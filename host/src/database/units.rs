@@ -26,7 +26,7 @@ use super::guard::{self, Allowance, Guard, Speaker, harden};
 use super::ledger::LedgerRow;
 use super::moments::{LongLately, Moments};
 use super::postgres::Refusal;
-use super::{SqlConfig, check_objects, temporary, turn};
+use super::{SqlConfig, check_objects, layout, temporary, turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -583,8 +583,12 @@ impl GuestConnection {
     /// Runs a module's migration script, which may hold many statements and must leave no more than
     /// so many [`objects`](Self::objects).
     ///
+    /// Taking a table away deletes its rows, and with them those that refer to them. A script that
+    /// makes a table anew means no such thing: foreign keys do not hold while it runs, and are looked
+    /// at in the end, as SQLite itself advises (<https://www.sqlite.org/lang_altertable.html>).
+    ///
     /// # Errors
-    /// SQLite's, or that there are more.
+    /// SQLite's, that a row refers to what is not there, or that there are more.
     pub(crate) async fn migrate(
         &mut self,
         script: &str,
@@ -592,8 +596,41 @@ impl GuestConnection {
         objects_max: u64,
     ) -> Result<(), Failure> {
         let statement = sqlx::query(AssertSqlSafe(script.to_owned())).persistent(false);
-        self.run(Speaker::Migration, allowance, statement, |_| Ok(())).await?;
+        if layout::is_anew(script) {
+            let was_spoilt = std::mem::replace(&mut self.spoilt, true);
+            let turn = guard::turn_foreign_keys;
+            turn(&mut self.connection, false).await.map_err(Failure::Refused)?;
+            let ran = self.run(Speaker::Migration, allowance.clone(), statement, |_| Ok(())).await;
+            turn(&mut self.connection, true).await.map_err(Failure::Refused)?;
+            self.spoilt = was_spoilt;
+            ran?;
+            self.check_foreign_keys(allowance).await?;
+        } else {
+            self.run(Speaker::Migration, allowance, statement, |_| Ok(())).await?;
+        }
         check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)
+    }
+
+    /// Makes sure that no row refers to one that is not there.
+    ///
+    /// # Errors
+    /// Names the tables of the first that does.
+    pub(super) async fn check_foreign_keys(&mut self, allowance: Allowance) -> Result<(), Failure> {
+        let mut lost = None;
+        let check = sqlx::query("PRAGMA foreign_key_check").persistent(false);
+        self.run(Speaker::Host, allowance, check, |row| {
+            if lost.is_none() {
+                lost = Some((row.try_get::<String, _>(0)?, row.try_get::<String, _>(2)?));
+            }
+            Ok(())
+        })
+        .await?;
+        match lost {
+            None => Ok(()),
+            Some((table, parent)) => Err(Failure::Refused(Error::invalid(format!(
+                "a row of table `{table}` refers to one of `{parent}` that is not there"
+            )))),
+        }
     }
 
     /// How many tables, indexes, views and triggers there are.

@@ -3,9 +3,11 @@
 //! Tenants are read in pages, and worked on a few at a time. Nothing is kept of how far a run has
 //! come: the ledgers say so, and one that was cut short is just begun again. `runtime/migrations` knows
 //! what a step is; `pages.rs` reads who is to be looked at, `status.rs` tells of it, `plan.rs` says
-//! what would be done and `run.rs` does it. `check.rs` knows which statements hold up requests.
+//! what would be done and `run.rs` does it. `check.rs` knows which statements hold up requests, and
+//! `generate/` writes migrations.
 
 mod check;
+mod generate;
 mod pages;
 mod plan;
 mod run;
@@ -15,16 +17,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::check::{MigrationWarning, WarningKind, check_migration};
+pub use self::generate::{Decisions, Generated, Generator, Question, Rename, TablesOf};
 pub use self::plan::{MigrationPlan, PlannedStep};
 pub use self::run::{
     MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated,
 };
 pub use self::status::{AppliedStep, ModuleTables, TablesState};
-use crate::capabilities::tenancy::{Quarantine, QuarantineQuery};
+use crate::capabilities::tenancy::{Quarantine, QuarantineQuery, wrong_status};
 use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
-use crate::runtime::{Direction, MigrationGoal, ModuleVersion, Registry, Until};
+use crate::runtime::{
+    Direction, Manifest, MigrationGoal, ModuleSource, ModuleVersion, Registry, Until,
+};
 
 /// The migrations of modules' tables, for all tenants or some, while the platform runs or not.
 ///
@@ -102,6 +107,37 @@ impl Migrations {
             Direction::Down => ids.into_iter().rev().nth(count),
         };
         Ok(MigrationGoal { direction, until: last.map_or(Until::End, Until::Step) })
+    }
+
+    /// A module's entities beside a tenant's tables, as they are once the module's migrations were
+    /// applied. Nothing is changed.
+    ///
+    /// # Errors
+    /// `tenant-not-found`; that the module declares no entities; that its migrations fail for the
+    /// tenant, or that the tenant has seen others.
+    pub async fn generator(&self, module: &ModuleSource, tenant: &TenantSlug) -> Result<Generator> {
+        let runtime = self.registry.runtime();
+        let tenant = runtime.services.tenants.get(tenant).await?;
+        if !tenant.status.is_there() {
+            return Err(wrong_status(&tenant, "active or suspended"));
+        }
+        let manifest = self.manifest_of(module).await?;
+        let size_max = runtime.limits_of(&tenant).1.database_max_bytes.get();
+        let unit = runtime.services.units.of_tenant(tenant.id, size_max).await?;
+        Generator::new(manifest, Some((tenant.slug, &unit))).await
+    }
+
+    /// The same, beside what the module's migrations make on an empty SQLite database.
+    ///
+    /// # Errors
+    /// That the module declares no entities, or that its migrations fail.
+    pub async fn generator_of_migrations(&self, module: &ModuleSource) -> Result<Generator> {
+        Generator::new(self.manifest_of(module).await?, None).await
+    }
+
+    async fn manifest_of(&self, module: &ModuleSource) -> Result<Manifest> {
+        let inspected = self.registry.runtime().inspect(module).await;
+        Ok(inspected.map_err(|error| module.name_in(error))?.manifest)
     }
 
     /// What there is to warn of in one of a module's migrations, on the database that there is.

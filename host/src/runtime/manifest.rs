@@ -7,9 +7,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::described_route;
+use super::described_entity::Entity;
 use super::registry::TenantState;
 use super::routes::RouteTable;
+use super::{described_entity, described_route};
 use crate::bindings::exports::hostel::module::guest as wit;
 use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::permissions::PermissionName;
@@ -41,6 +42,8 @@ pub struct Manifest {
     pub permissions: Vec<PermissionSpec>,
     /// The steps of its schema, in order.
     pub migrations: Vec<Migration>,
+    /// The tables that its code expects, once all migrations were applied.
+    pub entities: Vec<Entity>,
     /// What can be set without touching it.
     pub settings: Vec<Setting>,
     /// The services that it calls.
@@ -274,6 +277,7 @@ impl Manifest {
             routes,
             permissions,
             migrations: check_migrations(said.migrations)?,
+            entities: described_entity::check(said.entities)?,
             settings: said.settings.into_iter().map(check_setting).collect::<Result<_>>()?,
             outbound_hosts: check_outbound_hosts(said.outbound_hosts)?,
             seeds: check_seeds(said.seeds)?,
@@ -485,6 +489,7 @@ mod tests {
                 routes,
                 permissions: vec![wit::Permission { name: permission, summary: String::new() }],
                 migrations: Vec::new(),
+                entities: Vec::new(),
                 outbound_hosts: Vec::new(),
                 seeds: Vec::new(),
                 settings: vec![wit::Setting {

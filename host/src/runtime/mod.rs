@@ -4,6 +4,7 @@
 //! gets an answer, or an error with a kind.
 
 mod artefacts;
+mod described_entity;
 mod described_route;
 mod engine;
 #[cfg(fuzzing)]
@@ -31,6 +32,9 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+pub use self::described_entity::{
+    ColumnType, Entity, EntityCheck, EntityColumn, EntityReference, NamedColumns, OnDelete,
+};
 pub use self::engine::RuntimeConfig;
 use self::heavy::Heavy;
 pub use self::install::Installed;

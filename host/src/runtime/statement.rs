@@ -1,11 +1,11 @@
-//! One statement in a tenant's tables, by somebody who is no module: tests, tools.
+//! Statements in a tenant's tables, by somebody who is no module: tests, tools.
 
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 
 use super::registry::Registry;
-use crate::bindings::hostel::sql::sql::Host as _;
+use crate::bindings::hostel::sql::sql::{Host as _, Statement};
 use crate::call::Principal;
 use crate::capabilities::sql::SqlView;
 use crate::error::{Error, Result};
@@ -23,6 +23,29 @@ impl Registry {
         module: &str,
         statement: String,
     ) -> Result<Vec<u8>> {
+        self.as_module(tenant, module, async |view| view.query(statement, Vec::new()).await).await
+    }
+
+    /// Runs statements in one transaction, as [`query`](Self::query) runs one, and says how many rows
+    /// each changed.
+    ///
+    /// # Errors
+    /// As for [`query`](Self::query).
+    pub(crate) async fn batch(
+        &self,
+        tenant: &str,
+        module: &str,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<u64>> {
+        self.as_module(tenant, module, async |view| view.batch(statements).await).await
+    }
+
+    async fn as_module<T>(
+        &self,
+        tenant: &str,
+        module: &str,
+        work: impl AsyncFnOnce(&mut SqlView<'_>) -> Result<T>,
+    ) -> Result<T> {
         let tenant = self.tenant(tenant).await?;
         let module = tenant
             .module(module)
@@ -32,7 +55,6 @@ impl Registry {
         let mut call = module.begin_call(&tenant, Principal::Anonymous, RequestId::new(), deadline);
         let units = &self.runtime().services.units;
         let mut table = ResourceTable::new();
-        let mut view = SqlView { call: &mut call, table: &mut table, units, writing: &mut None };
-        view.query(statement, Vec::new()).await
+        work(&mut SqlView { call: &mut call, table: &mut table, units, writing: &mut None }).await
     }
 }

@@ -21,6 +21,7 @@ fn notes() -> Module {
         .permission("notes:read", "Read notes")
         .permission("notes:write", "Create, change and delete notes")
         .migrations(migrations!("0001_notes"))
+        .entity::<model::Note>()
         .settings::<model::NotesSettings>()
         .seed("notes", "Notes of the last month", seeds::notes)
         .route(

@@ -1,6 +1,8 @@
 //! `hostel migrate`: bring tenants' tables forward and back, show how far they are, and begin
 //! migrations.
 
+mod files;
+mod generate;
 mod new;
 mod own;
 mod show;
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     },
     /// Begin a migration in a module's crate: files for the way there and back.
     New(new::Arguments),
+    /// Write the migration that is missing: compares a module's entities with the tables that there are,
+    /// the default tenant's where there is a platform.
+    Generate(generate::Arguments),
     /// Look for statements that hold up requests on PostgreSQL, or break the version before, in the
     /// migrations of a module's crate.
     Check(new::CheckArguments),
@@ -192,6 +197,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             down(&scope, &how, far, yes).await
         }
         Command::New(arguments) => new::run(&arguments),
+        Command::Generate(arguments) => generate::run(arguments).await,
         Command::Check(arguments) => new::check(&arguments),
     }
 }

@@ -74,6 +74,13 @@ fn print(inspection: &Inspection) {
     );
     section("Migrations", manifest.migrations.iter().map(|step| vec![step.id.clone()]));
     section(
+        "Entities",
+        manifest
+            .entities
+            .iter()
+            .map(|entity| vec![entity.table.clone(), format!("{} columns", entity.columns.len())]),
+    );
+    section(
         "Settings",
         manifest.settings.iter().map(|setting| {
             vec![setting.name.clone(), setting.default.to_string(), setting.summary.clone()]

@@ -1,10 +1,11 @@
-//! `hostel seed`: have a module make rows to try things with.
+//! `hostel seed`: have a module make rows to try things with, or take them from files.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use hostel::{Error, ModuleName, SeedWish, Seeds, TenantSlug};
+use hostel::{Error, ModuleName, SeedRows, SeedWish, Seeds, TenantSlug};
 
 use super::{platform_with_bundled, print_table, spinner};
 use crate::options::Options;
@@ -18,6 +19,10 @@ pub(crate) struct Arguments {
     /// The tenant that gets the rows [default: the default tenant].
     #[arg(long, value_name = "SLUG")]
     tenant: Option<TenantSlug>,
+    /// Take rows from a file instead, whose name is their table's: `notes.csv`, with columns in the
+    /// first line, or `notes.json`. May be given more than once; all of the rows go in, or none.
+    #[arg(long, value_name = "FILE", requires = "module", conflicts_with_all = ["seed", "rows", "number"])]
+    from: Vec<PathBuf>,
     /// How many rows there should be, of what the seed is about [default: as many as it finds usual].
     #[arg(long, value_name = "COUNT")]
     rows: Option<u32>,
@@ -34,7 +39,8 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { module, seed, tenant, rows, number, with, options } = arguments;
+    let Arguments { module, seed, tenant, from, rows, number, with, options } = arguments;
+    let files = from.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let config = options.load()?;
     let default = config.tenancy.default_tenant.clone();
     let waiting = spinner();
@@ -50,6 +56,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let tenant = tenant.or(default).ok_or_else(|| {
         Error::invalid("there is no default tenant").hint("name one with --tenant")
     })?;
+    if !files.is_empty() {
+        let added = seeds.load(&tenant, &module, &files).await;
+        waiting.finish_and_clear();
+        println!("added {} to the tables of {module} for {tenant}", rows_of(added?));
+        return Ok(());
+    }
     let seed = match seed {
         Some(seed) => seed,
         None => only(&seeds, &module).inspect_err(|_| waiting.finish_and_clear())?,
@@ -61,6 +73,26 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     made?;
     println!("made `{seed}` of {module} for {tenant} in {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn rows_of(count: u64) -> String {
+    if count == 1 { "one row".to_owned() } else { format!("{count} rows") }
+}
+
+/// Rows for the table that the file is named after.
+fn read(file: &Path) -> anyhow::Result<SeedRows> {
+    let in_file = |error: String| Error::invalid(format!("{}: {error}", file.display()));
+    let table = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let content = std::fs::read(file).map_err(|error| in_file(error.to_string()))?;
+    let rows = match file.extension().and_then(OsStr::to_str) {
+        Some("csv") => SeedRows::csv(table, &content),
+        Some("json" | "jsonl") => SeedRows::json(table, &content),
+        _ => {
+            let error = in_file("this is neither `.csv` nor `.json`".to_owned());
+            return Err(error.hint("a file is named after its table: `notes.csv`").into());
+        }
+    };
+    Ok(rows.map_err(|error| in_file(error.to_string()))?)
 }
 
 /// The only seed of a module.

@@ -26,7 +26,7 @@ pub(crate) struct Connection {
     role: String,
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
     /// never relied on.
-    pub(super) schema: String,
+    pub(in crate::database) schema: String,
     /// The process that serves it, to be ended when a statement outruns its time.
     process: i32,
     /// Set while a statement runs or a transaction is open; a connection that is given back like
@@ -243,8 +243,22 @@ impl Connection {
         said.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))?
     }
 
+    /// Says one statement of somebody else's, in the transaction that is open.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(in crate::database) async fn say_once(&mut self, statement: &str) -> Result<(), Failure> {
+        let running = self.inner.once_for_nothing(statement);
+        let done = watched(&mut self.busy, HOST_TIMEOUT, running).await.ok_or(Failure::Overdue)?;
+        self.learn(done)
+    }
+
     /// Asks something of the host's own: the rows, and how many were changed.
-    async fn asked(&mut self, statement: &str, values: &[&[u8]]) -> Result<(Vec<Row>, u64)> {
+    pub(in crate::database) async fn asked(
+        &mut self,
+        statement: &str,
+        values: &[&[u8]],
+    ) -> Result<(Vec<Row>, u64)> {
         let asking = self.inner.once(statement, values);
         let answered = watched(&mut self.busy, HOST_TIMEOUT, asking).await;
         let timed_out = || Fault::from(std::io::Error::from(std::io::ErrorKind::TimedOut));

@@ -190,22 +190,8 @@ fn bind<'q>(
 }
 
 pub(super) async fn finish_load(connection: &mut GuestConnection) -> Result<()> {
-    let mut lost = None;
-    let check = sqlx::query("PRAGMA foreign_key_check").persistent(false);
-    let checked = connection
-        .run(Speaker::Host, host(), check, |row| {
-            if lost.is_none() {
-                lost = Some((row.try_get::<String, _>(0)?, row.try_get::<String, _>(2)?));
-            }
-            Ok(())
-        })
-        .await;
+    let checked = connection.check_foreign_keys(host()).await;
     checked.map_err(|failure| refused("the tables", failure))?;
-    if let Some((table, parent)) = lost {
-        return Err(Error::invalid(format!(
-            "a row of table `{table}` refers to one of `{parent}` that is not there"
-        )));
-    }
     connection.end(true).await?;
     // Until now a power failure could take it.
     let sync = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").persistent(false);

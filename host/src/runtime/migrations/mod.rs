@@ -6,11 +6,13 @@
 //! that was cut short.
 
 mod seen;
+mod trial;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::seen::{Seen, migrate_as_seen};
+pub(crate) use self::trial::{Trial, bring_scratch, rehearsed};
 use super::manifest::Script;
 use super::{Manifest, Migration, ModuleVersion};
 use crate::capabilities::sql;
@@ -101,18 +103,18 @@ pub(crate) async fn bring(
     cpu: &Arc<CpuTime>,
 ) -> Done {
     let mut steps = Vec::new();
-    let outcome = go(module, unit, goal, cpu, &mut steps).await;
+    let outcome = go(&module.manifest, unit, goal, cpu, &mut steps).await;
     Done { steps, outcome }
 }
 
 async fn go(
-    module: &ModuleVersion,
+    manifest: &Manifest,
     unit: &Unit,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
     steps: &mut Vec<String>,
 ) -> Result<()> {
-    let Manifest { name, migrations, .. } = &module.manifest;
+    let Manifest { name, migrations, .. } = manifest;
     if migrations.is_empty() {
         return Ok(());
     }
@@ -130,7 +132,7 @@ async fn go(
         return migrator.tables_may_have_changed().await;
     }
     let outcome = loop {
-        match step(module, goal, &mut migrator, cpu).await {
+        match step(manifest, goal, &mut migrator, cpu).await {
             Ok(None) => break Ok(()),
             Ok(Some((step, is_last))) => {
                 let done = match goal.direction {
@@ -153,13 +155,13 @@ async fn go(
 /// Does what comes next, in a transaction of its own, and says what that was and whether it was the
 /// last; none when nothing is left to do.
 async fn step<'m>(
-    module: &'m ModuleVersion,
+    manifest: &'m Manifest,
     goal: &MigrationGoal,
     migrator: &mut Migrator,
     cpu: &Arc<CpuTime>,
 ) -> Result<Option<(&'m Migration, bool)>> {
     migrator.begin(Instant::now() + WAIT_MAX).await.map_err(sql::explain)?;
-    match within(module, goal, migrator, cpu).await {
+    match within(manifest, goal, migrator, cpu).await {
         Ok(Some((step, is_last))) => {
             migrator.end(true).await.map_err(|failure| failed(step, failure))?;
             Ok(Some((step, is_last)))
@@ -172,12 +174,12 @@ async fn step<'m>(
 }
 
 async fn within<'m>(
-    module: &'m ModuleVersion,
+    manifest: &'m Manifest,
     goal: &MigrationGoal,
     migrator: &mut Migrator,
     cpu: &Arc<CpuTime>,
 ) -> Result<Option<(&'m Migration, bool)>> {
-    let Manifest { name, migrations, .. } = &module.manifest;
+    let Manifest { name, migrations, .. } = manifest;
     // Others may have done some of it, while this waited for them.
     let applied = migrator.applied(name.as_str()).await?;
     let plan = planned(migrations, &applied, migrator.dialect(), goal)?;

@@ -21,6 +21,12 @@ fn library() -> Module {
         .about("Books, and who wrote them")
         .migrations(migrations!("0001_library"))
         .migrations(SEARCH)
+        .entity::<model::Author>()
+        .entity::<model::Book>()
+        .entity::<model::Cover>()
+        .entity::<model::Tag>()
+        .entity::<model::BookTag>()
+        .entity::<model::Loan>()
         .seed("books", "Books, ten of each author", seeds::books);
     with_lists(with_writing(with_asking(module)))
 }

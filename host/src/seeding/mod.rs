@@ -1,8 +1,11 @@
 //! Rows to try things with: seeds that modules bring along, made at the operator's word and never at a
-//! client's.
+//! client's, and rows of files (`rows.rs`).
+
+mod rows;
 
 use std::sync::Arc;
 
+pub use self::rows::SeedRows;
 use crate::bounded::Bounded;
 use crate::call::Principal;
 use crate::error::{Error, Result};
@@ -66,6 +69,43 @@ impl Seeds {
             module.manifest.seeds.clone().into_iter().map(move |seed| (name.clone(), seed))
         };
         modules.iter().flat_map(of_module).collect()
+    }
+
+    /// Adds rows of files to tables of which a module's entities tell, all or none, within the tenant's
+    /// limits. Returns how many there were.
+    ///
+    /// # Errors
+    /// `not-found` where there is no such tenant or module, or no entity has the table; what does not
+    /// fit, with its line and column; what the database says of a row.
+    pub async fn load(
+        &self,
+        tenant: &TenantSlug,
+        module: &ModuleName,
+        files: &[SeedRows],
+    ) -> Result<u64> {
+        let served = self.registry.modules();
+        let served = served.iter().find(|it| it.manifest.name == *module);
+        let entities = served.map(|module| module.manifest.entities.as_slice()).unwrap_or_default();
+        let clock = &self.registry.runtime().services.clock;
+        let mut statements = Vec::new();
+        for rows in files {
+            let table = rows.table();
+            let entity = entities.iter().find(|entity| entity.table == table).ok_or_else(|| {
+                let known: Vec<_> = entities.iter().map(|entity| entity.table.as_str()).collect();
+                let error =
+                    Error::not_found(format!("no entity of `{module}` has a table `{table}`"));
+                match known.is_empty() {
+                    true => error.hint("a module declares entities with `Module::entity`"),
+                    false => error.hint(format!("there are {}", known.join(", "))),
+                }
+            })?;
+            let inserts = rows.inserts(entity, clock);
+            statements.extend(
+                inserts.map_err(|error| Error::invalid(format!("table `{table}`, {error}")))?,
+            );
+        }
+        let added = self.registry.batch(tenant.as_str(), module.as_str(), statements).await?;
+        Ok(added.iter().sum())
     }
 
     /// Makes a seed of a module for a tenant, in one call of the module, within the tenant's limits.
