@@ -23,8 +23,10 @@ fn main() -> ExitCode {
 }
 
 fn bundle() -> Result<(), Box<dyn Error>> {
-    // Not `env!`: a target directory that checkouts share would keep the path of another one.
-    let root = Path::new("../..").canonicalize()?;
+    // Not `env!`: a target directory that checkouts share would keep the path of another one. And for
+    // the same reason, what is watched for changes is named from here.
+    let checkout = Path::new("../..");
+    let root = checkout.canonicalize()?;
     let sources = [
         "modules",
         "guest-sdk",
@@ -36,7 +38,7 @@ fn bundle() -> Result<(), Box<dyn Error>> {
         "Cargo.toml",
         "Cargo.lock",
     ]
-    .map(|path| root.join(path));
+    .map(|path| checkout.join(path));
     let mut entries = String::new();
     for crate_dir in module_crates(&root.join("modules"))? {
         let name = crate_dir.file_name().unwrap_or_default().to_string_lossy();

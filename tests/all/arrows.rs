@@ -17,6 +17,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("folder", 2),
     ("archive", 2),
     ("migrate", 2),
+    ("seeding", 2),
     ("runtime", 3),
     ("wiring", 4),
     ("capabilities", 5),

@@ -238,7 +238,7 @@ pub(crate) fn notes_crate(folder: &Folder) {
     workspace["workspace"]["dependencies"]["hostel-sdk"]["path"] = sdk.into();
     folder.write("Cargo.toml", workspace.to_string());
     folder.write("Cargo.lock", read("Cargo.lock"));
-    for file in ["Cargo.toml", "src/lib.rs", "src/model.rs", "src/routes.rs"] {
+    for file in ["Cargo.toml", "src/lib.rs", "src/model.rs", "src/routes.rs", "src/seeds.rs"] {
         folder.write(&format!("notes/{file}"), read(&format!("modules/notes/{file}")));
     }
     for file in ["0001_notes.up.sql", "0001_notes.down.sql"] {

@@ -19,11 +19,13 @@ pub struct SeedRows {
     table: String,
     /// Each with its line, or its place in an array.
     rows: Vec<(u64, BTreeMap<String, Json>)>,
+    /// Whether the file cannot tell nothing from an empty text.
+    is_csv: bool,
 }
 
 impl SeedRows {
     /// Reads CSV (RFC 4180, in UTF-8), whose first line names columns. A cell without anything is
-    /// nothing.
+    /// nothing, and an empty text where there must be something.
     ///
     /// # Errors
     /// Names the line that cannot be read.
@@ -42,7 +44,7 @@ impl SeedRows {
             let line = record.position().map_or(0, csv::Position::line);
             rows.push((line, columns.iter().zip(&record).map(cell).collect()));
         }
-        Ok(Self { table: table.to_owned(), rows })
+        Ok(Self { table: table.to_owned(), rows, is_csv: true })
     }
 
     /// Reads JSON: an array of objects, or objects one after the other, whose members are columns.
@@ -66,7 +68,7 @@ impl SeedRows {
                 value => add(value)?,
             }
         }
-        Ok(Self { table: table.to_owned(), rows })
+        Ok(Self { table: table.to_owned(), rows, is_csv: false })
     }
 
     /// The table that they are for.
@@ -95,13 +97,17 @@ impl SeedRows {
             }
             let (mut names, mut values) = (Vec::new(), Vec::new());
             for column in &entity.columns {
+                let said = row.get(&column.name).filter(|said| column.nullable || !said.is_null());
                 let value =
-                    match row.get(&column.name) {
+                    match said {
                         Some(said) => Some(value(&column.kind, said).map_err(|wrong| {
                             in_line(format!("`{}`: {said} {wrong}", column.name))
                         })?),
-                        None => made(entity, column, clock),
+                        None => made(entity, column, clock).or_else(|| self.empty(row, column)),
                     };
+                if value.is_none() && !column.nullable && column.default.is_none() {
+                    return Err(in_line(format!("`{}` is missing", column.name)));
+                }
                 if let Some(value) = value {
                     names.push(column.name.as_str());
                     values.push(value);
@@ -114,6 +120,13 @@ impl SeedRows {
             }
         }
         Ok(statements)
+    }
+
+    /// A text that is empty, where the file has a place for it and it cannot be nothing.
+    fn empty(&self, row: &BTreeMap<String, Json>, column: &EntityColumn) -> Option<Value> {
+        let is_text = matches!(column.kind, ColumnType::Text(_)) && column.default.is_none();
+        (self.is_csv && is_text && !column.nullable && row.contains_key(&column.name))
+            .then(|| Value::Text(String::new()))
     }
 }
 
@@ -241,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_rows_do_not_say_is_made() {
-        let rows = SeedRows::csv("teas", b"name,stars\nAssam,4\nSencha,\n").unwrap();
+        let rows = SeedRows::csv("teas", b"name,stars\nAssam,4\n,\n").unwrap();
         let inserts = rows.inserts(&teas(), &Clock::system()).unwrap();
         let [insert] = inserts.as_slice() else { panic!("{inserts:?}") };
         assert_eq!(
@@ -252,10 +265,7 @@ mod tests {
             insert.parameters.iter().map(|row| format!("{:?}", &row[1..3])).collect();
         assert_eq!(
             told,
-            [
-                r#"[Value::Text("Assam"), Value::Integer(4)]"#,
-                r#"[Value::Text("Sencha"), Value::Null]"#,
-            ]
+            [r#"[Value::Text("Assam"), Value::Integer(4)]"#, r#"[Value::Text(""), Value::Null]"#,]
         );
         assert_ne!(
             format!("{:?}", insert.parameters[0][0]),
@@ -283,15 +293,22 @@ mod tests {
             csv("name\nDarjeeling"),
             "line 2: `name`: \"Darjeeling\" is longer than 6 characters"
         );
-        assert_eq!(json(r#"[{"kind": "red"}]"#), "line 1: `kind`: \"red\" is none of green, black");
         assert_eq!(
-            json(r#"{"picked_on": "2026-02-28"} {"picked_on": "2026-02-30"}"#),
+            json(r#"[{"name": "A", "kind": "red"}]"#),
+            "line 1: `kind`: \"red\" is none of green, black"
+        );
+        assert_eq!(
+            json(
+                r#"{"name": "A", "picked_on": "2026-02-28"} {"name": "A", "picked_on": "2026-02-30"}"#
+            ),
             "line 2: `picked_on`: \"2026-02-30\" is no day such as 2026-01-31"
         );
         assert_eq!(
-            json(r#"{"added_at": "noon"}"#),
+            json(r#"{"name": "A", "added_at": "noon"}"#),
             "line 1: `added_at`: \"noon\" is no time such as 2026-01-31T12:00:00Z"
         );
+        assert_eq!(json(r#"{"name": null, "stars": 1}"#), "line 1: `name` is missing");
+        assert_eq!(csv("stars\n1"), "line 2: `name` is missing");
         assert_eq!(json("[1]"), "row 1: 1 is no object");
         assert!(json("[{").starts_with("this is no JSON: "));
         assert!(csv("a,b\n1").starts_with("this is no CSV: "));

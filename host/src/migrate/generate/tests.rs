@@ -21,6 +21,7 @@ fn manifest(entities: Vec<Entity>, migrations: Vec<Migration>) -> Manifest {
         entities,
         settings: Vec::new(),
         outbound_hosts: Vec::new(),
+        seeds: Vec::new(),
     }
 }
 
