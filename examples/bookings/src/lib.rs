@@ -1,12 +1,13 @@
 //! The module `bookings`: rooms, and who has them when. Bookings of one room never overlap. An example
 //! of rules, of transactions and of two resources in one module.
 //!
-//! `routes` speaks HTTP, `model` knows what is kept and what may be booked. There is no SQL: rooms and
+//! `routes` speaks HTTP, `model` knows what is kept and what may be booked, `seeds` makes some up. There is no SQL: rooms and
 //! bookings are entities. Several modules may share a tenant's database, so their tables bear the
 //! module's name.
 
 mod model;
 mod routes;
+mod seeds;
 
 use hostel_sdk::Route;
 use hostel_sdk::prelude::*;
@@ -32,6 +33,7 @@ fn module() -> Module {
         .entity::<model::Room>()
         .entity::<model::Booking>()
         .settings::<model::ModuleSettings>()
+        .seed("month", "Rooms, and who has them in the days to come", seeds::month)
         .route(
             get("/", routes::list)
                 .requires(READ)

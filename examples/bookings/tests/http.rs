@@ -308,3 +308,16 @@ fn each_may_do_what_is_granted() {
         }
     }
 }
+
+#[test]
+fn rooms_of_a_seed_are_booked_and_free_as_any_others() {
+    let app = app().granting("bookings:*").start();
+    app.seed("month", 40);
+    let rooms = app.get("/rooms").expect(200).json();
+    let rooms = rooms["items"].as_array().expect("a list of rooms");
+    assert_eq!(rooms.len(), 2);
+    // The first booking begins now, and takes an hour.
+    let first = app.post("/").json(&booking(&id(&rooms[0]), "09:30", "09:45"));
+    first.expect_problem(409, "booking-overlaps");
+    app.post("/").json(&booking(&id(&rooms[0]), "10:00", "11:00")).expect(201);
+}

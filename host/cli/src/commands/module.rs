@@ -86,6 +86,8 @@ fn print(inspection: &Inspection) {
             vec![setting.name.clone(), setting.default.to_string(), setting.summary.clone()]
         }),
     );
+    let seeds = manifest.seeds.iter();
+    section("Seeds", seeds.map(|seed| vec![seed.name.clone(), seed.summary.clone()]));
     let hosts = manifest.outbound_hosts.iter();
     section("Calls", hosts.map(|calls| vec![calls.host.to_string(), calls.reason.clone()]));
 }
