@@ -5,14 +5,14 @@ use http::{Request, Response};
 use percent_encoding::percent_decode_str;
 
 use super::arrival::{Arrival, Client, ForwardedBy, Network};
-use super::{compress, conditional, cors, incoming, json, path};
+use super::{HttpConfig, compress, conditional, cors, incoming, json, path};
 
 /// Reads a request: its path, query and headers.
 ///
 /// # Panics
 /// When a mistake is found.
 pub fn head(request: Request<()>) {
-    let _ = incoming::refusal(&request, 8_192);
+    let _ = incoming::refusal(&request, &HttpConfig::default());
     let (parts, ()) = request.into_parts();
     check_path(parts.uri.path());
     check_query(&parts);
