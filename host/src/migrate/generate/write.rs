@@ -54,7 +54,11 @@ impl Written {
             let comment = comment.iter().map(|it| format!("-- {it}\n")).collect::<String>();
             format!("{comment}{statement};\n")
         };
-        self.statements.iter().map(one).collect()
+        match self.statements.is_empty() {
+            // A way back that says nothing is taken for none.
+            true => "-- Nothing is different on this database.\nSELECT 1;\n".to_owned(),
+            false => self.statements.iter().map(one).collect(),
+        }
     }
 }
 

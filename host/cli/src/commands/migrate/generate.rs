@@ -254,7 +254,7 @@ fn with_place(generator: &Generator, file: &Path, mut told: Value) -> Value {
 
 fn print_left(left: &[String]) {
     if !left.is_empty() {
-        println!("left alone, as no entity has it: {}", left.join(", "));
+        println!("left alone, as no entity has it (--drop removes it): {}", left.join(", "));
     }
 }
 
