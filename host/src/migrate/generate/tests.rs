@@ -179,8 +179,8 @@ ALTER TABLE "shop_teas_new" RENAME TO "shop_teas";
     assert_eq!(made.down.sqlite, "ALTER TABLE \"shop_teas\" DROP COLUMN \"stars\";\n");
 }
 
-#[tokio::test]
-async fn a_new_name_takes_along_what_is_called_after_it() {
+/// Tables before and after one of them, and one of its columns, got other names.
+fn renamed() -> (Vec<Entity>, Vec<Entity>) {
     let mut before =
         with(vec![column("state", ColumnType::OneOf(vec!["new".into(), "old".into()]))]);
     before[0].uniques.push(named("shop_teas", &["name"], "key"));
@@ -194,6 +194,12 @@ async fn a_new_name_takes_along_what_is_called_after_it() {
     after[0].uniques = vec![named("shop_herbs", &["name"], "key")];
     after[0].indexes = vec![named("shop_herbs", &["status", "name"], "idx")];
     after[1].references[0].to_table = "shop_herbs".to_owned();
+    (before, after)
+}
+
+#[tokio::test]
+async fn a_new_name_takes_along_what_is_called_after_it() {
+    let (before, after) = renamed();
     let first = first(&before).await;
     let generator = Generator::new(manifest(after.clone(), vec![first]), None).await.unwrap();
     let asked = generator.questions(&Decisions::default()).unwrap();
@@ -372,6 +378,26 @@ async fn values_become_those_of_another_type() {
     trial.run(&first(&before).await.up.sqlite).await.unwrap();
     trial.run("INSERT INTO shop_teas VALUES (x'01', 'Assam', '7 cups')").await.unwrap();
     assert!(trial.run(&made.up.sqlite).await.is_err());
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_name_leads_there_and_back_on_postgres() {
+    let units = on_server().await;
+    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let (before, after) = renamed();
+    let renames = ["shop_teas:shop_herbs", "shop_herbs.state:status"];
+    let renames = renames.map(|it| it.parse().unwrap()).to_vec();
+    let made = second(&before, &after, &Decisions { renames, ..Decisions::default() }).await;
+    let mut trial = Trial::begin(&unit).await.unwrap();
+    trial.run(&first(&before).await.up.postgres).await.unwrap();
+    let there = trial.layout().await.unwrap();
+    trial.run(&made.up.postgres).await.unwrap();
+    let herbs = trial.layout().await.unwrap();
+    let herbs = &herbs.tables["shop_herbs"];
+    assert!(herbs.has("shop_herbs_status_one_of") && herbs.has("shop_herbs_status_name_idx"));
+    trial.run(&made.down.postgres).await.unwrap();
+    assert_eq!(trial.layout().await.unwrap(), there);
     trial.end().await.unwrap();
 }
 

@@ -410,19 +410,24 @@ impl Way<'_> {
         let has_other_type = before.kind != after.kind;
         if has_other_type {
             let using = self.converted(table, name, &before.kind, &after.kind, written)?;
-            let Some(using) = using else {
-                let (table_sql, name_sql) = (quoted(table), quoted(name));
-                written.say_with(
-                    format!("What is in `{name}` is lost."),
-                    format!("ALTER TABLE {table_sql} DROP COLUMN {name_sql}"),
-                );
-                self.add_column(table, name, written);
-                return Ok(());
-            };
             if before.default.is_some() {
                 written.say(format!("{alter} DROP DEFAULT"));
             }
-            written.say(format!("{alter} TYPE {} USING {using}", after.kind));
+            let kind = &after.kind;
+            match using {
+                Some(using) => written.say(format!("{alter} TYPE {kind} USING {using}")),
+                // It stays in its place, and with it what is made of it.
+                None => {
+                    let layout = self.to.tables.get(table);
+                    let value = layout.and_then(|it| self.value_for_rows(table, it, name));
+                    let default = after.default.as_ref().map(|it| it.sql.clone());
+                    let value = value.or(default).unwrap_or_else(|| "NULL".to_owned());
+                    written.say_with(
+                        format!("What is in `{name}` is lost."),
+                        format!("{alter} TYPE {kind} USING ({value})::{kind}"),
+                    );
+                }
+            }
         }
         match &after.default {
             Some(default) if has_other_type || before.default != after.default => {
