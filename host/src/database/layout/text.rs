@@ -250,7 +250,7 @@ impl Said {
         let close = closes(&pieces, open).ok_or_else(unread)?;
         let mut said = Self::default();
         let words = pieces[close + 1..].iter();
-        said.others.extend(words.filter_map(|piece| other(piece)));
+        said.others.extend(words.filter_map(other));
         let mut rest = &pieces[open + 1..close];
         while !rest.is_empty() {
             let (mut at, mut depth) = (0, 0_usize);

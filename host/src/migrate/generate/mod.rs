@@ -3,10 +3,12 @@
 //!
 //! `declared.rs` knows the one and the database the other; `target.rs` says where a migration leads,
 //! `compare.rs` what is different there, and `write.rs` the SQL of the way there and back, for both
-//! databases (`values.rs` the values in it). What was written is tried before anybody sees it.
+//! databases (`anew.rs` for tables that SQLite makes anew, `sql.rs` the words, `values.rs` the values). What was written is tried before anybody sees it.
 
+mod anew;
 mod compare;
 mod declared;
+mod sql;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -156,6 +158,23 @@ struct Side {
     before: Layout,
     /// With expressions as the database writes them.
     declared: Layout,
+    /// Tables of others that refer to the module's, by the table that they refer to.
+    outsiders: BTreeMap<String, String>,
+}
+
+impl Side {
+    /// Tables of other modules are not looked at.
+    fn new(dialect: Dialect, mut before: Layout, declared: Layout, scratch: &Layout) -> Self {
+        let is_own =
+            |name: &String| scratch.tables.contains_key(name) || declared.tables.contains_key(name);
+        let outside = before.tables.iter().filter(|(name, _)| !is_own(name));
+        let referring = outside.flat_map(|(name, table)| {
+            table.references.values().map(|it| (it.to.clone(), name.clone()))
+        });
+        let outsiders = referring.collect();
+        before.tables.retain(|name, _| is_own(name));
+        Self { dialect, before, declared, outsiders }
+    }
 }
 
 /// What leads forward and back on one database.
@@ -181,9 +200,8 @@ impl Generator {
         let declared = declared::layout(&manifest.entities);
         bring_scratch(&manifest, &unit).await?;
         let scratch = layout_of(&unit).await?;
-        let mut sqlite =
-            Side { dialect: Dialect::Sqlite, before: scratch.clone(), declared: declared.clone() };
-        let mut postgres = Side { dialect: Dialect::Postgres, ..sqlite.clone() };
+        let side = |dialect| Side::new(dialect, scratch.clone(), declared.clone(), &scratch);
+        let (mut sqlite, mut postgres) = (side(Dialect::Sqlite), side(Dialect::Postgres));
         let (tenant, live) = live.unzip();
         if let Some(live) = live {
             let mut written = declared.clone();
@@ -195,7 +213,7 @@ impl Generator {
             };
             let before = rehearsed(&manifest, live, look).await?;
             let dialect = live.dialect();
-            let side = Side { dialect, before, declared: written };
+            let side = Side::new(dialect, before, written, &scratch);
             match dialect {
                 Dialect::Sqlite => {
                     postgres.before.clone_from(&side.before);
@@ -323,7 +341,7 @@ impl Generator {
         if let Some((table, column, kind)) = unfilled {
             return Err(unfilled_error(table, column, kind));
         }
-        self.check_drops(decisions)?;
+        self.check_decisions(decisions)?;
         let sqlite = self.ways(&self.sqlite, decisions)?;
         let postgres = self.ways(&self.postgres, decisions)?;
         let live = if postgres.changes.is_empty() { &sqlite } else { &postgres };
@@ -332,9 +350,11 @@ impl Generator {
         }
         self.try_out(&sqlite).await?;
         let both = sqlite.notes.iter().chain(&postgres.notes).cloned();
-        let mut notes: Vec<String> = both.collect();
-        notes.sort_unstable();
-        notes.dedup();
+        let notes: BTreeSet<String> = both.collect();
+        let mut notes: Vec<String> = notes.into_iter().collect();
+        if self.trial.is_none() {
+            notes.push("the tables are not what the module's migrations make on an empty database: what was written was not tried, read it with care".to_owned());
+        }
         for question in &open {
             if let Question::Renamed(Rename { table, column, to }) = question {
                 let from = column.as_ref().map(|it| format!("{table}.{it}"));
@@ -352,18 +372,29 @@ impl Generator {
         }))
     }
 
-    fn check_drops(&self, decisions: &Decisions) -> Result<()> {
+    /// Refuses decisions about what is not there.
+    fn check_decisions(&self, decisions: &Decisions) -> Result<()> {
+        let sides = [&self.sqlite, &self.postgres];
         for dropped in &decisions.drops {
-            let layouts = [&self.sqlite.before, &self.postgres.before];
-            let is_there = layouts.iter().any(|layout| match dropped.split_once('.') {
-                Some((table, name)) => layout.tables.get(table).is_some_and(|table| {
+            let is_there = sides.iter().any(|side| match dropped.split_once('.') {
+                Some((table, name)) => side.before.tables.get(table).is_some_and(|table| {
                     table.has(name) || table.columns.get(name).is_some_and(|it| it.is_computed)
                 }),
-                None => layout.tables.contains_key(dropped),
+                None => side.before.tables.contains_key(dropped),
             });
             if !is_there {
-                return Err(Error::invalid(format!("there is no `{dropped}` to be dropped"))
+                return Err(Error::invalid(format!("there is no `{dropped}` of the module's"))
                     .hint("name a table, or a constraint or an index as `table.name`"));
+            }
+            if let Some(table) = sides.iter().find_map(|side| side.outsiders.get(dropped)) {
+                let message = format!("`{dropped}` cannot be removed: `{table}` refers to it");
+                return Err(Error::invalid(message));
+            }
+        }
+        for (table, column) in decisions.fills.keys().chain(&decisions.replaced) {
+            let declared = self.sqlite.declared.tables.get(table);
+            if declared.is_none_or(|table| !table.columns.contains_key(column)) {
+                return Err(Error::invalid(format!("no entity has a column `{table}.{column}`")));
             }
         }
         Ok(())

@@ -274,54 +274,56 @@ fn merge(
     let new = wanted.order.0.iter().filter(|column| !there.columns.contains_key(*column));
     order.extend(new.cloned().collect::<Vec<_>>());
     wanted.order.0 = order;
-    let kept = |part: Part, constraint: &str, is_usual: bool, columns: &[String]| {
-        let is_there = |column: &String| wanted.columns.contains_key(column);
-        let stays = !is_usual && columns.iter().all(is_there) && !dropped(constraint);
-        stays.then(|| format!("{} `{constraint}` of `{name}`", part.word()))
-    };
-    for (unique, columns) in &there.uniques {
-        let is_usual = *unique == usual_name(name, columns, "key");
-        let is_same = wanted.uniques.values().any(|other| other == columns);
-        if let Some(said) = kept(Part::Unique, unique, is_usual || is_same, columns)
-            && !wanted.uniques.contains_key(unique)
-        {
-            left.insert(said);
-            wanted.uniques.insert(unique.clone(), columns.clone());
-        }
-    }
-    for (index, old) in &there.indexes {
+    merge_parts(name, there, wanted, &dropped, left);
+}
+
+/// Adds constraints and indexes that are there and stay: those that no entity would call so, unless
+/// something that is declared takes their place, or a column goes that they are about.
+fn merge_parts(
+    name: &str,
+    there: &TableLayout,
+    wanted: &mut TableLayout,
+    dropped: &dyn Fn(&str) -> bool,
+    left: &mut BTreeSet<String>,
+) {
+    let TableLayout { columns, uniques, checks, references, indexes, .. } = wanted;
+    let are_there = |about: &[String]| about.iter().all(|column| columns.contains_key(column));
+    keep((name, Part::Unique), &there.uniques, uniques, left, |unique, old, declared| {
+        let is_usual = unique == usual_name(name, old, "key");
+        let is_same = declared.values().any(|new| new == old);
+        are_there(old) && !is_usual && !is_same && !dropped(unique)
+    });
+    keep((name, Part::Index), &there.indexes, indexes, left, |index, old, declared| {
         let is_plain = old.statement.is_none() && !old.is_unique;
-        let is_usual = is_plain && *index == usual_name(name, &old.columns, "idx");
-        let is_same = is_plain && wanted.indexes.values().any(|new| new == old);
-        let mentioned = old.statement.as_deref().map(identifiers).unwrap_or_default();
-        let columns: Vec<String> =
-            old.columns.iter().cloned().chain(of_table(there, &mentioned)).collect();
-        if let Some(said) = kept(Part::Index, index, is_usual || is_same, &columns)
-            && !wanted.indexes.contains_key(index)
-        {
-            left.insert(said);
-            wanted.indexes.insert(index.clone(), old.clone());
-        }
-    }
-    for (check, old) in &there.checks {
-        let columns = of_table(there, &identifiers(&old.sql));
-        let is_usual = is_usual_check(name, check, there);
-        let is_same = wanted.checks.values().any(|new| new == old);
-        if let Some(said) = kept(Part::Check, check, is_usual || is_same, &columns)
-            && !wanted.checks.contains_key(check)
-        {
-            left.insert(said);
-            wanted.checks.insert(check.clone(), old.clone());
-        }
-    }
-    for (reference, old) in &there.references {
-        let is_usual = *reference == usual_name(name, &old.columns, "fkey");
-        let is_same = wanted.references.values().any(|new| new.columns == old.columns);
-        if let Some(said) = kept(Part::Reference, reference, is_usual || is_same, &old.columns)
-            && !wanted.references.contains_key(reference)
-        {
-            left.insert(said);
-            wanted.references.insert(reference.clone(), old.clone());
+        let is_usual = is_plain && index == usual_name(name, &old.columns, "idx");
+        let is_same = is_plain && declared.values().any(|new| new == old);
+        let said = old.statement.as_deref().map(identifiers).unwrap_or_default();
+        let is_there = are_there(&old.columns) && are_there(&of_table(there, &said));
+        is_there && !is_usual && !is_same && !dropped(index)
+    });
+    keep((name, Part::Check), &there.checks, checks, left, |check, old, declared| {
+        let is_same = declared.values().any(|new| new == old);
+        let is_there = are_there(&of_table(there, &identifiers(&old.sql)));
+        is_there && !is_usual_check(name, check, there) && !is_same && !dropped(check)
+    });
+    keep((name, Part::Reference), &there.references, references, left, |key, old, declared| {
+        let is_usual = key == usual_name(name, &old.columns, "fkey");
+        let is_same = declared.values().any(|new| new.columns == old.columns);
+        are_there(&old.columns) && !is_usual && !is_same && !dropped(key)
+    });
+}
+
+fn keep<T: Clone>(
+    (table, part): (&str, Part),
+    there: &BTreeMap<String, T>,
+    wanted: &mut BTreeMap<String, T>,
+    left: &mut BTreeSet<String>,
+    stays: impl Fn(&str, &T, &BTreeMap<String, T>) -> bool,
+) {
+    for (name, old) in there {
+        if !wanted.contains_key(name) && stays(name, old, wanted) {
+            left.insert(format!("{} `{name}` of `{table}`", part.word()));
+            wanted.insert(name.clone(), old.clone());
         }
     }
 }

@@ -180,8 +180,8 @@ ALTER TABLE "shop_teas_new" RENAME TO "shop_teas";
     assert_eq!(made.down.sqlite, "ALTER TABLE \"shop_teas\" DROP COLUMN \"stars\";\n");
 }
 
-#[tokio::test]
-async fn a_new_name_takes_along_what_is_called_after_it() {
+/// Tables before and after one of them, and one of its columns, got other names.
+fn renamed() -> (Vec<Entity>, Vec<Entity>) {
     let mut before =
         with(vec![column("state", ColumnType::OneOf(vec!["new".into(), "old".into()]))]);
     before[0].uniques.push(named("shop_teas", &["name"], "key"));
@@ -195,6 +195,12 @@ async fn a_new_name_takes_along_what_is_called_after_it() {
     after[0].uniques = vec![named("shop_herbs", &["name"], "key")];
     after[0].indexes = vec![named("shop_herbs", &["status", "name"], "idx")];
     after[1].references[0].to_table = "shop_herbs".to_owned();
+    (before, after)
+}
+
+#[tokio::test]
+async fn a_new_name_takes_along_what_is_called_after_it() {
+    let (before, after) = renamed();
     let first = first(&before).await;
     let generator = Generator::new(manifest(after.clone(), vec![first]), None).await.unwrap();
     let asked = generator.questions(&Decisions::default()).unwrap();
@@ -297,6 +303,110 @@ async fn rows_and_what_refers_to_them_survive_a_table_that_is_made_anew() {
     let told = trial.run(&lost).await.unwrap_err().to_string();
     assert!(told.contains("`shop_cups` refers to one of `shop_teas` that is not there"), "{told}");
     trial.end().await.unwrap();
+}
+
+/// A value of one type, in SQL for SQLite and for PostgreSQL, and what it is as another type.
+const CONVERTED: &[(ColumnType, [&str; 2], ColumnType, [&str; 2])] = {
+    use ColumnType::{Boolean, Date, Decimal, Integer, Json, Real, Text, Timestamp, Uuid};
+    const LONG: ColumnType = Integer(0, i64::MAX);
+    const SHORT: ColumnType = Integer(0, 9);
+    const TIME: [&str; 2] = ["1709164800000000", "'2024-02-29T00:00:00Z'"];
+    &[
+        (SHORT, ["7"; 2], LONG, ["7"; 2]),
+        (LONG, ["7"; 2], Text(None), ["'7'"; 2]),
+        (Text(None), ["'-12'"; 2], LONG, ["-12"; 2]),
+        (Text(None), ["'1.5'"; 2], Real, ["1.5"; 2]),
+        (Text(None), ["'1.5'"; 2], Decimal, ["1.5"; 2]),
+        (Boolean, ["true"; 2], SHORT, ["1"; 2]),
+        (SHORT, ["2"; 2], Boolean, ["true"; 2]),
+        (Boolean, ["false"; 2], Text(None), ["'false'"; 2]),
+        (Real, ["2.25"; 2], LONG, ["2"; 2]),
+        (Timestamp, TIME, Date, ["'2024-02-29'"; 2]),
+        (Date, ["'2024-02-29'"; 2], Timestamp, TIME),
+        (Date, ["'2024-02-29'"; 2], Text(None), ["'2024-02-29'"; 2]),
+        (Text(None), ["'2024-02-29'"; 2], Date, ["'2024-02-29'"; 2]),
+        (Text(None), ["'[1]'"; 2], Json, ["'[1]'"; 2]),
+        (
+            Uuid,
+            ["x'018f000000007000800000000000000a'", "'018f0000-0000-7000-8000-00000000000a'"],
+            Text(None),
+            ["'018f0000-0000-7000-8000-00000000000a'"; 2],
+        ),
+    ]
+};
+
+async fn values_are_converted(unit: &Unit) {
+    let which = usize::from(unit.dialect() == Dialect::Postgres);
+    for (from, value, to, expected) in CONVERTED {
+        let of = |kind: &ColumnType| {
+            let field = EntityColumn { nullable: true, ..column("size", kind.clone()) };
+            vec![entity("shop_sizes", vec![field])]
+        };
+        let made = second(&of(from), &of(to), &Decisions::default()).await;
+        let mut trial = Trial::begin(unit).await.unwrap();
+        trial.run(first(&of(from)).await.up.of(unit.dialect())).await.unwrap();
+        let ids = [["x'01'", "x'02'"], ["gen_random_uuid()"; 2]][which];
+        let insert = format!(
+            "INSERT INTO shop_sizes VALUES ({}, {}), ({}, NULL)",
+            ids[0], value[which], ids[1]
+        );
+        trial.run(&insert).await.unwrap();
+        trial.run(made.up.of(unit.dialect())).await.unwrap();
+        // Fails unless both rows are there, and one of them has this value.
+        let counted = format!(
+            "CREATE TABLE counted (rows_there integer CHECK (rows_there = 2), equal integer CHECK (equal = 1));
+             INSERT INTO counted SELECT (SELECT count(*) FROM shop_sizes),
+                 (SELECT count(*) FROM shop_sizes WHERE size = {})",
+            expected[which]
+        );
+        let told = trial.run(&counted).await;
+        assert!(told.is_ok(), "{from:?} {to:?}: {told:?} {made:#?}");
+        trial.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn values_become_those_of_another_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = Units::in_files(folder.path().to_owned(), SqlConfig::default());
+    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    values_are_converted(&unit).await;
+    // What is no number is not made one.
+    let of = |kind| with(vec![EntityColumn { nullable: true, ..column("size", kind) }]);
+    let (before, after) = (of(ColumnType::Text(None)), of(ColumnType::Integer(0, 9)));
+    let made = second(&before, &after, &Decisions::default()).await;
+    let mut trial = Trial::begin(&unit).await.unwrap();
+    trial.run(&first(&before).await.up.sqlite).await.unwrap();
+    trial.run("INSERT INTO shop_teas VALUES (x'01', 'Assam', '7 cups')").await.unwrap();
+    assert!(trial.run(&made.up.sqlite).await.is_err());
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_name_leads_there_and_back_on_postgres() {
+    let units = on_server().await;
+    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let (before, after) = renamed();
+    let renames = ["shop_teas:shop_herbs", "shop_herbs.state:status"];
+    let renames = renames.map(|it| it.parse().unwrap()).to_vec();
+    let made = second(&before, &after, &Decisions { renames, ..Decisions::default() }).await;
+    let mut trial = Trial::begin(&unit).await.unwrap();
+    trial.run(&first(&before).await.up.postgres).await.unwrap();
+    let there = trial.layout().await.unwrap();
+    trial.run(&made.up.postgres).await.unwrap();
+    let herbs = trial.layout().await.unwrap();
+    let herbs = &herbs.tables["shop_herbs"];
+    assert!(herbs.has("shop_herbs_status_one_of") && herbs.has("shop_herbs_status_name_idx"));
+    trial.run(&made.down.postgres).await.unwrap();
+    assert_eq!(trial.layout().await.unwrap(), there);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn values_become_those_of_another_type_on_postgres() {
+    let units = on_server().await;
+    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    values_are_converted(&unit).await;
 }
 
 /// One of the tables that a module may have, with some of the columns, constraints and indexes that it
@@ -431,9 +541,7 @@ async fn there_and_back(before: &[Entity], after: &[Entity], live: Option<&Unit>
     }
 }
 
-fn holds_for_some(holds: impl Fn(&[Entity], &[Entity])) {
-    // Each of them is many statements; who asks for more gets more.
-    let cases = (Config::default().cases / 4).max(64);
+fn holds_for_some(cases: u32, holds: impl Fn(&[Entity], &[Entity])) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let both = (some_entities(), some_entities());
     let ran = TestRunner::new(config).run(&both, |(before, after)| {
@@ -446,7 +554,11 @@ fn holds_for_some(holds: impl Fn(&[Entity], &[Entity])) {
 #[test]
 fn whatever_entities_become_the_way_there_is_written_and_leads_back() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    holds_for_some(|before, after| runtime.block_on(there_and_back(before, after, None)));
+    // Each of them is many statements; who asks for more gets more.
+    let cases = Config::default().cases / 4;
+    holds_for_some(cases, |before, after| {
+        runtime.block_on(there_and_back(before, after, None));
+    });
 }
 
 /// Units of a database of its own on the server that `scripts/test` starts.
@@ -476,5 +588,8 @@ fn whatever_entities_become_it_is_so_on_postgres() {
     let _within = runtime.enter();
     let units = runtime.block_on(on_server());
     let unit = runtime.block_on(units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES)).unwrap();
-    holds_for_some(|before, after| runtime.block_on(there_and_back(before, after, Some(&unit))));
+    let cases = Config::default().cases / 16;
+    holds_for_some(cases, |before, after| {
+        runtime.block_on(there_and_back(before, after, Some(&unit)));
+    });
 }

@@ -1,13 +1,17 @@
 //! The SQL that leads from one layout to another. What both databases understand is written in the same
-//! words for both; PostgreSQL alters what is left in place, and on SQLite the table is made anew.
+//! words for both; PostgreSQL alters what is left in place, and on SQLite `anew.rs` makes the table anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Change, Part};
+use super::sql::{
+    check_sql, column_sql, create_index, create_table, default_sql, is_value, reference_sql,
+    references_sql, unique_sql,
+};
 use super::target::{apply, parents};
 use super::values::{blank, conversion};
 use crate::database::{
-    ColumnLayout, Dialect, Expression, Layout, ReferenceLayout, TableLayout, identifiers, quoted,
+    ColumnLayout, Dialect, Layout, ReferenceLayout, TableLayout, identifiers, quoted,
 };
 use crate::error::{Error, Result};
 
@@ -36,11 +40,11 @@ pub(super) struct Written {
 }
 
 impl Written {
-    fn say(&mut self, statement: String) {
+    pub(super) fn say(&mut self, statement: String) {
         self.statements.push((None, statement));
     }
 
-    fn say_with(&mut self, comment: String, statement: String) {
+    pub(super) fn say_with(&mut self, comment: String, statement: String) {
         self.statements.push((Some(comment), statement));
     }
 
@@ -50,87 +54,12 @@ impl Written {
             let comment = comment.iter().map(|it| format!("-- {it}\n")).collect::<String>();
             format!("{comment}{statement};\n")
         };
-        self.statements.iter().map(one).collect()
+        match self.statements.is_empty() {
+            // A way back that says nothing is taken for none.
+            true => "-- Nothing is different on this database.\nSELECT 1;\n".to_owned(),
+            false => self.statements.iter().map(one).collect(),
+        }
     }
-}
-
-/// Columns as SQL lists them.
-fn list(columns: &[String]) -> String {
-    columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
-}
-
-/// A default as it stands behind `DEFAULT`: SQLite wants parentheses around what is more than a value.
-fn default_sql(default: &Expression) -> String {
-    let sql = default.sql.trim();
-    if is_value(sql) || sql.starts_with('(') { sql.to_owned() } else { format!("({sql})") }
-}
-
-/// Whether it is one value, written out.
-fn is_value(sql: &str) -> bool {
-    let number = sql.strip_prefix(['-', '+']).unwrap_or(sql);
-    let is_number = number.starts_with(|it: char| it.is_ascii_digit())
-        && number.chars().all(|it| it.is_ascii_alphanumeric() || it == '.');
-    let is_text = sql.len() >= 2
-        && sql.starts_with('\'')
-        && sql.ends_with('\'')
-        && !sql[1..sql.len() - 1].replace("''", "").contains('\'');
-    is_number || is_text || ["true", "false"].iter().any(|word| sql.eq_ignore_ascii_case(word))
-}
-
-fn column_sql(name: &str, column: &ColumnLayout) -> String {
-    let default = column.default.iter().map(|it| format!(" DEFAULT {}", default_sql(it)));
-    let default: String = default.collect();
-    let not_null = if column.is_nullable { "" } else { " NOT NULL" };
-    format!("{} {}{default}{not_null}", quoted(name), column.kind)
-}
-
-fn unique_sql(name: &str, columns: &[String]) -> String {
-    format!("CONSTRAINT {} UNIQUE ({})", quoted(name), list(columns))
-}
-
-fn check_sql(name: &str, check: &Expression) -> String {
-    format!("CONSTRAINT {} CHECK ({})", quoted(name), check.sql)
-}
-
-fn references_sql(reference: &ReferenceLayout) -> String {
-    let on_delete = match reference.on_delete {
-        "" => String::new(),
-        action => format!(" ON DELETE {action}"),
-    };
-    format!("REFERENCES {} ({}){on_delete}", quoted(&reference.to), list(&reference.to_columns))
-}
-
-fn reference_sql(name: &str, reference: &ReferenceLayout) -> String {
-    format!(
-        "CONSTRAINT {} FOREIGN KEY ({}) {}",
-        quoted(name),
-        list(&reference.columns),
-        references_sql(reference)
-    )
-}
-
-/// A table under some name, without the foreign keys that are added later.
-fn create_table(name: &str, table: &TableLayout, later: &BTreeSet<&String>) -> String {
-    let mut parts: Vec<String> =
-        table.in_order().map(|(name, column)| column_sql(name, column)).collect();
-    if !table.key.is_empty() {
-        parts.push(format!("PRIMARY KEY ({})", list(&table.key)));
-    }
-    parts.extend(table.uniques.iter().map(|(name, columns)| unique_sql(name, columns)));
-    let references = table.references.iter().filter(|(name, _)| !later.contains(name));
-    parts.extend(references.map(|(name, reference)| reference_sql(name, reference)));
-    parts.extend(table.checks.iter().map(|(name, check)| check_sql(name, check)));
-    format!("CREATE TABLE {} (\n    {}\n)", quoted(name), parts.join(",\n    "))
-}
-
-fn create_index(table: &str, name: &str, layout: &TableLayout) -> Option<String> {
-    let index = layout.indexes.get(name)?;
-    if let Some(statement) = &index.statement {
-        return Some(statement.clone());
-    }
-    let unique = if index.is_unique { "UNIQUE " } else { "" };
-    let columns = list(&index.columns);
-    Some(format!("CREATE {unique}INDEX {} ON {} ({columns})", quoted(name), quoted(table)))
 }
 
 impl Way<'_> {
@@ -163,42 +92,8 @@ impl Way<'_> {
         Ok(written)
     }
 
-    /// The tables that SQLite can only make anew.
-    fn made_anew(&self, renamed: &Layout) -> Result<BTreeSet<String>> {
-        let mut anew = BTreeSet::new();
-        let said = self.renames.iter().chain(self.changes);
-        for change in said {
-            let table = self.last_name(change.table());
-            let Some((before, after)) = renamed.tables.get(table).zip(self.to.tables.get(table))
-            else {
-                continue;
-            };
-            let is_anew = match change {
-                Change::RenameConstraint { .. } | Change::AlterColumn { .. } => true,
-                Change::AddColumn { column, .. } => !self.is_added_simply(table, after, column),
-                Change::DropColumn { column, .. } => !self.is_dropped_simply(before, column),
-                Change::Add { part: Part::Index, .. } | Change::Drop { part: Part::Index, .. } => {
-                    false
-                }
-                Change::Add { name, .. } => self.column_with(table, name).is_none(),
-                Change::Drop { .. } => true,
-                _ => false,
-            };
-            if is_anew {
-                if let Some(other) = before.others.first() {
-                    return Err(Error::invalid(format!(
-                        "on SQLite, table `{table}` would have to be made anew, and that loses what nobody wrote into it but by hand: {other}"
-                    ))
-                    .hint("write this step by hand: `hostel migrate new`"));
-                }
-                anew.insert(table.to_owned());
-            }
-        }
-        Ok(anew)
-    }
-
     /// A table's name once all of them have their new ones.
-    fn last_name<'n>(&'n self, table: &'n str) -> &'n str {
+    pub(super) fn last_name<'n>(&'n self, table: &'n str) -> &'n str {
         let mut last = self.renames.iter().filter_map(|change| match change {
             Change::RenameTable { from, to } if from == table => Some(to.as_str()),
             _ => None,
@@ -211,7 +106,12 @@ impl Way<'_> {
     }
 
     /// What rows that are there get in a column that is new and may not be empty.
-    fn value_for_rows(&self, table: &str, layout: &TableLayout, name: &str) -> Option<String> {
+    pub(super) fn value_for_rows(
+        &self,
+        table: &str,
+        layout: &TableLayout,
+        name: &str,
+    ) -> Option<String> {
         let column = layout.columns.get(name)?;
         if column.is_nullable || column.default.is_some() {
             return None;
@@ -224,7 +124,7 @@ impl Way<'_> {
     }
 
     /// Whether `ALTER TABLE` adds a column on both databases.
-    fn is_added_simply(&self, table: &str, layout: &TableLayout, name: &str) -> bool {
+    pub(super) fn is_added_simply(&self, table: &str, layout: &TableLayout, name: &str) -> bool {
         let Some(column) = layout.columns.get(name) else { return false };
         let is_constant = column.default.as_ref().is_none_or(|it| is_value(it.sql.trim()));
         let needs_none = column.is_nullable || column.default.is_some();
@@ -237,7 +137,7 @@ impl Way<'_> {
     }
 
     /// The new column that brings a check or a foreign key of its own along.
-    fn column_with(&self, table: &str, constraint: &str) -> Option<&String> {
+    pub(super) fn column_with(&self, table: &str, constraint: &str) -> Option<&String> {
         let layout = self.to.tables.get(table)?;
         let added = self.changes.iter().filter_map(|change| match change {
             Change::AddColumn { table: of, column } if of == table => Some(column),
@@ -263,7 +163,7 @@ impl Way<'_> {
     }
 
     /// Whether `ALTER TABLE` drops a column on both databases.
-    fn is_dropped_simply(&self, before: &TableLayout, name: &str) -> bool {
+    pub(super) fn is_dropped_simply(&self, before: &TableLayout, name: &str) -> bool {
         let has = |columns: &[String]| columns.iter().any(|it| it == name);
         let is_checked = before.checks.values().any(|check| has(&identifiers(&check.sql)));
         !is_checked
@@ -307,15 +207,15 @@ impl Way<'_> {
                     quoted(from),
                     quoted(to)
                 )),
-                Change::RenameConstraint { table, from, to } => {
-                    if self.dialect == Dialect::Postgres {
-                        written.say(format!(
-                            "ALTER TABLE {} RENAME CONSTRAINT {} TO {}",
-                            quoted(table),
-                            quoted(from),
-                            quoted(to)
-                        ));
-                    }
+                Change::RenameConstraint { table, from, to }
+                    if self.dialect == Dialect::Postgres =>
+                {
+                    written.say(format!(
+                        "ALTER TABLE {} RENAME CONSTRAINT {} TO {}",
+                        quoted(table),
+                        quoted(from),
+                        quoted(to)
+                    ));
                 }
                 Change::RenameIndex { table, from, to } => match self.dialect {
                     Dialect::Postgres => {
@@ -369,7 +269,7 @@ impl Way<'_> {
                     !parents.any(|to| to != name.as_str() && missing.iter().any(|it| *it == to))
                 })
             };
-            let next = missing.iter().position(|name| is_ready(&name));
+            let next = missing.iter().position(is_ready);
             let name = missing.remove(next.unwrap_or_default());
             let Some(table) = self.to.tables.get(name) else { continue };
             let is_later = |reference: &ReferenceLayout| {
@@ -465,7 +365,7 @@ impl Way<'_> {
     ///
     /// # Errors
     /// When nobody knows how, and nobody said that they may go.
-    fn converted(
+    pub(super) fn converted(
         &self,
         table: &str,
         name: &str,
@@ -510,19 +410,24 @@ impl Way<'_> {
         let has_other_type = before.kind != after.kind;
         if has_other_type {
             let using = self.converted(table, name, &before.kind, &after.kind, written)?;
-            let Some(using) = using else {
-                let (table_sql, name_sql) = (quoted(table), quoted(name));
-                written.say_with(
-                    format!("What is in `{name}` is lost."),
-                    format!("ALTER TABLE {table_sql} DROP COLUMN {name_sql}"),
-                );
-                self.add_column(table, name, written);
-                return Ok(());
-            };
             if before.default.is_some() {
                 written.say(format!("{alter} DROP DEFAULT"));
             }
-            written.say(format!("{alter} TYPE {} USING {using}", after.kind));
+            let kind = &after.kind;
+            match using {
+                Some(using) => written.say(format!("{alter} TYPE {kind} USING {using}")),
+                // It stays in its place, and with it what is made of it.
+                None => {
+                    let layout = self.to.tables.get(table);
+                    let value = layout.and_then(|it| self.value_for_rows(table, it, name));
+                    let default = after.default.as_ref().map(|it| it.sql.clone());
+                    let value = value.or(default).unwrap_or_else(|| "NULL".to_owned());
+                    written.say_with(
+                        format!("What is in `{name}` is lost."),
+                        format!("{alter} TYPE {kind} USING ({value})::{kind}"),
+                    );
+                }
+            }
         }
         match &after.default {
             Some(default) if has_other_type || before.default != after.default => {
@@ -535,7 +440,7 @@ impl Way<'_> {
         }
         match (before.is_nullable, after.is_nullable) {
             (true, false) => {
-                if let Some(value) = self.value_for_empty(table, name, after) {
+                if let Some(value) = self.value_for_empty(table, name, after, written) {
                     let name = quoted(name);
                     written.say_with(
                         format!("Rows that have nothing there get {value}."),
@@ -554,90 +459,25 @@ impl Way<'_> {
     }
 
     /// What rows get that have nothing in a column which may not be empty any more.
-    fn value_for_empty(&self, table: &str, name: &str, after: &ColumnLayout) -> Option<String> {
+    pub(super) fn value_for_empty(
+        &self,
+        table: &str,
+        name: &str,
+        after: &ColumnLayout,
+        written: &mut Written,
+    ) -> Option<String> {
         let layout = self.to.tables.get(table)?;
         match (self.fill(table, name), &after.default) {
             (Some(fill), _) => Some(fill_sql(fill, after, self.dialect)),
             (None, Some(default)) => Some(default.sql.clone()),
             (None, None) if self.is_back => blank(table, layout, name, after, self.dialect),
-            (None, None) => None,
-        }
-    }
-
-    /// <https://www.sqlite.org/lang_altertable.html#otheralter>: the host looks at foreign keys in the
-    /// end.
-    fn make_anew(&self, name: &str, renamed: &Layout, written: &mut Written) -> Result<()> {
-        let Some((before, after)) = renamed.tables.get(name).zip(self.to.tables.get(name)) else {
-            return Ok(());
-        };
-        let mut new = format!("{name}_new");
-        while renamed.tables.contains_key(&new) || self.to.tables.contains_key(&new) {
-            new.push('_');
-        }
-        let (mut columns, mut values) = (Vec::new(), Vec::new());
-        let mut comments = Vec::new();
-        for (column, layout) in after.in_order() {
-            let value = match before.columns.get(column) {
-                Some(old) => {
-                    let value = match old.kind == layout.kind {
-                        true => Some(quoted(column)),
-                        false => self.converted(name, column, &old.kind, &layout.kind, written)?,
-                    };
-                    if value.is_none() {
-                        comments.push(format!("What is in `{column}` is lost."));
-                    }
-                    let value = value.or_else(|| self.value_for_rows(name, after, column));
-                    let empty = (old.is_nullable && !layout.is_nullable)
-                        .then(|| self.value_for_empty(name, column, layout))
-                        .flatten();
-                    match (value, empty) {
-                        (Some(value), Some(empty)) => {
-                            comments
-                                .push(format!("Rows that have nothing in `{column}` get {empty}."));
-                            Some(format!("coalesce({value}, {empty})"))
-                        }
-                        (value, _) => value,
-                    }
-                }
-                None => {
-                    let value = self.value_for_rows(name, after, column);
-                    comments.extend(
-                        value
-                            .iter()
-                            .map(|value| format!("Rows that are there get {value} in `{column}`.")),
-                    );
-                    value
-                }
-            };
-            if let Some(value) = value {
-                columns.push(column.clone());
-                values.push(value);
+            (None, None) => {
+                written.notes.push(format!(
+                    "the step fails where rows have nothing in `{table}.{name}`: fill them first, or say --fill {table}.{name}=…"
+                ));
+                None
             }
         }
-        written.say_with(
-            format!("SQLite changes `{name}` by making it anew."),
-            create_table(&new, after, &BTreeSet::new()),
-        );
-        let insert = match columns.is_empty() {
-            true => format!("INSERT INTO {} DEFAULT VALUES", quoted(&new)),
-            false => format!(
-                "INSERT INTO {} ({})\nSELECT {}\nFROM {}",
-                quoted(&new),
-                list(&columns),
-                values.join(", "),
-                quoted(name)
-            ),
-        };
-        match comments.is_empty() {
-            true => written.say(insert),
-            false => written.say_with(comments.join("\n-- "), insert),
-        }
-        written.say(format!("DROP TABLE {}", quoted(name)));
-        written.say(format!("ALTER TABLE {} RENAME TO {}", quoted(&new), quoted(name)));
-        let indexes = after.indexes.keys();
-        let indexes = indexes.filter_map(|index| create_index(name, index, after));
-        indexes.for_each(|statement| written.say(statement));
-        Ok(())
     }
 
     fn add_parts(&self, anew: &BTreeSet<String>, renamed: &Layout, written: &mut Written) {

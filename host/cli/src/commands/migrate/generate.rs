@@ -202,10 +202,8 @@ fn ask(generator: &Generator, decisions: &mut Decisions) -> anyhow::Result<()> {
         let said = said(&question);
         let answer = answer(&said)?;
         match question {
-            Question::Renamed(rename) => {
-                if ["y", "yes"].contains(&&*answer.to_ascii_lowercase()) {
-                    decisions.renames.push(rename);
-                }
+            Question::Renamed(rename) if ["y", "yes"].contains(&&*answer.to_lowercase()) => {
+                decisions.renames.push(rename);
             }
             Question::Fill { table, column, .. } if !answer.is_empty() => {
                 decisions.fills.insert((table, column), answer);
@@ -256,7 +254,7 @@ fn with_place(generator: &Generator, file: &Path, mut told: Value) -> Value {
 
 fn print_left(left: &[String]) {
     if !left.is_empty() {
-        println!("left alone, as no entity has it: {}", left.join(", "));
+        println!("left alone, as no entity has it (--drop removes it): {}", left.join(", "));
     }
 }
 
