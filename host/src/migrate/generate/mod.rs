@@ -233,6 +233,11 @@ impl Generator {
         &self.manifest.name
     }
 
+    /// The ids of the migrations that the module has.
+    pub fn migrations(&self) -> impl Iterator<Item = &str> {
+        self.manifest.migrations.iter().map(|step| step.id.as_str())
+    }
+
     /// Whose tables were compared with, where they are not what migrations make.
     pub fn tenant(&self) -> Option<&TenantSlug> {
         self.tenant.as_ref()

@@ -283,7 +283,10 @@ impl<'a> Written<'a> {
             Some(name) => words(name)?,
             None => words(&generated.name.chars().take(64).collect::<String>())?,
         };
-        let id = next_id(&known, &name);
+        // A module may have some that are in no file.
+        let all: Vec<String> =
+            known.iter().cloned().chain(generator.migrations().map(str::to_owned)).collect();
+        let id = next_id(&all, &name);
         let path = |end: &str| migrations.join(format!("{id}{end}.sql"));
         let (up, down) = (&generated.up, &generated.down);
         let files = match generated.is_portable() {
