@@ -32,7 +32,7 @@ pub use fake;
 /// let kind = *fakes.one_of(&["green", "black"]);
 /// # assert!(stars.get() > 0 && title.len() <= 80 && !name.is_empty());
 /// # let mut again = Fakes::of(7);
-/// # assert_eq!((again.make::<String>(&Name()), again.make::<String>(&CityName())), (name, city));
+/// # assert_eq!((again.make::<String, _>(&Name()), again.make::<String, _>(&CityName())), (name, city));
 /// # assert_eq!((again.line::<80>(2..6), again.whole()), (title, stars));
 /// # assert_eq!(*again.one_of(&["green", "black"]), kind);
 /// ```

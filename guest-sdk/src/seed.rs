@@ -21,8 +21,9 @@ use crate::response::Response;
 /// #     stars: i32,
 /// # }
 /// fn teas(seed: Seed, db: Db) -> Result<(), Problem> {
-///     let teas = (0..seed.rows_or(1_000)).map(|tea| Ok(Tea { id: Id::new()?, stars: (tea % 5) as i32 }));
-///     db.insert_all(teas.collect::<Result<Vec<_>, Error>>()?)?;
+///     let tea = |number| Ok(Tea { id: Id::generate()?, stars: (number % 5) as i32 });
+///     let teas = (0..seed.rows_or(1_000)).map(tea).collect::<Result<Vec<_>, Error>>()?;
+///     db.insert_all(teas)?;
 ///     Ok(())
 /// }
 /// # let _ = Module::new("teas", "1.0.0").seed("teas", "Teas of all kinds", teas);
