@@ -30,6 +30,8 @@ pub use fake;
 /// let title: Line<80> = fakes.line(2..6);
 /// let stars: Whole<1, 5> = fakes.whole();
 /// let kind = *fakes.one_of(&["green", "black"]);
+/// let (pieces, is_new) = (fakes.number(0..500), fakes.chance(0.1));
+/// # let _ = (pieces, is_new);
 /// # assert!(stars.get() > 0 && title.len() <= 80 && !name.is_empty());
 /// # let mut again = Fakes::of(7);
 /// # assert_eq!((again.make::<String, _>(&Name()), again.make::<String, _>(&CityName())), (name, city));
@@ -106,6 +108,14 @@ impl Fakes {
 
 impl Seed {
     /// Made-up values that follow of the seed's number.
+    ///
+    /// ```
+    /// # use hostel_sdk::prelude::*;
+    /// # use hostel_sdk::Seed;
+    /// fn title(seed: &Seed) -> Line<80> {
+    ///     seed.fakes().line(2..6)
+    /// }
+    /// ```
     #[must_use]
     pub fn fakes(&self) -> Fakes {
         Fakes::of(self.number())

@@ -42,6 +42,13 @@ impl Seed {
     }
 
     /// The number of which everything that is made up follows: the same one makes the same rows.
+    ///
+    /// ```
+    /// # use hostel_sdk::Seed;
+    /// fn stars(seed: &Seed, tea: u64) -> u64 {
+    ///     1 + (seed.number() + tea) % 5
+    /// }
+    /// ```
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
