@@ -508,6 +508,9 @@ impl Migrator {
             Self::Postgres { connection, unit } => {
                 unit.check_space_to_migrate(script).await.map_err(Failure::Refused)?;
                 if postgres::is_concurrent(script).map_err(Failure::Refused)? {
+                    // What was asked last holds what it saw until something else is, and an index
+                    // that is built beside others would wait for it.
+                    connection.as_host("SELECT").await.map_err(Failure::Refused)?;
                     unit.run_concurrently(script, allowance.time, objects_max).await
                 } else {
                     connection.migrate(script, allowance.time, objects_max).await
