@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         ("BENCH_GUEST_STEPS", "bench/guest-steps"),
     ] {
         let root = Path::new("..");
-        let sources = [guest, "bench/guest/migrations", "guest-sdk", "wit", "Cargo.lock"];
+        let sources = [guest, "bench/guest", "guest-sdk", "wit", "Cargo.lock"];
         let sources = sources.map(|path| root.join(path));
         let manifest = root.join(guest).join("Cargo.toml");
         match cargo_module::build_in_script(&manifest, &sources) {

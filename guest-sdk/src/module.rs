@@ -261,10 +261,6 @@ impl Module {
         }
     }
 
-    /// Answers a request with the handler of the route that the host matched.
-    ///
-    /// # Errors
-    /// What the extractors and the handler say is wrong.
     /// Without what only its description holds.
     #[doc(hidden)]
     pub fn to_handle(build: impl FnOnce() -> Self) -> Self {
@@ -278,6 +274,10 @@ impl Module {
         self
     }
 
+    /// Answers a request with the handler of the route that the host matched, or of a seed.
+    ///
+    /// # Errors
+    /// What the extractors and the handler say is wrong.
     #[doc(hidden)]
     pub fn handle(&self, request: types::Request) -> Result<types::Response, types::Problem> {
         let place = request.route as usize;

@@ -1,9 +1,12 @@
 //! The guest of the benchmarks: a small answer without I/O, and what modules do with data.
 
+mod hello;
 mod numbers;
 
 use hostel_sdk::prelude::*;
 use hostel_sdk::sql::Statement;
+
+use hello::hello;
 
 hostel_sdk::module!(bench);
 
@@ -25,17 +28,6 @@ fn bench() -> Module {
         .route(post("/upload", upload).public().status(201).about("Adds up what is sent"))
         .route(get("/download/{bytes}", download).public().about("Numbers that count up"))
         .route(post("/rows", fill).public().about("Make as many rows as are asked for"))
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Greeting {
-    hello: String,
-    language: &'static str,
-    words: u32,
-}
-
-fn hello(Path(name): Path<String>) -> Json<Greeting> {
-    Json(Greeting { hello: name, language: "en", words: 2 })
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -4,8 +4,8 @@
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
 //! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
 //! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
-//! there is, and `layout/` what its tables are; `units.rs`, `guard.rs`, `functions.rs` and `temporary.rs` are SQLite's side, `postgres/`
-//! is PostgreSQL's.
+//! there is, and `layout/` what its tables are; `words.rs` is SQL as a text. `units.rs`, `guard.rs`,
+//! `functions.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod bus;
 mod functions;
@@ -22,6 +22,7 @@ mod transaction;
 mod transfer;
 mod unit;
 mod units;
+mod words;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +35,7 @@ pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::layout::{
     ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout, first_text,
-    identifiers, literal, quoted, renamed_identifiers, usual_name,
+    identifiers, literal, renamed_identifiers, usual_name,
 };
 pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
@@ -54,6 +55,7 @@ pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
 pub(crate) use self::units::{
     Access, ColumnKind, Failure, GuestConnection as SqliteConnection, Unit as SqliteUnit,
 };
+pub(crate) use self::words::quoted;
 use crate::bounded::Bounded;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::bindings::hostel::sql::sql::{Statement, Value};
 use crate::clock::Clock;
+use crate::database::quoted;
 use crate::error::{Error, Result};
 use crate::runtime::{ColumnType, Entity, EntityColumn};
 
@@ -136,11 +137,10 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
     Ok(text.trim_start_matches('\u{feff}'))
 }
 
-/// The names come from a manifest whose entities were checked: they have no quotes in them.
 fn insert(table: &str, columns: &[&str]) -> String {
-    let names: Vec<_> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+    let names: Vec<_> = columns.iter().map(|name| quoted(name)).collect();
     let places: Vec<_> = (1..=columns.len()).map(|place| format!("${place}")).collect();
-    format!("INSERT INTO \"{table}\" ({}) VALUES ({})", names.join(", "), places.join(", "))
+    format!("INSERT INTO {} ({}) VALUES ({})", quoted(table), names.join(", "), places.join(", "))
 }
 
 /// What a column gets of which a row says nothing.

@@ -8,7 +8,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::text::{
-    Expression, first_text, identifiers, is_anew, literal, quoted, renamed_identifiers,
+    Expression, first_text, identifiers, is_anew, literal, renamed_identifiers,
 };
 
 /// The tables of a unit, by name; those of the host are not among them.

@@ -5,10 +5,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ColumnLayout, Expression, IndexLayout, Layout, ReferenceLayout, TableLayout, canonical_type,
-    on_delete, quoted,
+    on_delete,
 };
 use crate::database::postgres::{Connection, Row};
 use crate::database::units::Failure;
+use crate::database::words::quoted;
 use crate::error::{Error, Result};
 
 /// Tables of modules are their owner's; those of the host belong to somebody else.

@@ -2,8 +2,9 @@
 //! `CREATE TABLE` says that SQLite tells in no other way.
 
 use sqlparser::dialect::SQLiteDialect;
-use sqlparser::tokenizer::{Location, Token, Tokenizer, Whitespace, Word};
+use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
+use crate::database::words::{is_space, offset, quoted};
 use crate::error::{Error, Result};
 
 /// An expression. Two are the same when they have the same words, or the database says so.
@@ -42,11 +43,6 @@ impl Expression {
     }
 }
 
-/// An identifier as SQL writes it.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// A text as SQL writes it.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -61,37 +57,29 @@ struct Piece {
 
 impl Piece {
     fn is(&self, word: &str) -> bool {
-        matches!(&self.token, Token::Word(it) if it.quote_style.is_none() && it.value.eq_ignore_ascii_case(word))
+        is_word(&self.token, word)
     }
+}
+
+fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(it) if it.quote_style.is_none() && it.value.eq_ignore_ascii_case(word))
+}
+
+fn is_code(token: &Token) -> bool {
+    !is_space(token) && *token != Token::EOF
 }
 
 fn pieces(sql: &str) -> Result<Vec<Piece>> {
     let tokens = Tokenizer::new(&SQLiteDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| Error::invalid(format!("`{sql}` cannot be read: {error}")))?;
-    let lines: Vec<usize> =
-        std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let offset = |at: Location| {
-        let line = usize::try_from(at.line).unwrap_or(1).saturating_sub(1);
-        let start = lines.get(line).copied().unwrap_or(sql.len());
-        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
-        sql[start..].char_indices().nth(column).map_or(sql.len(), |(within, _)| start + within)
-    };
-    let is_code = |token: &Token| {
-        !matches!(
-            token,
-            Token::Whitespace(
-                Whitespace::Space
-                    | Whitespace::Newline
-                    | Whitespace::Tab
-                    | Whitespace::SingleLineComment { .. }
-                    | Whitespace::MultiLineComment(_)
-            ) | Token::EOF
-        )
-    };
     let tokens = tokens.into_iter().filter(|it| is_code(&it.token));
     Ok(tokens
-        .map(|it| Piece { start: offset(it.span.start), end: offset(it.span.end), token: it.token })
+        .map(|it| Piece {
+            start: offset(sql, it.span.start),
+            end: offset(sql, it.span.end),
+            token: it.token,
+        })
         .collect())
 }
 
@@ -187,14 +175,16 @@ pub(crate) fn renamed_identifiers(sql: &str, renamed: &dyn Fn(&str) -> Option<St
 /// Whether a script for SQLite takes a table away and gives another one its name: so tables are
 /// changed there in ways that `ALTER TABLE` does not know.
 pub(crate) fn is_anew(script: &str) -> bool {
-    let Ok(pieces) = pieces(script) else { return false };
+    // A script may be long: where its words stand is not looked for.
+    let Ok(mut tokens) = Tokenizer::new(&SQLiteDialect {}, script).tokenize() else { return false };
+    tokens.retain(is_code);
     let (mut gone, mut named) = (Vec::new(), Vec::new());
-    for statement in pieces.split(|piece| piece.token == Token::SemiColon) {
+    for statement in tokens.split(|token| *token == Token::SemiColon) {
         let starts = |words: &[&str]| {
             statement.len() > words.len()
-                && statement.iter().zip(words).all(|(piece, word)| piece.is(word))
+                && statement.iter().zip(words).all(|(token, word)| is_word(token, word))
         };
-        let last = statement.last().and_then(|piece| match &piece.token {
+        let last = statement.last().and_then(|token| match token {
             Token::Word(word) => Some(word.value.to_lowercase()),
             // What quotes may hold a name.
             Token::SingleQuotedString(name) => Some(name.to_lowercase()),
@@ -204,8 +194,8 @@ pub(crate) fn is_anew(script: &str) -> bool {
             gone.extend(last);
         } else if starts(&["ALTER", "TABLE"])
             && let [.., rename, to, _] = statement
-            && rename.is("RENAME")
-            && to.is("TO")
+            && is_word(rename, "RENAME")
+            && is_word(to, "TO")
         {
             named.extend(last);
         }

@@ -9,9 +9,9 @@ use super::super::check_objects;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
 use super::answer::{Fault, Prepared, Row, Step};
-use super::prepare::quoted;
 use super::statements::{self, Concurrent};
 use super::wire::Wire;
+use crate::database::quoted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the host's own statements may take: they wait for locks of others at most.

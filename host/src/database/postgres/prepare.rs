@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use crate::database::quoted;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -200,9 +201,4 @@ fn refused(error: sqlx::Error) -> Error {
         Some(refusal) => Error::invalid(format!("PostgreSQL refuses: {}", refusal.message())),
         None => Error::invalid(format!("PostgreSQL does not answer: {error}")),
     }
-}
-
-/// An identifier, as SQL writes it.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -10,9 +10,8 @@ use std::collections::HashMap;
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::prepare::quoted;
 use crate::database::ledger::{AppliedMigration, LedgerRow};
-use crate::database::{PlatformDatabase, SqlConfig};
+use crate::database::{PlatformDatabase, SqlConfig, quoted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::names::TenantId;

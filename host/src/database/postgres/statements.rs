@@ -6,9 +6,10 @@
 //! was checked, so that nobody can read it in two ways.
 
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::database::guard::HOST_TABLE_PREFIX;
+use crate::database::words::{is_space, offset};
 use crate::error::{Error, ErrorKind, Result};
 
 /// First words of what works with rows.
@@ -182,27 +183,6 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     Tokenizer::new(&PostgreSqlDialect {}, text)
         .tokenize_with_location()
         .map_err(|error| Error::invalid(error.to_string()))
-}
-
-fn is_space(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::Whitespace(
-            Whitespace::Space
-                | Whitespace::Newline
-                | Whitespace::Tab
-                | Whitespace::SingleLineComment { .. }
-                | Whitespace::MultiLineComment(_)
-        )
-    )
-}
-
-/// Where in the text a line and a column are; both count from 1, columns in characters.
-fn offset(text: &str, at: Location) -> usize {
-    let line = usize::try_from(at.line).unwrap_or(usize::MAX);
-    let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let column = usize::try_from(at.column).unwrap_or(usize::MAX);
-    text[before..].char_indices().nth(column - 1).map_or(text.len(), |(within, _)| before + within)
 }
 
 fn first_word(statement: &str) -> &str {

@@ -12,10 +12,10 @@ use sqlx::postgres::{PgConnection, PgDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::prepare::quoted;
 use super::roles::Role;
 use super::{Unit, busy, turn};
 use crate::database::ledger::AppliedMigration;
+use crate::database::quoted;
 use crate::database::transfer::{
     Batch, Cell, Column, Conversion, LineSink, Sequence, TRANSFER_TIMEOUT, Table, column_list,
 };

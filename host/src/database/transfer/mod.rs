@@ -17,9 +17,9 @@ pub(crate) use self::cells::Cell;
 pub(super) use self::cells::LineSink;
 pub(super) use self::convert::Conversion;
 use super::ledger::AppliedMigration;
-use super::postgres;
 use super::unit::{Turn, Unit};
 use super::units::{Access, Lease as SqliteLease};
+use super::{postgres, quoted};
 use crate::error::{Error, Result};
 
 /// How long the work on one unit may take: far longer than it does, so that only what hangs ends.
@@ -251,11 +251,6 @@ impl Loader {
             Into::Postgres { .. } => Dialect::Postgres,
         }
     }
-}
-
-/// A name as SQL writes it, on both databases.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The names of columns, for a statement.

@@ -5,13 +5,11 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 use tokio::sync::mpsc;
 
-use super::{
-    Batch, Cell, Column, Conversion, LineSink, TRANSFER_TIMEOUT, Table, column_list, quoted,
-};
-use crate::database::full;
+use super::{Batch, Cell, Column, Conversion, LineSink, TRANSFER_TIMEOUT, Table, column_list};
 use crate::database::guard::{Allowance, HOST_TABLE_PREFIX, Speaker};
 use crate::database::ledger::AppliedMigration;
 use crate::database::units::{Access, Failure, GuestConnection};
+use crate::database::{full, quoted};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Values of one statement, far fewer than SQLite takes.

@@ -3,7 +3,8 @@
 //!
 //! `declared.rs` knows the one and the database the other; `target.rs` says where a migration leads,
 //! `compare.rs` what is different there, and `write.rs` the SQL of the way there and back, for both
-//! databases (`anew.rs` for tables that SQLite makes anew, `sql.rs` the words, `values.rs` the values). What was written is tried before anybody sees it.
+//! databases (`anew.rs` for tables that SQLite makes anew, `sql.rs` the words, `values.rs` the values).
+//! What was written is tried before anybody sees it.
 
 mod anew;
 mod compare;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Decisions;
 use super::compare::{Change, Part};
+use super::values::base;
 use crate::database::{
     ColumnLayout, IndexLayout, Layout, ReferenceLayout, TableLayout, identifiers,
     renamed_identifiers, usual_name,
@@ -355,7 +356,7 @@ fn is_columns(text: &str, layout: &TableLayout) -> bool {
 /// Whether a column can stay of the type that it has: one that says more of the same, or a number that
 /// is large enough.
 fn satisfies(there: &ColumnLayout, wanted: &ColumnLayout, may_be_small: bool) -> bool {
-    let base = there.kind.split('(').next().unwrap_or_default();
+    let base = base(&there.kind);
     match wanted.kind.as_str() {
         "text" => ["text", "varchar", "char", "citext"].contains(&base),
         "decimal" => base == "decimal",

@@ -26,7 +26,7 @@ pub(super) fn blank(
     if let Some(check) = layout.checks.get(&one_of) {
         return first_text(&check.sql).map(|text| literal(&text));
     }
-    let blank = match column.kind.split('(').next().unwrap_or_default() {
+    let blank = match base(&column.kind) {
         "boolean" => "false",
         "smallint" | "integer" | "bigint" | "real" | "double precision" | "decimal" => "0",
         "text" | "varchar" | "char" | "citext" => "''",
@@ -69,7 +69,8 @@ pub(super) fn conversion(
     Some(Conversion { sql, loses })
 }
 
-fn base(kind: &str) -> &str {
+/// A type without what it says of lengths.
+pub(super) fn base(kind: &str) -> &str {
     kind.split('(').next().unwrap_or_default()
 }
 
