@@ -222,6 +222,8 @@ pub(super) async fn harden(
         (ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
         (ffi::SQLITE_DBCONFIG_DQS_DML, 0),
         (ffi::SQLITE_DBCONFIG_DQS_DDL, 0),
+        // Where rows are asked for by ranges, SQLite would else plan a statement anew for each value.
+        (ffi::SQLITE_DBCONFIG_ENABLE_QPSG, 1),
     ] {
         let mut now: c_int = -1;
         // SAFETY: as above; these options take an int and a pointer to an int, which lives on.
