@@ -177,7 +177,8 @@ impl Connection {
         })
     }
 
-    /// Begins a transaction. Until [`end`](Self::end), the connection counts as in use.
+    /// Begins a transaction with what is asked in it first, which is refused where this is. Until
+    /// [`end`](Self::end), the connection counts as in use.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -187,8 +188,8 @@ impl Connection {
             statement
                 .push_str(&format!("; LOCK TABLE {}.hostel_turn IN EXCLUSIVE MODE", self.schema));
         }
-        let begun = self.raw(&statement).await;
-        // Refused its turn, it has begun all the same.
+        let begun = self.inner.say_ahead(&statement).await;
+        // Refused its turn, it begins all the same.
         self.busy = true;
         self.learn(begun)
     }

@@ -41,6 +41,8 @@ pub(super) struct Wire {
     socket: BufferedSocket<Box<dyn Socket>>,
     /// Answers that have not been read to their ends.
     unread: usize,
+    /// Whether the last of these is the answer to what waits to be sent with what is asked next.
+    is_ahead: bool,
     /// Bytes left of a message that is passed over.
     passed_over: usize,
     /// Bytes of a message of the answer that is read, at most.
@@ -65,6 +67,7 @@ impl Wire {
         let mut wire = Self {
             socket: BufferedSocket::new(endpoint.connect().await?),
             unread: 0,
+            is_ahead: false,
             passed_over: 0,
             message_max: MESSAGE_MAX,
             has_grown: false,
@@ -265,12 +268,18 @@ impl Wire {
 
     /// Says statements of the host's, which answer nothing.
     pub(super) async fn say(&mut self, text: &str) -> Result<(), Fault> {
+        self.ask_by(MESSAGE_MAX, |buffer| frontend::query(text, buffer)).await?;
+        while self.step().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Says statements of the host's, which answer nothing, ahead of what is asked next: nobody waits
+    /// for them alone. What is wrong with them is told then, in place of an answer.
+    pub(super) async fn say_ahead(&mut self, text: &str) -> Result<(), Fault> {
         self.settle().await?;
         self.put(|buffer| frontend::query(text, buffer))?;
-        self.message_max = MESSAGE_MAX;
         self.unread += 1;
-        self.socket.flush().await?;
-        while self.step().await?.is_some() {}
+        self.is_ahead = true;
         Ok(())
     }
 
@@ -280,15 +289,28 @@ impl Wire {
         message_max: usize,
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
     ) -> Result<(), Fault> {
-        self.settle().await?;
-        self.put(|buffer| {
+        let asked = |buffer: &mut BytesMut| {
             write(buffer)?;
             frontend::sync(buffer);
             Ok(())
-        })?;
+        };
+        self.ask_by(message_max, asked).await
+    }
+
+    /// Asks something that ends with one answer by itself.
+    async fn ask_by(
+        &mut self,
+        message_max: usize,
+        write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
+    ) -> Result<(), Fault> {
+        self.settle().await?;
+        self.put(write)?;
         self.message_max = message_max;
         self.unread += 1;
         self.socket.flush().await?;
+        if std::mem::take(&mut self.is_ahead) {
+            while self.step().await?.is_some() {}
+        }
         Ok(())
     }
 
@@ -306,7 +328,7 @@ impl Wire {
 
     /// Reads to their ends what answers were given up.
     async fn settle(&mut self) -> Result<(), Fault> {
-        while self.unread > 0 {
+        while self.unread > usize::from(self.is_ahead) {
             match self.message().await {
                 Ok(Message::ReadyForQuery(_)) => self.unread -= 1,
                 Ok(_) | Err(Fault::TooLarge) => {}
