@@ -124,6 +124,26 @@ async fn a_parameter_that_the_statement_does_not_have_is_refused() {
 }
 
 #[tokio::test]
+async fn parameters_are_numbered_from_one_without_gaps() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    for (statement, values) in [
+        ("SELECT $0 AS a", json!([1])),
+        ("SELECT $2 AS a", json!([1])),
+        ("SELECT $1 AS a, $3 AS b", json!([1, 2])),
+        ("SELECT $a$ || $0 || $a$ AS a", json!([1, 2, 3])),
+        ("SELECT :name AS a", json!([1])),
+    ] {
+        let refused = acme.query(statement, values).await;
+        assert_eq!(refused.json()["code"], "invalid", "{statement}: {}", refused.text());
+    }
+    let many: Vec<String> = (1..=1_000).map(|number| format!("${number}")).collect();
+    let values: Vec<usize> = (1..=1_000).collect();
+    let found = format!("SELECT '$0' AS text WHERE 1000 IN ({})", many.join(", "));
+    assert_eq!(acme.query(&found, json!(values)).await.ok(), json!([{ "text": "$0" }]));
+}
+
+#[tokio::test]
 async fn a_transaction_is_whole_or_not_at_all() {
     let platform = TestPlatform::start().await;
     let acme = platform.tenant("acme").await;

@@ -26,7 +26,7 @@ use super::guard::{self, Allowance, Guard, Speaker, harden};
 use super::ledger::LedgerRow;
 use super::moments::{LongLately, Moments};
 use super::postgres::Refusal;
-use super::{SqlConfig, check_objects, layout, temporary, turn};
+use super::{SqlConfig, check_objects, layout, temporary, turn, words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 
@@ -486,6 +486,11 @@ impl GuestConnection {
             None => 0,
         };
         drop(prepared);
+        if !words::are_numbered(statement, count) {
+            return Err(Failure::Refused(Error::invalid(
+                "parameters are numbered from `$1` on, and none is left out",
+            )));
+        }
         if self.parameters.len() >= STATEMENTS_KNOWN_MAX {
             self.parameters.clear();
         }
