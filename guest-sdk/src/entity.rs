@@ -50,6 +50,7 @@ mod expression;
 mod filter;
 mod list;
 mod loading;
+mod plain;
 mod relation;
 mod schema;
 mod search;

@@ -10,6 +10,7 @@ use sea_query::{
 use super::cells::Selected;
 use super::column::OrderBy;
 use super::expression::{Function, Node, Operator};
+use super::plain;
 use super::search;
 use super::table::Table;
 use crate::sql::{Dialect, Value};
@@ -106,6 +107,16 @@ impl Builder {
 
     /// Rows as they are selected; `extra` are columns beside, under names.
     pub(super) fn select(
+        self,
+        query: &Query,
+        selection: &[Selected],
+        extra: &[(&Node, String)],
+    ) -> Built {
+        let plain = if extra.is_empty() { plain::select(query, selection) } else { None };
+        plain.unwrap_or_else(|| self.write_select(query, selection, extra))
+    }
+
+    pub(super) fn write_select(
         mut self,
         query: &Query,
         selection: &[Selected],
@@ -370,13 +381,12 @@ impl Builder {
         one.binary(operator, other)
     }
 
-    /// As many places as a power of two, so that lists of many lengths are few statements.
     fn one_of(&mut self, node: &Node, values: &[Value]) -> Expr {
-        let Some(last) = values.last() else { return truth(false) };
+        if values.is_empty() {
+            return truth(false);
+        }
         let node = self.expression(node);
-        let padding = values.len().next_power_of_two() - values.len();
-        let padded = values.iter().chain(std::iter::repeat_n(last, padding));
-        let values: Vec<_> = padded.map(|value| self.value(value.clone())).collect();
+        let values: Vec<_> = padded(values).map(|value| self.value(value.clone())).collect();
         node.is_in(values)
     }
 
@@ -411,6 +421,12 @@ impl Builder {
         });
         Built { text, values: values.collect() }
     }
+}
+
+/// As many as a power of two, so that lists of many lengths are few statements.
+pub(super) fn padded(values: &[Value]) -> impl Iterator<Item = &Value> {
+    let padding = values.len().next_power_of_two() - values.len();
+    values.iter().chain(values.last().into_iter().cycle().take(padding))
 }
 
 fn truth(holds: bool) -> Expr {
