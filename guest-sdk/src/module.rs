@@ -430,9 +430,10 @@ macro_rules! module {
 
             struct Component;
 
-            /// An instance that serves more than one request builds its module once.
-            static MODULE: std::sync::LazyLock<$crate::Module> =
-                std::sync::LazyLock::new(|| $crate::Module::to_handle($build));
+            std::thread_local! {
+                /// An instance that serves more than one request builds its module once.
+                static MODULE: $crate::Module = $crate::Module::to_handle($build);
+            }
 
             impl guest::Guest for Component {
                 fn describe() -> guest::Manifest {
@@ -440,7 +441,7 @@ macro_rules! module {
                 }
 
                 fn handle(request: guest::Request) -> Result<guest::Response, guest::Problem> {
-                    MODULE.handle(request)
+                    MODULE.with(|module| module.handle(request))
                 }
             }
 
