@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hostel_tests::{Finished, Folder, TestPlatform, bookings, finish, library, notes};
+use hostel_tests::{
+    Finished, Folder, TestPlatform, bookings, finish, finish_at_terminal, library, notes,
+};
 use serde_json::{Value, json};
 
 fn ok(done: &Finished) -> Value {
@@ -68,12 +70,23 @@ impl Writing {
     }
 
     /// A command for the crate, with what was compiled for other tests.
-    async fn run(&self, arguments: &[&str]) -> Finished {
+    fn command(&self, arguments: &[&str]) -> Command {
         let crate_folder = self.folder.path("shop");
         let all = [arguments, &["--crate-folder", crate_folder.to_str().unwrap()]].concat();
-        let mut command: Command = self.platform.command(&all);
+        let mut command = self.platform.command(&all);
         command.env("CARGO_TARGET_DIR", Path::new(env!("OUT_DIR")).join("new"));
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.command(arguments);
         tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap()
+    }
+
+    /// At a terminal, at which somebody types `lines`.
+    async fn run_asked(&self, arguments: &str, lines: &'static str) -> Finished {
+        let command = self.command(&words(arguments));
+        tokio::task::spawn_blocking(move || finish_at_terminal(&command, lines)).await.unwrap()
     }
 
     async fn generate(&self, arguments: &str) -> Value {
@@ -163,4 +176,25 @@ pub(crate) enum State {
     writing.change("src/lib.rs", ", \"0002_change_shop_items\" per_database", "");
     let missing = writing.generate(&format!("{fill} --dry-run")).await;
     assert_eq!(missing["up"], shown["up"]);
+
+    what_only_a_person_knows_is_asked(&writing).await;
+}
+
+/// At a terminal, where there is one.
+async fn what_only_a_person_knows_is_asked(writing: &Writing) {
+    let asked = writing.run_asked("migrate generate --dry-run --tenant acme", "'open'\r").await;
+    let question = "in the new column `state` of `shop_items`";
+    assert!(asked.stdout.contains(question), "{}{}", asked.stdout, asked.stderr);
+    assert_eq!(asked.code, Some(0), "{}{}", asked.stdout, asked.stderr);
+    assert!(asked.stdout.contains("'open'"), "{}", asked.stdout);
+    writing.change("src/model.rs", "    pub(crate) state: State,\n", "");
+    let done = "    pub(crate) done: bool,\n    #[entity(index";
+    let called = format!("    #[entity(column = \"finished\")]\n{done}");
+    writing.change("src/model.rs", done, &called);
+    let question = "Is column `done` of `shop_items` called `finished` now? [y/N]";
+    for (answer, is_renamed) in [("y\r", true), ("\rfalse\r", false)] {
+        let asked = writing.run_asked("migrate generate --dry-run --tenant acme", answer).await;
+        assert!(asked.stdout.contains(question), "{}{}", asked.stdout, asked.stderr);
+        assert_eq!(asked.stdout.contains("RENAME COLUMN"), is_renamed, "{}", asked.stdout);
+    }
 }

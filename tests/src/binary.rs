@@ -1,7 +1,7 @@
 //! The real `hostel`, as a person or a service manager runs it: in a folder of its own, through its
 //! flags, variables, output, signals and exit code.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -139,6 +139,41 @@ fn stable(line: &str) -> String {
 /// Runs a command to its end.
 pub fn finish(command: &mut Command) -> Finished {
     let output = command.stdin(Stdio::null()).output().unwrap();
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a command to its end at a terminal, at which somebody types `lines`. What it says in any way is
+/// its output.
+pub fn finish_at_terminal(command: &Command, lines: &str) -> Finished {
+    let words: Vec<&str> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_str().unwrap())
+        .collect();
+    // Every Debian has it, and it is a shell's line that it runs.
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal.current_dir(command.get_current_dir().unwrap());
+    let mut child = terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It stays open: who is at a terminal does not leave it after the last line.
+    let mut keyboard = child.stdin.take().unwrap();
+    keyboard.write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(keyboard);
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -38,7 +38,7 @@ mod wait;
 pub use self::answer::Answer;
 pub use self::artefacts::PLATFORM_KEY;
 pub use self::attack::{Attack, resident_bytes, taken_at_most, taken_at_most_of};
-pub use self::binary::{Finished, Folder, Hostel, finish, program};
+pub use self::binary::{Finished, Folder, Hostel, finish, finish_at_terminal, program};
 pub use self::client::{Client, Outgoing, chunked};
 pub use self::friendly::Friendly;
 pub use self::guests::{
