@@ -6,6 +6,7 @@
 //! workers, that of all of them. PostgreSQL, started for the purpose, shares the server's core, and
 //! what it takes is told beside that.
 
+mod articles;
 mod cpu;
 mod load;
 mod migrations;

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::articles::{self, Articles};
+
 /// Rows in the table that is read, and in that of each tenant where there are many.
 const ROWS: u32 = 1_000;
 const ROWS_PER_TENANT: u32 = 100;
 /// What a page has.
-const PAGE: u32 = 20;
+pub(crate) const PAGE: u32 = 20;
 /// What a bulk insert has.
-const BULK: u32 = 1_000;
+const BULK: u32 = 10_000;
 /// What is large.
 const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -25,11 +27,14 @@ pub(crate) enum Work {
     /// 20 rows after a key, in its order.
     #[value(name = "page-20")]
     Page20,
+    /// 20 articles with their authors: of a language, with a word in the title and more words than so
+    /// many, in the order of these.
+    List,
     /// One row more, and the answer with it.
     Insert,
     /// Reads a row, changes it and writes down what it was, in one transaction.
     UpdateInTransaction,
-    /// 1,000 rows from one request.
+    /// 10,000 rows from one request.
     BulkInsert,
     /// `read-one`, of one tenant after the other.
     Tenants,
@@ -47,10 +52,11 @@ pub(crate) enum Database {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::SmallJson,
         Self::ReadOne,
         Self::Page20,
+        Self::List,
         Self::Insert,
         Self::UpdateInTransaction,
         Self::BulkInsert,
@@ -64,6 +70,7 @@ impl Work {
             Self::SmallJson => "small-json",
             Self::ReadOne => "read-one",
             Self::Page20 => "page-20",
+            Self::List => "list",
             Self::Insert => "insert",
             Self::UpdateInTransaction => "update-in-transaction",
             Self::BulkInsert => "bulk-insert",
@@ -75,9 +82,12 @@ impl Work {
 
     fn method(self) -> &'static str {
         match self {
-            Self::SmallJson | Self::ReadOne | Self::Page20 | Self::Tenants | Self::Download => {
-                "GET"
-            }
+            Self::SmallJson
+            | Self::ReadOne
+            | Self::Page20
+            | Self::List
+            | Self::Tenants
+            | Self::Download => "GET",
             Self::Insert | Self::BulkInsert | Self::Upload => "POST",
             Self::UpdateInTransaction => "PATCH",
         }
@@ -92,7 +102,7 @@ impl Work {
     pub(crate) fn check_every(self) -> u32 {
         match self {
             Self::SmallJson | Self::ReadOne | Self::Tenants => 256,
-            Self::Page20 | Self::Download => 16,
+            Self::Page20 | Self::List | Self::Download => 16,
             Self::Insert | Self::UpdateInTransaction | Self::BulkInsert | Self::Upload => 1,
         }
     }
@@ -135,6 +145,14 @@ impl Task {
         }
     }
 
+    /// The path and the body of the request that makes those rows.
+    pub(crate) fn fill(&self) -> anyhow::Result<(&'static str, String)> {
+        Ok(match self.work {
+            Work::List => ("articles", serde_json::to_string(&Articles::of(self.rows()))?),
+            _ => ("rows", format!("{{\"count\":{}}}", self.rows())),
+        })
+    }
+
     /// Writes the request of a turn; turns are counted over all connections.
     pub(crate) fn write_request(&self, turn: u32, request: &mut String) {
         let key = self.key(turn);
@@ -142,6 +160,7 @@ impl Task {
             Work::SmallJson => format!("hello/n{key}"),
             Work::ReadOne | Work::UpdateInTransaction | Work::Tenants => format!("rows/{key}"),
             Work::Page20 => format!("rows?cursor={key}&limit={PAGE}"),
+            Work::List => articles::wanted(key),
             Work::Insert => "items".to_owned(),
             Work::BulkInsert => "items/bulk".to_owned(),
             Work::Upload => "upload".to_owned(),
@@ -177,6 +196,7 @@ impl Task {
             Work::SmallJson => json["hello"] == format!("n{key}") && json["words"] == 2,
             Work::ReadOne | Work::Tenants => is_row(&json, key),
             Work::Page20 => is_page(&json, key),
+            Work::List => articles::are_answered(self.rows(), key, &json),
             Work::Insert => {
                 let draft = serde_json::from_str::<Value>(&draft(turn)).unwrap_or_default();
                 json["name"] == draft["name"]

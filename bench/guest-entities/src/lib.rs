@@ -1,5 +1,8 @@
-//! What `guest` does with data, over entities, to see what these cost over SQL.
+//! What `guest` does with data, over entities, to see what these cost over SQL; and a list.
 
+mod articles;
+
+use hostel_sdk::Migration;
 use hostel_sdk::prelude::*;
 
 hostel_sdk::module!(bench);
@@ -7,21 +10,35 @@ hostel_sdk::module!(bench);
 fn bench() -> Module {
     Module::new("bench", env!("CARGO_PKG_VERSION"))
         .about("What the benchmarks call, over entities")
-        .migrations(ROWS)
+        .migrations(TABLES)
         .route(get("/rows/{id}", read).public())
         .route(get("/rows", page).public())
         .route(patch("/rows/{id}", change).public())
         .route(post("/items", insert).public().status(201))
         .route(post("/items/bulk", insert_many).public().status(201))
         .route(post("/rows", fill).public())
+        .route(get("/articles", articles::list).public())
+        .route(post("/articles", articles::fill).public())
 }
 
-/// The same tables.
-const ROWS: &[hostel_sdk::Migration] = &[hostel_sdk::Migration::portable(
-    "0001_rows",
-    include_str!("../../guest/migrations/0001_rows.up.sql"),
-    include_str!("../../guest/migrations/0001_rows.down.sql"),
-)];
+/// The same tables, and what makes a search fast where an index does.
+const TABLES: &[Migration] = &[
+    Migration::portable(
+        "0001_rows",
+        include_str!("../../guest/migrations/0001_rows.up.sql"),
+        include_str!("../../guest/migrations/0001_rows.down.sql"),
+    ),
+    Migration::portable(
+        "0002_articles",
+        include_str!("../../guest/migrations/0002_articles.up.sql"),
+        include_str!("../../guest/migrations/0002_articles.down.sql"),
+    ),
+    Migration::per_dialect(
+        "0003_search",
+        ("-- Nothing is.", "-- Nothing was."),
+        (include_str!("../migrations/0003_search.postgres.sql"), "DROP INDEX articles_title"),
+    ),
+];
 
 #[derive(Entity, Serialize, JsonSchema)]
 #[entity(table = "rows")]
@@ -112,7 +129,7 @@ fn insert(Json(new): Json<NewItem>, db: Db) -> Result<Created<Item>, Problem> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewItems {
-    #[schemars(length(max = 1_000))]
+    #[schemars(length(max = 10_000))]
     items: Vec<NewItem>,
 }
 
@@ -125,8 +142,8 @@ fn insert_many(
     Json(NewItems { items }): Json<NewItems>,
     db: Db,
 ) -> Result<(Status, Json<Inserted>), Problem> {
-    if items.len() > 1_000 {
-        return Err(Problem::invalid().field("/items", "must have at most 1000 items"));
+    if items.len() > 10_000 {
+        return Err(Problem::invalid().field("/items", "must have at most 10000 items"));
     }
     let now = clock::now();
     let items =

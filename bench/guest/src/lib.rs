@@ -184,7 +184,7 @@ fn insert(Json(draft): Json<Draft>, db: Db) -> Result<Created<Item>, Problem> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Drafts {
-    #[schemars(length(max = 1_000))]
+    #[schemars(length(max = 10_000))]
     items: Vec<Draft>,
 }
 
@@ -197,8 +197,8 @@ fn insert_many(
     Json(Drafts { items: drafts }): Json<Drafts>,
     db: Db,
 ) -> Result<(Status, Json<Inserted>), Problem> {
-    if drafts.len() > 1_000 {
-        return Err(Problem::invalid().field("/items", "must have at most 1000 items"));
+    if drafts.len() > 10_000 {
+        return Err(Problem::invalid().field("/items", "must have at most 10000 items"));
     }
     let now = clock::now();
     let items =

@@ -5,12 +5,17 @@ from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
-from sqlalchemy import insert
+from sqlalchemy import func, insert, literal_column
+from sqlalchemy.orm import selectinload
 from sqlmodel import select
 
 import database
 from database import Reader, Session
 from models import (
+    Article,
+    ArticlePage,
+    Articles,
+    Author,
     Change,
     Draft,
     Drafts,
@@ -21,6 +26,7 @@ from models import (
     Item,
     NewAmount,
     Page,
+    WantedArticles,
     now,
     uuid7,
 )
@@ -58,6 +64,41 @@ async def page(
     after = items[-1].id
     response.headers["link"] = f'<?cursor={after}&limit={limit}>; rel="next"'
     return Page.model_construct(items=items, next=str(after))
+
+
+@router.get("/articles", response_model=ArticlePage)
+async def articles(db: Reader, wanted: Annotated[WantedArticles, Query()]):
+    query = select(Article).options(selectinload(Article.author))
+    if wanted.language is not None:
+        query = query.where(Article.language == wanted.language)
+    if wanted.words is not None:
+        query = query.where(Article.words >= wanted.words)
+    if wanted.search is not None:
+        beginning = "'{}':*".format(wanted.search.replace("'", "''"))
+        document = func.to_tsvector(literal_column("'simple'"), Article.title)
+        searched = func.to_tsquery(literal_column("'simple'"), beginning)
+        query = query.where(document.op("@@")(searched))
+    words, id = (int(part) for part in wanted.cursor.split(".")) if wanted.cursor else (None, None)
+    if wanted.sort == "-words":
+        if words is not None:
+            rest = (Article.words == words) & (Article.id > id)
+            query = query.where((Article.words < words) | rest)
+        query = query.order_by(Article.words.desc(), Article.id)
+    else:
+        if id is not None:
+            query = query.where(Article.id > id)
+        query = query.order_by(Article.id)
+    found = (await db.exec(query.limit(wanted.limit + 1))).all()
+    items = found[: wanted.limit]
+    last = items[-1] if len(found) > wanted.limit else None
+    return ArticlePage.model_construct(items=items, next=last and f"{last.words}.{last.id}")
+
+
+@router.post("/articles", status_code=204)
+async def fill_articles(all: Articles, db: Session):
+    await db.execute(insert(Author), [it.model_dump() for it in all.authors])
+    await db.execute(insert(Article), [it.model_dump() for it in all.articles])
+    await db.commit()
 
 
 @router.patch("/rows/{id}", response_model=Change)

@@ -6,7 +6,7 @@ mod numbers;
 mod postgres;
 mod sqlite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use axum::{Json, Router};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::Migrator;
+use sqlx::{Database, Encode, QueryBuilder, Type};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
@@ -29,13 +30,14 @@ use self::model::{Change, Draft, Entry, Item, now};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use super::Setup;
+use crate::articles::{Article, Articles, Author};
 use crate::works::one_of_many;
 
 /// As many as Hostel has for a tenant by default.
 const CONNECTIONS: u32 = 4;
 /// Rows of one statement.
 const ROWS_PER_STATEMENT: usize = 250;
-const ITEMS_MAX: usize = 1_000;
+const ITEMS_MAX: usize = 10_000;
 const PAGE_MAX: u32 = 100;
 
 /// The schema of the module.
@@ -78,6 +80,18 @@ trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Change>, sqlx::Error>> + Send;
 
     fn fill(&self, entries: &[Entry]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// One more than the page has, where there are more.
+    fn articles(
+        &self,
+        wanted: &WantedArticles,
+    ) -> impl Future<Output = Result<Vec<Article>, sqlx::Error>> + Send;
+
+    fn authors(&self, ids: &[i32])
+    -> impl Future<Output = Result<Vec<Author>, sqlx::Error>> + Send;
+
+    fn fill_articles(&self, all: &Articles)
+    -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
 /// All tenants, each of which is opened when it is first asked for.
@@ -117,6 +131,8 @@ async fn listen<S: Store>(place: S::Place, setup: &Setup) -> anyhow::Result<()> 
         .route("/api/bench/upload", post(upload))
         .route("/api/bench/download/{bytes}", get(download))
         .route("/api/bench/rows", post(fill::<S>))
+        .route("/api/bench/articles", get(articles::<S>))
+        .route("/api/bench/articles", post(fill_articles::<S>))
         .with_state(Arc::new(Tenants::<S> { place, stores }));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     super::tell_ready(listener.local_addr()?)?;
@@ -259,6 +275,130 @@ async fn fill<S: Store>(
 ) -> Result<StatusCode, Failure> {
     let entries: Vec<Entry> = (1..=fill.count).map(Entry::numbered).collect();
     store.fill(&entries).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What clients may ask of the list of articles.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedArticles {
+    language: Option<String>,
+    #[serde(rename = "words.gte")]
+    words: Option<i32>,
+    /// A word of the title, or its beginning.
+    search: Option<String>,
+    sort: Option<Sort>,
+    limit: Option<u32>,
+    /// The words and the key of the last article of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Sort {
+    #[serde(rename = "-words")]
+    MostWordsFirst,
+}
+
+impl WantedArticles {
+    fn limit(&self) -> u32 {
+        self.limit.unwrap_or(20)
+    }
+
+    fn after(&self) -> Option<(i32, i32)> {
+        let (words, id) = self.cursor.as_ref()?.split_once('.')?;
+        Some((words.parse().ok()?, id.parse().ok()?))
+    }
+
+    /// The statement; the words that are searched for are each database's own.
+    fn select<DB: Database>(
+        &self,
+        search: impl FnOnce(&mut QueryBuilder<DB>, &str),
+    ) -> QueryBuilder<DB>
+    where
+        i32: Type<DB> + for<'q> Encode<'q, DB>,
+        i64: Type<DB> + for<'q> Encode<'q, DB>,
+        for<'t> &'t str: Type<DB> + Encode<'t, DB>,
+    {
+        let mut query = QueryBuilder::new(
+            "SELECT id, author_id, title, language, words FROM articles WHERE true",
+        );
+        if let Some(language) = self.language.as_deref() {
+            query.push(" AND language = ").push_bind(language);
+        }
+        if let Some(words) = self.words {
+            query.push(" AND words >= ").push_bind(words);
+        }
+        if let Some(word) = &self.search {
+            search(&mut query, word);
+        }
+        let after = self.after();
+        match self.sort {
+            Some(Sort::MostWordsFirst) => {
+                if let Some((words, id)) = after {
+                    query.push(" AND (words < ").push_bind(words);
+                    query.push(" OR words = ").push_bind(words);
+                    query.push(" AND id > ").push_bind(id).push(")");
+                }
+                query.push(" ORDER BY words DESC, id");
+            }
+            None => {
+                if let Some((_, id)) = after {
+                    query.push(" AND id > ").push_bind(id);
+                }
+                query.push(" ORDER BY id");
+            }
+        }
+        query.push(" LIMIT ").push_bind(i64::from(self.limit()) + 1);
+        query
+    }
+}
+
+#[derive(Serialize)]
+struct ShownArticle {
+    id: i32,
+    title: String,
+    language: String,
+    words: i32,
+    author: Arc<Author>,
+}
+
+#[derive(Serialize)]
+struct ArticlesPage {
+    items: Vec<ShownArticle>,
+    next: Option<String>,
+}
+
+async fn articles<S: Store>(
+    Query(wanted): Query<WantedArticles>,
+    Tenant(store): Tenant<S>,
+) -> Result<Json<ArticlesPage>, Failure> {
+    let limit = wanted.limit();
+    let is_cursor = wanted.cursor.is_none() || wanted.after().is_some();
+    if !(1..=PAGE_MAX).contains(&limit) || !is_cursor {
+        return Err(Failure::Invalid);
+    }
+    let mut articles = store.articles(&wanted).await?;
+    let has_next = articles.len() > limit as usize;
+    articles.truncate(limit as usize);
+    let last = articles.last().filter(|_| has_next);
+    let next = last.map(|last| format!("{}.{}", last.words, last.id));
+    let ids: BTreeSet<i32> = articles.iter().map(|article| article.author_id).collect();
+    let authors = store.authors(&ids.into_iter().collect::<Vec<_>>()).await?;
+    let authors: HashMap<i32, Arc<Author>> =
+        authors.into_iter().map(|author| (author.id, Arc::new(author))).collect();
+    let shown = |article: Article| {
+        let author = Arc::clone(authors.get(&article.author_id)?);
+        let Article { id, title, language, words, .. } = article;
+        Some(ShownArticle { id, title, language, words, author })
+    };
+    Ok(Json(ArticlesPage { items: articles.into_iter().filter_map(shown).collect(), next }))
+}
+
+async fn fill_articles<S: Store>(
+    Tenant(store): Tenant<S>,
+    Json(all): Json<Articles>,
+) -> Result<StatusCode, Failure> {
+    store.fill_articles(&all).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Decode, Encode, PgPool, Type};
 use uuid::Uuid;
 
 use super::model::{Change, Entry, Item, Micros};
-use super::{CONNECTIONS, MIGRATIONS, Store};
+use super::{CONNECTIONS, MIGRATIONS, Store, WantedArticles};
+use crate::articles::{Article, Articles, Author};
 
 #[derive(Clone)]
 pub(super) struct Postgres(PgPool);
@@ -39,6 +40,12 @@ impl Store for Postgres {
             .execute(&pool)
             .await?;
         MIGRATIONS.run(&pool).await?;
+        sqlx::query(
+            "CREATE INDEX IF NOT EXISTS articles_title
+             ON articles USING gin (to_tsvector('simple', title))",
+        )
+        .execute(&pool)
+        .await?;
         Ok(Self(pool))
     }
 
@@ -124,6 +131,45 @@ impl Store for Postgres {
         .bind(entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.amount).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.created_at).collect::<Vec<_>>())
+        .execute(&self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn articles(&self, wanted: &WantedArticles) -> Result<Vec<Article>, sqlx::Error> {
+        let mut query = wanted.select(|query, word| {
+            let beginning = format!("'{}':*", word.replace('\'', "''"));
+            query.push(" AND to_tsvector('simple', title) @@ to_tsquery('simple', ");
+            query.push_bind(beginning).push(")");
+        });
+        query.build_query_as().fetch_all(&self.0).await
+    }
+
+    async fn authors(&self, ids: &[i32]) -> Result<Vec<Author>, sqlx::Error> {
+        sqlx::query_as("SELECT id, name FROM authors WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&self.0)
+            .await
+    }
+
+    async fn fill_articles(&self, all: &Articles) -> Result<(), sqlx::Error> {
+        let Articles { authors, articles } = all;
+        sqlx::query(
+            "INSERT INTO authors (id, name) SELECT * FROM UNNEST($1::integer[], $2::text[])",
+        )
+        .bind(authors.iter().map(|author| author.id).collect::<Vec<_>>())
+        .bind(authors.iter().map(|author| author.name.as_str()).collect::<Vec<_>>())
+        .execute(&self.0)
+        .await?;
+        sqlx::query(
+            "INSERT INTO articles (id, author_id, title, language, words) SELECT *
+             FROM UNNEST($1::integer[], $2::integer[], $3::text[], $4::text[], $5::integer[])",
+        )
+        .bind(articles.iter().map(|article| article.id).collect::<Vec<_>>())
+        .bind(articles.iter().map(|article| article.author_id).collect::<Vec<_>>())
+        .bind(articles.iter().map(|article| article.title.as_str()).collect::<Vec<_>>())
+        .bind(articles.iter().map(|article| article.language.as_str()).collect::<Vec<_>>())
+        .bind(articles.iter().map(|article| article.words).collect::<Vec<_>>())
         .execute(&self.0)
         .await?;
         Ok(())

@@ -8,7 +8,8 @@ use sqlx::{ConnectOptions as _, QueryBuilder, SqlitePool};
 use tokio::sync::Mutex;
 
 use super::model::{Change, Entry, Item, Micros};
-use super::{CONNECTIONS, MIGRATIONS, ROWS_PER_STATEMENT, Store};
+use super::{CONNECTIONS, MIGRATIONS, ROWS_PER_STATEMENT, Store, WantedArticles};
+use crate::articles::{Article, Articles, Author};
 
 #[derive(Clone)]
 pub(super) struct Sqlite {
@@ -133,6 +134,46 @@ impl Store for Sqlite {
                 .bind(entry.created_at.0)
                 .execute(&mut *transaction)
                 .await?;
+        }
+        transaction.commit().await
+    }
+
+    async fn articles(&self, wanted: &WantedArticles) -> Result<Vec<Article>, sqlx::Error> {
+        let mut query = wanted.select(|query, word| {
+            query.push(" AND ' ' || title LIKE ").push_bind(format!("% {word}%"));
+        });
+        query.build_query_as().fetch_all(&self.pool).await
+    }
+
+    async fn authors(&self, ids: &[i32]) -> Result<Vec<Author>, sqlx::Error> {
+        let mut query = QueryBuilder::new("SELECT id, name FROM authors WHERE id IN (NULL");
+        for id in ids {
+            query.push(", ").push_bind(*id);
+        }
+        query.push(")").build_query_as().fetch_all(&self.pool).await
+    }
+
+    async fn fill_articles(&self, all: &Articles) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for Author { id, name } in &all.authors {
+            sqlx::query("INSERT INTO authors (id, name) VALUES ($1, $2)")
+                .bind(id)
+                .bind(name)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for Article { id, author_id, title, language, words } in &all.articles {
+            sqlx::query(
+                "INSERT INTO articles (id, author_id, title, language, words)
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(id)
+            .bind(author_id)
+            .bind(title)
+            .bind(language)
+            .bind(words)
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await
     }

@@ -1,0 +1,1 @@
+CREATE INDEX articles_title ON articles USING gin (to_tsvector('simple', translate("title", '!"#$%&()*+,-./:;<=>?@[\]^_`{|}~''', '                                ')));
