@@ -188,7 +188,8 @@ impl Connection {
             statement
                 .push_str(&format!("; LOCK TABLE {}.hostel_turn IN EXCLUSIVE MODE", self.schema));
         }
-        let begun = self.inner.say_ahead(&statement).await;
+        let saying = self.inner.say_ahead(&statement);
+        let begun = in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await);
         // Refused its turn, it begins all the same.
         self.busy = true;
         self.learn(begun)
@@ -240,8 +241,7 @@ impl Connection {
 
     async fn raw(&mut self, statement: &str) -> Result<(), Fault> {
         let saying = self.inner.say(statement);
-        let said = watched(&mut self.busy, HOST_TIMEOUT, saying).await;
-        said.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+        in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await)
     }
 
     /// Says one statement of somebody else's, in the transaction that is open.
@@ -261,9 +261,7 @@ impl Connection {
         values: &[&[u8]],
     ) -> Result<(Vec<Row>, u64)> {
         let asking = self.inner.once(statement, values);
-        let answered = watched(&mut self.busy, HOST_TIMEOUT, asking).await;
-        let timed_out = || Fault::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        answered.ok_or_else(timed_out).flatten().map_err(unanswered)
+        in_time(watched(&mut self.busy, HOST_TIMEOUT, asking).await).map_err(unanswered)
     }
 
     /// Runs a module's migration script, which may hold many statements. Each goes to the server
@@ -516,6 +514,11 @@ pub(super) async fn watched<T>(
     let ended = tokio::time::timeout(time, running).await.ok()?;
     *busy = was_busy;
     Some(ended)
+}
+
+/// What came of something of the host's own, which has a fault where it was given up.
+fn in_time<T>(outcome: Option<Result<T, Fault>>) -> Result<T, Fault> {
+    outcome.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 /// How a transaction begins.
