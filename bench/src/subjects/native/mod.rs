@@ -195,6 +195,13 @@ struct Page {
     next: Option<String>,
 }
 
+/// Cuts off what is more than a page; its last item, where there was more.
+fn last_before_more<T>(items: &mut Vec<T>, limit: u32) -> Option<&T> {
+    let has_next = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    items.last().filter(|_| has_next)
+}
+
 async fn page<S: Store>(
     Query(wanted): Query<Wanted>,
     Tenant(store): Tenant<S>,
@@ -204,9 +211,7 @@ async fn page<S: Store>(
         return Err(Failure::Invalid);
     }
     let mut items = store.list(wanted.cursor, limit + 1).await?;
-    let has_next = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items.last().filter(|_| has_next).map(|last| last.id.to_string());
+    let next = last_before_more(&mut items, limit).map(|last| last.id.to_string());
     Ok(match &next {
         Some(id) => {
             let link = format!("<?cursor={id}&limit={limit}>; rel=\"next\"");
@@ -378,9 +383,7 @@ async fn articles<S: Store>(
         return Err(Failure::Invalid);
     }
     let mut articles = store.articles(&wanted).await?;
-    let has_next = articles.len() > limit as usize;
-    articles.truncate(limit as usize);
-    let last = articles.last().filter(|_| has_next);
+    let last = last_before_more(&mut articles, limit);
     let next = last.map(|last| format!("{}.{}", last.words, last.id));
     let ids: BTreeSet<i32> = articles.iter().map(|article| article.author_id).collect();
     let authors = store.authors(&ids.into_iter().collect::<Vec<_>>()).await?;
