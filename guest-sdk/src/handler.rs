@@ -191,16 +191,14 @@ impl Operation {
     /// Says what the request's body looks like: JSON, unless another type is set after it.
     pub fn request<T: JsonSchema>(&mut self) {
         self.request_type = Some(JSON);
-        let settings = settings().for_deserialize();
-        self.request_schema = Some(settings.into_generator().into_root_schema_for::<T>());
+        self.request_schema = Some(root_of::<T>(settings().for_deserialize()));
     }
 
     /// Says what the body of a successful answer looks like: JSON, unless another type is set after
     /// it.
     pub fn response<T: JsonSchema>(&mut self) {
         self.response_type = Some(JSON);
-        let settings = settings().for_serialize();
-        self.response_schema = Some(settings.into_generator().into_root_schema_for::<T>());
+        self.response_schema = Some(root_of::<T>(settings().for_serialize()));
     }
 
     /// Says that a successful answer may have this header.
@@ -219,8 +217,21 @@ const JSON: &str = "application/json";
 /// The schema of a value that the module reads. It stands alone, without references: whoever looks
 /// for what is missing follows none.
 pub(crate) fn schema_for<T: JsonSchema>() -> Schema {
-    let settings = settings().for_deserialize().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<T>()
+    root_of::<T>(settings().for_deserialize().with(|settings| settings.inline_subschemas = true))
+}
+
+/// What `into_root_schema_for` of schemars makes, where the definitions' place is known: without
+/// finding that by a JSON pointer, which would be a tenth of the smallest module.
+fn root_of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
+    let mut generator = settings.into_generator();
+    let mut schema = T::json_schema(&mut generator);
+    let root = schema.ensure_object();
+    root.entry("title").or_insert_with(|| T::schema_name().into());
+    let definitions = generator.take_definitions(false);
+    if !definitions.is_empty() {
+        root.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    schema
 }
 
 /// A schema as the manifest holds it. It is JSON already, so nothing can go wrong, and no words for

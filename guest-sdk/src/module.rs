@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::exports::hostel::module::guest::{self, Manifest};
 use crate::bindings::hostel::http::types;
 use crate::description;
-use crate::entity::{Entity, Table};
+use crate::entity::Entity;
 use crate::handler::Handler;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -58,7 +58,7 @@ pub struct Module {
     routes: Vec<Route<Access>>,
     permissions: Vec<(&'static str, &'static str)>,
     migrations: Vec<&'static [Migration]>,
-    entities: Vec<&'static Table>,
+    entities: Vec<fn() -> guest::Entity>,
     settings: Vec<fn() -> Vec<guest::Setting>>,
     calls: Vec<(&'static str, &'static str)>,
     before: Vec<Before>,
@@ -124,7 +124,7 @@ impl Module {
     /// # assert_eq!(shop().manifest().entities[0].table, "shop_teas");
     /// ```
     pub fn entity<E: Entity>(self) -> Self {
-        self.described(|module| module.entities.push(E::TABLE))
+        self.described(|module| module.entities.push(|| E::TABLE.describe()))
     }
 
     /// Declares the fields of `T` as settings: see [`Settings`](settings::Settings).
@@ -254,7 +254,7 @@ impl Module {
                 .flatten()
                 .map(Migration::describe)
                 .collect(),
-            entities: self.entities.iter().map(|table| table.describe()).collect(),
+            entities: self.entities.iter().map(|describe| describe()).collect(),
             settings: self.settings.iter().flat_map(|describe| describe()).collect(),
             outbound_hosts: calls.collect(),
             seeds: self.seeds.iter().map(Seeding::describe).collect(),

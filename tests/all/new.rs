@@ -183,18 +183,34 @@ fn an_sdk_is_brought_up_to_date() {
     assert_eq!(files(&folder.path("other")), ["hostel/guest-sdk/Cargo.toml"]);
 }
 
-/// Inside of another workspace, and with the crates that the build script has compiled for `notes`.
+/// `hostel build` of a rendered crate, with the crates that the build script has compiled for `notes`.
+fn build(folder: &Folder, name: &str, out: &str) {
+    fs::copy(root().join("Cargo.lock"), folder.path(name).join("Cargo.lock")).unwrap();
+    let compiled = notes().ancestors().find(|path| path.ends_with("build")).unwrap();
+    let target = compiled.ancestors().nth(2).unwrap().to_str().unwrap().to_owned();
+    let build = ["build", name, "--out", out];
+    let output = folder.command(&build).env("CARGO_TARGET_DIR", target).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What every module has to carry grows with each line of the SDK that nothing keeps out of those
+/// that do not use it.
+#[test]
+fn the_smallest_module_is_small() {
+    let folder = Folder::new();
+    ok(&folder, &["new", "module", "tea", "--slim"]);
+    build(&folder, "tea", "tea.wasm");
+    let bytes = fs::metadata(folder.path("tea.wasm")).unwrap().len();
+    assert!(bytes <= 120 * 1024, "{bytes} bytes");
+}
+
+/// Inside of another workspace.
 #[tokio::test]
 async fn a_module_is_built_and_served_as_its_readme_says() {
     let folder = Folder::warm().await;
     folder.write("Cargo.toml", "[workspace]\nmembers = []\n");
     ok(&folder, &["new", "module", "bookings"]);
-    fs::copy(root().join("Cargo.lock"), folder.path("bookings/Cargo.lock")).unwrap();
-    let compiled = notes().ancestors().find(|path| path.ends_with("build")).unwrap();
-    let target = compiled.ancestors().nth(2).unwrap().to_str().unwrap().to_owned();
-    let build = ["build", "bookings", "--out", "data/modules/bookings.wasm"];
-    let output = folder.command(&build).env("CARGO_TARGET_DIR", target).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    build(&folder, "bookings", "data/modules/bookings.wasm");
 
     folder.write("platform.toml", "[dev]\nanonymous_grants = ['bookings:*']\n");
     let hostel = folder.start(&["serve"]);
