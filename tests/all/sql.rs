@@ -137,10 +137,22 @@ async fn parameters_are_numbered_from_one_without_gaps() {
         let refused = acme.query(statement, values).await;
         assert_eq!(refused.json()["code"], "invalid", "{statement}: {}", refused.text());
     }
-    let many: Vec<String> = (1..=1_000).map(|number| format!("${number}")).collect();
-    let values: Vec<usize> = (1..=1_000).collect();
-    let found = format!("SELECT '$0' AS text WHERE 1000 IN ({})", many.join(", "));
-    assert_eq!(acme.query(&found, json!(values)).await.ok(), json!([{ "text": "$0" }]));
+}
+
+#[tokio::test]
+async fn a_statement_has_thousands_of_parameters_and_no_more() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let ask = async |count: usize| {
+        let names: Vec<String> = (1..=count).map(|number| format!("${number}")).collect();
+        let values: Vec<usize> = (1..=count).collect();
+        let text = format!("SELECT '$0' AS text WHERE {count} IN ({})", names.join(", "));
+        acme.query(&text, json!(values)).await
+    };
+    assert_eq!(ask(4_096).await.ok(), json!([{ "text": "$0" }]));
+    let refused = ask(4_097).await;
+    assert_eq!(refused.code(), "422 invalid", "{}", refused.text());
+    assert!(refused.text().contains("at most 4096 parameters"), "{}", refused.text());
 }
 
 #[tokio::test]

@@ -30,6 +30,10 @@ const PROFILE_SETTINGS: &[&str] = &[
     r#"profile.module.strip="debuginfo""#,
 ];
 
+/// With vectors of 128 bits, as the host runs them: a module that looks at all that it is sent takes
+/// 5 % less time (benchmark `upload`), and is no larger.
+const FLAGS: &str = "-Ctarget-feature=+simd128";
+
 const DEVELOPMENT_PROFILE: &str = "module-development";
 
 /// Compiled again within a second; larger, and slower to run.
@@ -176,9 +180,9 @@ fn cargo(directory: &Path, target_dir: &Path) -> Command {
             cargo.env_remove(name);
         }
     }
-    // Set and empty, it wins over every flag of the environment and of cargo's configuration:
-    // those are meant for the host's own target.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
+    // Set, it wins over every flag of the environment and of cargo's configuration: those are meant
+    // for the host's own target.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS);
     // A build directory from the user's configuration is locked by the outer cargo, too.
     cargo.env("CARGO_BUILD_BUILD_DIR", target_dir);
     cargo

@@ -22,6 +22,9 @@ use crate::processor::CpuTime;
 /// Bytes after which a cursor's chunk is whole.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// To bind a parameter, SQLite looks for its name among those of all, and nothing interrupts that.
+const PARAMETERS_MAX: usize = 4_096;
+
 /// Characters of a statement in the log.
 const SHAPE_MAX: usize = 500;
 
@@ -150,7 +153,7 @@ impl Statement {
         connection: &mut PostgresLease,
     ) -> Result<u64, (usize, Error)> {
         for (index, parameters) in runs.iter().enumerate() {
-            parameters.iter().try_for_each(check).map_err(|error| (index, error))?;
+            check(parameters).map_err(|error| (index, error))?;
         }
         let allowance = self.terms.allowance().map_err(|error| (0, error))?;
         let ran = postgres::run_all(connection, &self.text, runs, self.bounds(&allowance)).await;
@@ -183,7 +186,7 @@ impl Statement {
     ) -> Result<()> {
         let mut watch = Some(self.watch());
         let allowance = self.terms.allowance_within(Duration::MAX)?;
-        parameters.iter().try_for_each(check)?;
+        check(&parameters)?;
         let mut encoder = Encoder::of_chunks(&self.terms.limits);
         match connection {
             Lease::Sqlite { connection, unit } => {
@@ -252,7 +255,7 @@ impl Statement {
     /// What it may use, where its parameters are what they say.
     fn admitted(&self, parameters: &[Value]) -> Result<Allowance> {
         let allowance = self.terms.allowance()?;
-        parameters.iter().try_for_each(check)?;
+        check(parameters)?;
         Ok(allowance)
     }
 
@@ -309,14 +312,19 @@ pub(super) fn size(value: &Value) -> usize {
     }
 }
 
-/// Refuses parameters that are not what they say.
-fn check(value: &Value) -> Result<()> {
-    match value {
-        Value::Decimal(text) if !is_decimal(text) => {
-            Err(Error::invalid("a decimal parameter is no number such as `-12.50`"))
-        }
-        _ => Ok(()),
+/// Refuses parameters that are not what they say, and too many of them.
+fn check(parameters: &[Value]) -> Result<()> {
+    if parameters.len() > PARAMETERS_MAX {
+        let given = parameters.len();
+        return Err(Error::invalid(format!(
+            "a statement has at most {PARAMETERS_MAX} parameters, and {given} were given"
+        )));
     }
+    let is_none = |value: &Value| matches!(value, Value::Decimal(text) if !is_decimal(text));
+    if parameters.iter().any(is_none) {
+        return Err(Error::invalid("a decimal parameter is no number such as `-12.50`"));
+    }
+    Ok(())
 }
 
 pub(super) fn is_decimal(text: &str) -> bool {

@@ -185,8 +185,12 @@ impl Connection {
     pub(crate) async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
         let mut statement = begin.statement.to_owned();
         if begin.takes_turn {
-            statement
-                .push_str(&format!("; LOCK TABLE {}.hostel_turn IN EXCLUSIVE MODE", self.schema));
+            // The weakest mode that keeps its own kind out. For a stronger one the server looks through
+            // the locks of all its connections.
+            statement.push_str(&format!(
+                "; LOCK TABLE {}.hostel_turn IN SHARE UPDATE EXCLUSIVE MODE",
+                self.schema
+            ));
         }
         let saying = self.inner.say_ahead(&statement);
         let begun = in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await);
@@ -353,19 +357,12 @@ impl Connection {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn objects(&mut self) -> Result<u64> {
-        let schema = &self.schema;
-        // By what depends on the schema, for which there is an index: `pg_class` has all tenants' tables,
-        // and would be read from begin to end.
+        let direct = direct_objects(&self.schema);
         let statement = format!(
-            "WITH own AS (
-                 SELECT classid, objid FROM pg_catalog.pg_depend
-                 WHERE refclassid = 'pg_catalog.pg_namespace'::regclass
-                   AND refobjid = '{schema}'::regnamespace
-                   AND classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
-             )
-             SELECT ((SELECT count(*) FROM own)
-                   + (SELECT count(*) FROM own JOIN pg_catalog.pg_index i ON i.indrelid = own.objid
-                      WHERE own.classid = 'pg_catalog.pg_class'::regclass))::text"
+            "WITH direct AS ({direct})
+             SELECT ((SELECT count(*) FROM direct)
+                   + (SELECT count(*) FROM direct d JOIN pg_catalog.pg_index i ON i.indrelid = d.objid
+                      WHERE d.classid = 'pg_catalog.pg_class'::regclass))::text"
         );
         let (rows, _) = self.asked(&statement, &[]).await?;
         let count = rows.first().map(|row| row.text(0)).transpose().map_err(unanswered)?;
@@ -398,7 +395,8 @@ impl Connection {
             .asked(
                 "SELECT 1 FROM pg_catalog.pg_default_acl a
                  JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace
-                 WHERE n.nspname = $1::pg_catalog.text",
+                 WHERE n.nspname = $1::pg_catalog.text
+                   AND a.defaclrole = pg_catalog.to_regrole(current_user)",
                 &[schema.as_bytes()],
             )
             .await?;
@@ -461,15 +459,32 @@ impl Connection {
     /// When the server does not answer.
     pub(crate) async fn hosts_own(&mut self) -> Result<Vec<String>> {
         let schema = &self.schema;
+        let direct = direct_objects(schema);
+        // Materialized, because the server would look for all tenants' types of these names first.
         let statement = format!(
-            r"WITH own AS (
-                  SELECT c.oid, c.relname FROM pg_catalog.pg_class c
-                  WHERE c.relnamespace = '{schema}'::regnamespace AND c.relname LIKE 'hostel\_%'
-              )
+            r"WITH direct AS ({direct}),
+              relations AS (
+                  SELECT c.oid, c.relname, c.reltype FROM pg_catalog.pg_class c WHERE c.oid IN (
+                      SELECT objid FROM direct WHERE classid = 'pg_catalog.pg_class'::regclass
+                      UNION ALL
+                      SELECT i.indexrelid FROM pg_catalog.pg_index i JOIN direct d ON d.objid = i.indrelid
+                      WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                  )
+              ),
+              types AS MATERIALIZED (
+                  SELECT t.oid, t.typname FROM pg_catalog.pg_type t WHERE t.oid IN (
+                      SELECT objid FROM direct WHERE classid = 'pg_catalog.pg_type'::regclass
+                      UNION ALL
+                      SELECT reltype FROM relations
+                      UNION ALL
+                      SELECT r.rngmultitypid FROM pg_catalog.pg_range r JOIN direct d ON d.objid = r.rngtypid
+                      WHERE d.classid = 'pg_catalog.pg_type'::regclass
+                  )
+              ),
+              own AS (SELECT oid FROM relations WHERE relname LIKE 'hostel\_%')
               SELECT 'relation ' || oid FROM own
               UNION ALL
-              SELECT 'type ' || t.oid FROM pg_catalog.pg_type t
-              WHERE t.typnamespace = '{schema}'::regnamespace AND t.typname LIKE 'hostel\_%'
+              SELECT 'type ' || oid FROM types WHERE typname LIKE 'hostel\_%'
               UNION ALL
               SELECT DISTINCT 'rule ' || d.objid FROM pg_catalog.pg_depend d
               JOIN own ON own.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_class'::regclass
@@ -482,6 +497,18 @@ impl Connection {
         let (rows, _) = self.asked(&statement, &[]).await?;
         rows.iter().map(|row| row.text(0).map_err(unanswered)).collect()
     }
+}
+
+/// Asks for the relations and types that stand in a schema by themselves: neither indexes nor what
+/// comes with a table or a type. By what depends on the schema, for which there is an index: `pg_class`
+/// and `pg_type` have those of all tenants, and would be read from begin to end.
+pub(super) fn direct_objects(schema: &str) -> String {
+    format!(
+        "SELECT classid, objid FROM pg_catalog.pg_depend
+         WHERE refclassid = 'pg_catalog.pg_namespace'::regclass
+           AND refobjid = pg_catalog.to_regnamespace('{schema}')
+           AND classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)"
+    )
 }
 
 /// Within which limits a statement runs.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::connection::direct_objects;
 use crate::database::ledger::{AppliedMigration, LedgerRow};
 use crate::database::{PlatformDatabase, SqlConfig, quoted};
 use crate::error::{Error, ErrorKind, Result};
@@ -306,9 +307,9 @@ impl Roles {
         let statement = format!(
             "SET LOCAL lock_timeout = '{SIZE_LOCK_TIMEOUT_MS}ms';
              SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = '{}' AND c.relkind IN ('r', 'm')",
-            names.schema()
+             FROM ({}) d JOIN pg_catalog.pg_class c ON c.oid = d.objid
+             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.relkind IN ('r', 'm')",
+            direct_objects(&names.schema())
         );
         // The first statement gives no row, after which asking for one would end.
         match sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(&self.platform).await {
