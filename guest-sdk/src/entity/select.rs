@@ -197,6 +197,9 @@ impl<E: Entity, S, P> Select<E, S, P> {
     ///     Book::all().left_join(Book::AUTHOR).select::<(Book, Option<Author>)>().list(db)
     /// }
     /// ```
+    ///
+    /// What is in a relation with itself is asked by [`any`](Relation::any) and loaded by
+    /// [`with`](Select::with): a join with itself does not compile.
     pub fn join<R: Relation, At>(
         self,
         relation: R,
@@ -204,6 +207,7 @@ impl<E: Entity, S, P> Select<E, S, P> {
     where
         S: Includes<R::From, At>,
     {
+        const { assert_of_two::<R>() };
         self.with_query(|query| query.joins.extend(relation.joins(false)))
     }
 
@@ -215,6 +219,7 @@ impl<E: Entity, S, P> Select<E, S, P> {
     where
         S: Includes<R::From, At>,
     {
+        const { assert_of_two::<R>() };
         self.with_query(|query| query.joins.extend(relation.joins(true)))
     }
 
@@ -406,6 +411,14 @@ impl<E: Entity, S> Select<E, S> {
     pub fn with<R: Relations<E>>(self, relations: R) -> Loaded<E, S, R> {
         Loaded::new(self, relations)
     }
+}
+
+/// Refuses to compile a join of a table with itself, whose columns would be two tables'.
+const fn assert_of_two<R: Relation>() {
+    assert!(
+        !R::From::TABLE.is(R::To::TABLE),
+        "an entity cannot be joined with itself: ask it by `any`, or load it by `with`"
+    );
 }
 
 /// The column under which a value alone is selected.

@@ -238,6 +238,16 @@ pub enum OnDelete {
 }
 
 impl Table {
+    /// Whether both are of one name. Texts are compared byte by byte where a program is compiled.
+    pub(super) const fn is(&self, other: &Self) -> bool {
+        let (one, other) = (self.name.as_bytes(), other.name.as_bytes());
+        let mut at = 0;
+        while at < one.len() && at < other.len() && one[at] == other[at] {
+            at += 1;
+        }
+        at == one.len() && at == other.len()
+    }
+
     pub(super) fn column(&self, name: &str) -> Option<&'static ColumnInfo> {
         self.columns.iter().find(|column| column.name == name)
     }
