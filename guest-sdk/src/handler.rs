@@ -220,8 +220,8 @@ pub(crate) fn schema_for<T: JsonSchema>() -> Schema {
     root_of::<T>(settings().for_deserialize().with(|settings| settings.inline_subschemas = true))
 }
 
-/// What `into_root_schema_for` of schemars makes, where the definitions' place is known: without
-/// finding that by a JSON pointer, which would be a tenth of the smallest module.
+/// What `into_root_schema_for` of schemars makes, where the definitions' place is known: what finds it
+/// by a JSON pointer would be in every module, and make up a tenth of the smallest.
 fn root_of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
     let mut generator = settings.into_generator();
     let mut schema = T::json_schema(&mut generator);
