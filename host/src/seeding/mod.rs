@@ -71,6 +71,20 @@ impl Seeds {
         modules.iter().flat_map(of_module).collect()
     }
 
+    /// The seeds of a module.
+    ///
+    /// # Errors
+    /// `not-found` where there is no such module.
+    pub fn of(&self, module: &ModuleName) -> Result<Vec<Seed>> {
+        self.module(module).map(|module| module.manifest.seeds.clone())
+    }
+
+    fn module(&self, name: &ModuleName) -> Result<Arc<ModuleVersion>> {
+        let served = self.registry.modules();
+        let found = served.iter().find(|it| it.manifest.name == *name).cloned();
+        found.ok_or_else(|| Error::not_found(format!("there is no module `{name}`")))
+    }
+
     /// Adds rows of files to tables of which a module's entities tell, all or none, within the tenant's
     /// limits. Returns how many there were.
     ///
@@ -83,9 +97,7 @@ impl Seeds {
         module: &ModuleName,
         files: &[SeedRows],
     ) -> Result<u64> {
-        let served = self.registry.modules();
-        let served = served.iter().find(|it| it.manifest.name == *module);
-        let entities = served.map(|module| module.manifest.entities.as_slice()).unwrap_or_default();
+        let entities = &self.module(module)?.manifest.entities;
         let clock = &self.registry.runtime().services.clock;
         let mut statements = Vec::new();
         for rows in files {

@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use hostel::runtime::Seed;
 use hostel::{Error, ModuleName, SeedRows, SeedWish, Seeds, TenantSlug};
 
 use super::{platform_with_bundled, print_table, spinner};
 use crate::options::Options;
+
+/// `hostel dev` serves what no other command knows of.
+const WRITTEN: &str =
+    "one that is being written is named by its file, as `hostel build` makes it: --with FILE";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -53,6 +58,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         list(&seeds);
         return Ok(());
     };
+    let known = seeds.of(&module).inspect_err(|_| waiting.finish_and_clear());
+    let known = known.map_err(|error| error.hint(WRITTEN))?;
     let tenant = tenant.or(default).ok_or_else(|| {
         Error::invalid("there is no default tenant").hint("name one with --tenant")
     })?;
@@ -64,7 +71,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let seed = match seed {
         Some(seed) => seed,
-        None => only(&seeds, &module).inspect_err(|_| waiting.finish_and_clear())?,
+        None => only(&module, &known).inspect_err(|_| waiting.finish_and_clear())?,
     };
     waiting.set_message(format!("{module}: {seed}"));
     let began = Instant::now();
@@ -96,10 +103,8 @@ fn read(file: &Path) -> anyhow::Result<SeedRows> {
 }
 
 /// The only seed of a module.
-fn only(seeds: &Seeds, module: &ModuleName) -> hostel::Result<String> {
-    let all = seeds.list();
-    let names: Vec<&str> =
-        all.iter().filter(|(of, _)| of == module).map(|(_, seed)| seed.name.as_str()).collect();
+fn only(module: &ModuleName, seeds: &[Seed]) -> hostel::Result<String> {
+    let names: Vec<&str> = seeds.iter().map(|seed| seed.name.as_str()).collect();
     match names.as_slice() {
         [one] => Ok((*one).to_owned()),
         [] => Err(Error::invalid(format!("module `{module}` has no seeds"))
