@@ -251,6 +251,9 @@ impl<E> Assignment<E> {
 /// # use hostel_sdk::entity::Stated;
 /// fn may_be_said<T, S: Stated<T>>() {}
 /// may_be_said::<String, Option<String>>();
+/// // Nothing is what such a column may hold: an `Option` around it leaves it as it is.
+/// may_be_said::<Option<String>, Option<String>>();
+/// may_be_said::<Option<String>, Option<Option<String>>>();
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a field of `{Self}` says nothing of a column of `{T}`",
@@ -364,4 +367,21 @@ pub(super) fn is<E: Entity>(name: &'static str, value: Value) -> Filter<E> {
         Operator::Equal,
         Box::new(Node::Value(value)),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_may_be_nothing_is_left_alone_by_another_option() {
+        fn said<T, S: Stated<T>>(field: &S) -> String {
+            format!("{:?}", field.stated())
+        }
+        assert_eq!(said::<i64, _>(&None::<i64>), "None");
+        assert_eq!(said::<Option<i64>, _>(&None::<i64>), "Some(Value::Null)");
+        assert_eq!(said::<Option<i64>, _>(&Some(None::<i64>)), "Some(Value::Null)");
+        assert_eq!(said::<Option<i64>, _>(&None::<Option<i64>>), "None");
+        assert_eq!(said::<Option<i64>, _>(&Some(Some(7_i64))), "Some(Value::Integer(7))");
+    }
 }
