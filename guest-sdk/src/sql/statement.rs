@@ -2,8 +2,9 @@
 
 use super::{Statement, ToValue, Value};
 
-/// What crosses to the host at once, about: far below what it takes over in one call.
-const BATCH_BYTES: usize = 1 << 20;
+/// What crosses to the host at once, about: far below what it takes over in one call. What is more than
+/// that is several batches of one transaction, for each of which SQLite keeps a journal.
+const BATCH_BYTES: usize = 2 << 20;
 
 /// Parameters of a statement that inserts many rows. More gain nothing on PostgreSQL; on SQLite each is
 /// looked up among all of its statement, so that a thousand together take twice as long (benchmark
