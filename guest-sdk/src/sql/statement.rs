@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_for_one_batch_is_split() {
-        let mut rows = (0..300).map(|index| (index, "x".repeat(10_000)));
+        let mut rows = (0..500).map(|index| (index, "x".repeat(10_000)));
         let mut sizes = Vec::new();
         loop {
             let some = Statement::some("", &mut rows);
@@ -225,7 +225,7 @@ mod tests {
             }
             sizes.push(some.parameters.len());
         }
-        assert_eq!(sizes.iter().sum::<usize>(), 300);
+        assert_eq!(sizes.iter().sum::<usize>(), 500);
         assert_eq!(sizes.len(), 3);
     }
 }

@@ -85,6 +85,9 @@ impl Moments {
         state.last_id += 1;
         let id = state.last_id;
         loop {
+            if state.is_running(id).is_some() {
+                return id;
+            }
             // Given a moment that it did not wake up for, it has lost its place, too.
             if !state.waiting.iter().any(|waiting| waiting.id == id) {
                 state.waiting.push_back(Waiting { id, thread: std::thread::current() });
