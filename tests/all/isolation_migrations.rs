@@ -6,7 +6,7 @@
 //! into by the test itself, PostgreSQL as its superuser.
 
 use hostel::Clock;
-use hostel_tests::{Client, TestPlatform, eventually, hostile_with_migrations, superuser};
+use hostel_tests::{Client, TestPlatform, hostile_with_migrations, superuser};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
@@ -843,11 +843,7 @@ async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
     if let Inspector::Postgres(mut server) = inspector {
         let url = platform.inner().config().database.url.clone().unwrap();
         let superuser = hostel::Secret::new(superuser().unwrap());
-        eventually("it is prepared again", async || {
-            let preparation = hostel::Preparation::plan(&superuser, &url).await.unwrap();
-            preparation.apply().await.ok()
-        })
-        .await;
+        hostel::Preparation::plan(&superuser, &url).await.unwrap().apply().await.unwrap();
         let sprung = format!("SELECT count(*) FROM {schema}.trap");
         let sprung: i64 =
             sqlx::query_scalar(AssertSqlSafe(sprung)).fetch_one(&mut *server).await.unwrap();

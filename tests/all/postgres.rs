@@ -2,12 +2,12 @@
 //! what stops who holds too much.
 
 use futures_util::future::join_all;
-use hostel_tests::{
-    Attack, Client, Folder, TestPlatform, eventually, superuser, taken_at_most, until,
-};
+use hostel_tests::{Attack, Client, Folder, TestPlatform, eventually, superuser, taken_at_most};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
+};
 
 /// Refused whoever reads them, or without anything in them that is not the tenant's own. `OTHER` is
 /// another tenant's schema.
@@ -773,10 +773,24 @@ async fn a_database_is_prepared_by_the_command() {
     assert!(!printed.stdout.contains("secret"), "{}", printed.stdout);
     // The database is still not there.
     assert_eq!(folder.run(&["tenant", "list"]).code, Some(1));
-    until("it is prepared, while others are too", || {
-        let done = folder.run(&["db", "prepare", "--superuser", &superuser, "--yes"]);
-        (done.code == Some(0)).then_some(())
-    });
+    // Another database of the server is being prepared.
+    let mut other = PgConnection::connect(&superuser).await.unwrap();
+    let mut watching = PgConnection::connect(&superuser).await.unwrap();
+    let grant = "BEGIN; GRANT SET ON PARAMETER temp_file_limit TO pg_monitor";
+    other.execute(grant).await.unwrap();
+    let mut preparing = folder
+        .command(&["db", "prepare", "--superuser", &superuser, "--yes"])
+        .env("PGAPPNAME", &name)
+        .spawn()
+        .unwrap();
+    eventually("it waits for the other to be done", async || {
+        let waits = "SELECT 1 FROM pg_stat_activity
+            WHERE application_name = $1 AND wait_event_type = 'Lock'";
+        sqlx::query(waits).bind(&name).fetch_optional(&mut watching).await.unwrap()
+    })
+    .await;
+    other.execute("ROLLBACK").await.unwrap();
+    assert!(preparing.wait().unwrap().success());
     // The first of them makes the platform's tables.
     let creating = ["acme", "b", "c", "d", "e"];
     let creating =

@@ -3,8 +3,6 @@
 
 use hostel::{Preparation, Secret};
 
-use crate::eventually;
-
 /// The address of the server's superuser; tests run on SQLite where it is missing.
 const SERVER: &str = "HOSTEL_TEST_POSTGRES";
 
@@ -16,21 +14,8 @@ pub(crate) async fn database() -> Option<String> {
     let (server, _) = server.split_once('/').unwrap();
     let url = format!("postgres://{name}:password@{server}/{name}");
     let (superuser, own) = (Secret::new(superuser), Secret::new(url.clone()));
-    eventually("the database is prepared", async || {
-        let preparation = Preparation::plan(&superuser, &own).await.unwrap();
-        match preparation.apply().await {
-            Ok(()) => Some(()),
-            // Tests beside this one prepare theirs, and some of it belongs to the whole server.
-            Err(error) if is_of_two_at_once(&error.to_string()) => None,
-            Err(error) => panic!("{error}"),
-        }
-    })
-    .await;
+    Preparation::plan(&superuser, &own).await.unwrap().apply().await.unwrap();
     Some(url)
-}
-
-fn is_of_two_at_once(refusal: &str) -> bool {
-    ["concurrently", "pg_parameter_acl"].iter().any(|part| refusal.contains(part))
 }
 
 /// The address of the server's superuser, where tests run on PostgreSQL.

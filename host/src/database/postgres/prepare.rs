@@ -103,7 +103,7 @@ impl Preparation {
         }
         server.push(format!("ALTER ROLE {role} CREATEROLE"));
         server.push(format!("GRANT pg_signal_backend TO {role}"));
-        server.push(format!("GRANT SET ON PARAMETER temp_file_limit TO {role}"));
+        server.extend(of_whole_server(format!("GRANT SET ON PARAMETER temp_file_limit TO {role}")));
         if !known.try_get::<bool, _>(1)? {
             server.push(format!("CREATE DATABASE {database} OWNER {role}"));
         }
@@ -154,6 +154,13 @@ async fn matching(
     let rows = sqlx::query(query).bind(patterns).fetch_all(connection).await?;
     let names = rows.iter().map(|row| row.try_get::<String, _>(0));
     Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
+}
+
+/// What all databases of a server have in common, which the server has no two prepare at once: the one
+/// that comes second is refused there, not kept waiting. A lock on the table that is written is.
+fn of_whole_server(grant: String) -> [String; 4] {
+    let lock = "LOCK TABLE pg_catalog.pg_parameter_acl IN SHARE ROW EXCLUSIVE MODE";
+    ["BEGIN".to_owned(), lock.to_owned(), grant, "COMMIT".to_owned()]
 }
 
 fn within_database(role: &str, database: &str, functions: &str, views: &str) -> Vec<String> {
