@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
     /// never relied on.
     pub(in crate::database) schema: String,
+    /// The statement that waits for the unit's turn to write.
+    take_turn: Arc<str>,
     /// The process that serves it, to be ended when a statement outruns its time.
     process: i32,
     /// Set while a statement runs or a transaction is open; a connection that is given back like
@@ -52,8 +54,20 @@ impl Connection {
         let (rows, _) = inner.once("SELECT pg_catalog.pg_backend_pid()::text", &[]).await?;
         let process = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
         let process = process.parse().map_err(std::io::Error::other)?;
-        let inner = Box::new(inner);
-        Ok(Self { inner, role, schema, process, busy: false, spoilt: false, generation, permit })
+        // The weakest mode that keeps its own kind out. For a stronger one the server looks through the
+        // locks of all its connections.
+        let take_turn = format!("LOCK TABLE {schema}.hostel_turn IN SHARE UPDATE EXCLUSIVE MODE");
+        Ok(Self {
+            inner: Box::new(inner),
+            role,
+            schema,
+            take_turn: take_turn.into(),
+            process,
+            busy: false,
+            spoilt: false,
+            generation,
+            permit,
+        })
     }
 
     /// Whether nothing is left of those who had it.
@@ -183,20 +197,23 @@ impl Connection {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
-        let mut statement = begin.statement.to_owned();
-        if begin.takes_turn {
-            // The weakest mode that keeps its own kind out. For a stronger one the server looks through
-            // the locks of all its connections.
-            statement.push_str(&format!(
-                "; LOCK TABLE {}.hostel_turn IN SHARE UPDATE EXCLUSIVE MODE",
-                self.schema
-            ));
-        }
-        let saying = self.inner.say_ahead(&statement);
-        let begun = in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await);
+        self.say_ahead(begin.statement).await?;
         // Refused its turn, it begins all the same.
         self.busy = true;
-        self.learn(begun)
+        if begin.takes_turn {
+            self.say_ahead(&Arc::clone(&self.take_turn)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what has no answer together with what is asked next.
+    async fn say_ahead(&mut self, statement: &str) -> Result<(), Failure> {
+        let saying = async {
+            let prepared = self.inner.prepare(statement, &[]).await?;
+            self.inner.run_ahead(&prepared).await
+        };
+        let said = in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await);
+        self.learn(said)
     }
 
     /// Begins a transaction to change tables, after those of others that do, however long they take

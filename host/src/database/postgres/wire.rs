@@ -41,8 +41,8 @@ pub(super) struct Wire {
     socket: BufferedSocket<Box<dyn Socket>>,
     /// Answers that have not been read to their ends.
     unread: usize,
-    /// Whether the last of these is the answer to what waits to be sent with what is asked next.
-    is_ahead: bool,
+    /// Statements that wait to be sent with what is asked next, and are answered before it.
+    ahead: usize,
     /// Bytes left of a message that is passed over.
     passed_over: usize,
     /// Bytes of a message of the answer that is read, at most.
@@ -67,7 +67,7 @@ impl Wire {
         let mut wire = Self {
             socket: BufferedSocket::new(endpoint.connect().await?),
             unread: 0,
-            is_ahead: false,
+            ahead: 0,
             passed_over: 0,
             message_max: MESSAGE_MAX,
             has_grown: false,
@@ -268,18 +268,31 @@ impl Wire {
 
     /// Says statements of the host's, which answer nothing.
     pub(super) async fn say(&mut self, text: &str) -> Result<(), Fault> {
-        self.ask_by(MESSAGE_MAX, |buffer| frontend::query(text, buffer)).await?;
-        while self.step().await?.is_some() {}
+        // What is said in text ends what comes before it, whose answer has an end of its own then.
+        let ends_ahead = self.ahead > 0;
+        let asked = |buffer: &mut BytesMut| {
+            if ends_ahead {
+                frontend::sync(buffer);
+            }
+            frontend::query(text, buffer)
+        };
+        self.ask_by(MESSAGE_MAX, 1 + usize::from(ends_ahead), asked).await?;
+        for _ in 0..self.unread {
+            while self.step().await?.is_some() {}
+        }
         Ok(())
     }
 
-    /// Says statements of the host's, which answer nothing, ahead of what is asked next: nobody waits
-    /// for them alone. What is wrong with them is told then, in place of an answer.
-    pub(super) async fn say_ahead(&mut self, text: &str) -> Result<(), Fault> {
+    /// Runs what was prepared, and answers nothing, ahead of what is asked next: nobody waits for it
+    /// alone, and it has no answer of its own. What is wrong with it is told then, and nothing comes
+    /// after it.
+    pub(super) async fn run_ahead(&mut self, statement: &Prepared) -> Result<(), Fault> {
         self.settle().await?;
-        self.put(|buffer| frontend::query(text, buffer))?;
-        self.unread += 1;
-        self.is_ahead = true;
+        self.put(|buffer| {
+            bind(&statement.name, &[], [], buffer)?;
+            frontend::execute("", 0, buffer)
+        })?;
+        self.ahead += 1;
         Ok(())
     }
 
@@ -294,22 +307,24 @@ impl Wire {
             frontend::sync(buffer);
             Ok(())
         };
-        self.ask_by(message_max, asked).await
+        self.ask_by(message_max, 1, asked).await
     }
 
-    /// Asks something that ends with one answer by itself.
+    /// Asks something that ends with so many answers by itself.
     async fn ask_by(
         &mut self,
         message_max: usize,
+        answers: usize,
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
     ) -> Result<(), Fault> {
         self.settle().await?;
         self.put(write)?;
         self.message_max = message_max;
-        self.unread += 1;
+        self.unread += answers;
+        let ahead = std::mem::take(&mut self.ahead);
         self.socket.flush().await?;
-        if std::mem::take(&mut self.is_ahead) {
-            while self.step().await?.is_some() {}
+        for _ in 0..ahead {
+            let Some(Step::Done(_)) = self.step().await? else { return Err(unexpected().into()) };
         }
         Ok(())
     }
@@ -328,7 +343,7 @@ impl Wire {
 
     /// Reads to their ends what answers were given up.
     async fn settle(&mut self) -> Result<(), Fault> {
-        while self.unread > usize::from(self.is_ahead) {
+        while self.unread > 0 {
             match self.message().await {
                 Ok(Message::ReadyForQuery(_)) => self.unread -= 1,
                 Ok(_) | Err(Fault::TooLarge) => {}
