@@ -12,13 +12,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub use self::multipart::{Boundary, Multipart};
 pub use self::streaming::OutgoingStream;
 pub(crate) use self::streaming::{Opened, Outgoing, Streaming, cut_off};
+use crate::bindings::hostel::error::types::Host as _;
 use crate::bindings::hostel::http::types::{
     self, Host, HostBlob, HostBody, HostMultipart, HostOutgoingStream, ResponseHead,
 };
@@ -45,28 +46,39 @@ pub struct IncomingBody {
 }
 
 impl IncomingBody {
-    /// What has arrived of `wanted` bytes; one at least is at hand.
-    fn take(&mut self, wanted: usize) -> Result<Vec<u8>> {
-        if self.rest.len() >= wanted {
-            return Ok(self.rest.split_to(wanted).into());
+    /// What has arrived of `wanted` bytes; one at least is at hand. Where it came in one piece, it is
+    /// handed on as it is.
+    fn take(&mut self, wanted: usize) -> Result<Bytes> {
+        let first = self.rest.split_to(self.rest.len().min(wanted));
+        if first.len() == wanted || !self.arrive()? {
+            return Ok(first);
         }
-        let mut taken = Vec::with_capacity(wanted);
+        // Small pieces together cost a guest one call.
+        let mut taken = BytesMut::with_capacity(wanted);
+        taken.extend_from_slice(&first);
+        drop(first);
         loop {
             let piece = self.rest.split_to(self.rest.len().min(wanted - taken.len()));
             taken.extend_from_slice(&piece);
-            if taken.len() == wanted {
-                return Ok(taken);
-            }
-            // Small pieces together cost a guest one call.
-            match self.chunks.next().now_or_never() {
-                Some(Some(chunk)) => self.rest = chunk?,
-                Some(None) => {
-                    self.chunks = Box::pin(stream::empty());
-                    return Ok(taken);
-                }
-                None => return Ok(taken),
+            // Gone before the next is asked for, so that the server may use its memory again.
+            drop(piece);
+            if taken.len() == wanted || !self.arrive()? {
+                return Ok(taken.freeze());
             }
         }
+    }
+
+    /// Whether another chunk is there already.
+    fn arrive(&mut self) -> Result<bool> {
+        match self.chunks.next().now_or_never() {
+            Some(Some(chunk)) => self.rest = chunk?,
+            Some(None) => {
+                self.chunks = Box::pin(stream::empty());
+                return Ok(false);
+            }
+            None => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -91,7 +103,25 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> HttpView<'_>,
 ) -> Result<(), wasmtime::Error> {
-    types::add_to_linker::<T, HttpData>(linker, view)
+    types::add_to_linker::<T, HttpData>(linker, view)?;
+    // The bindings know a list of bytes as a `Vec` alone, into which each body would be copied on its
+    // way from the socket to the guest.
+    linker.allow_shadowing(true);
+    linker.instance("hostel:http/types@0.1.0")?.func_wrap_async(
+        "[method]body.read",
+        move |mut store, (body, max_bytes): (Resource<IncomingBody>, u32)| {
+            Box::new(async move {
+                let mut view = view(store.data_mut());
+                let told = match view.read_piece(body, max_bytes).await {
+                    Ok(piece) => Ok(piece),
+                    Err(error) => Err(view.convert_error(error)?),
+                };
+                Ok((told,))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 impl HttpView<'_> {
@@ -102,6 +132,28 @@ impl HttpView<'_> {
         })?;
         self.call.budget.handles_open += 1;
         Ok(handle)
+    }
+
+    /// The next bytes of a body, as they came.
+    async fn read_piece(
+        &mut self,
+        body: Resource<IncomingBody>,
+        max_bytes: u32,
+    ) -> Result<Option<Bytes>> {
+        let body = self.table.get_mut(&body).map_err(stale)?;
+        if let Some(part) = &body.part {
+            part.check()?;
+        }
+        while body.rest.is_empty() {
+            match in_time(self.call.deadline, body.chunks.next(), SENDS_TOO_SLOWLY).await? {
+                Some(chunk) => body.rest = chunk?,
+                None => return Ok(None),
+            }
+        }
+        let wanted = max_bytes.clamp(1, READ_MAX_BYTES) as usize;
+        let taken = body.take(wanted)?;
+        self.streaming.moved(self.call, taken.len());
+        Ok(Some(taken))
     }
 
     /// The module returned a stream as its answer: nothing of it is missing.
@@ -134,25 +186,13 @@ impl HostBody for HttpView<'_> {
         Ok(self.table.get(&body)?.length)
     }
 
+    /// Hidden by what [`add_to_linker`] puts in its place.
     async fn read(
         &mut self,
         body: Resource<IncomingBody>,
         max_bytes: u32,
     ) -> Result<Option<Vec<u8>>> {
-        let body = self.table.get_mut(&body).map_err(stale)?;
-        if let Some(part) = &body.part {
-            part.check()?;
-        }
-        while body.rest.is_empty() {
-            match in_time(self.call.deadline, body.chunks.next(), SENDS_TOO_SLOWLY).await? {
-                Some(chunk) => body.rest = chunk?,
-                None => return Ok(None),
-            }
-        }
-        let wanted = max_bytes.clamp(1, READ_MAX_BYTES) as usize;
-        let taken = body.take(wanted)?;
-        self.streaming.moved(self.call, taken.len());
-        Ok(Some(taken))
+        Ok(self.read_piece(body, max_bytes).await?.map(Vec::from))
     }
 
     async fn drop(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<()> {
