@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::limits::Metered;
 use super::turns::{Lane, NoTurn, Turn, Turns};
+use crate::capabilities::http::Streaming;
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::names::TenantId;
@@ -139,6 +140,7 @@ impl Heavy {
         &self,
         calls: &Arc<LongCalls>,
         call: Metered<F>,
+        streaming: Arc<Streaming>,
     ) -> Result<F::Output>
     where
         F: Future + Unpin + Send + 'static,
@@ -146,10 +148,11 @@ impl Heavy {
     {
         let sliced = Sliced {
             turns: Arc::clone(&self.turns),
-            member: Member::new(calls, call.used() >= LIGHT_MAX),
+            member: Member::new(calls, call.used_beside(&streaming) >= LIGHT_MAX),
             _present: Present::new(&self.calls),
             waiting: None,
             call,
+            streaming,
         };
         let Some(threads) = &self.threads else { return Err(stopped()) };
         let running = AbortOnDropHandle::new(threads.handle().spawn(logging::carried(sliced)));
@@ -186,6 +189,7 @@ struct Sliced<F> {
     _present: Present,
     waiting: Option<WaitForTurn>,
     call: Metered<F>,
+    streaming: Arc<Streaming>,
 }
 
 impl<F: Future + Unpin> Future for Sliced<F> {
@@ -208,9 +212,37 @@ impl<F: Future + Unpin> Future for Sliced<F> {
         let polled = Pin::new(&mut this.call).poll(context);
         drop(turn);
         std::thread::yield_now();
-        if !this.member.counts && this.call.used() >= LIGHT_MAX {
+        if !this.member.counts && this.call.used_beside(&this.streaming) >= LIGHT_MAX {
             this.member = Member::new(&this.member.calls, true);
         }
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits::Account;
+    use super::*;
+    use crate::processor::Stopwatch;
+
+    /// Whether a tenant has long calls after one that computed for twice [`LIGHT_MAX`], and through
+    /// which so many bytes went.
+    async fn is_long(bytes: u64) -> bool {
+        let heavy = Heavy::new(Arc::default()).unwrap();
+        let calls = LongCalls::new(TenantId::new(), 1);
+        let computing = Box::pin(async {
+            let stopwatch = Stopwatch::start();
+            while stopwatch.elapsed() < 2 * LIGHT_MAX {}
+        });
+        let call = Metered::new(computing, Arc::default(), Arc::new(Account::of_nobody()));
+        heavy.finish(&calls, call, Arc::new(Streaming::after(bytes))).await.unwrap();
+        calls.lately_until.load(Ordering::Relaxed) > 0
+    }
+
+    /// Else one long call would keep all uploads of its tenant here, one after the other.
+    #[tokio::test]
+    async fn a_call_is_long_by_what_it_computes_beside_its_bytes() {
+        assert!(is_long(0).await);
+        assert!(!is_long(16 * 1024 * 1024).await);
     }
 }

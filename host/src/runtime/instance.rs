@@ -322,7 +322,8 @@ async fn finish(
         {
             return Ok(ended);
         }
-        Box::pin(runtime.heavy.finish(&tenant.long_calls, work)).await
+        let streaming = Arc::clone(&streaming);
+        Box::pin(runtime.heavy.finish(&tenant.long_calls, work, streaming)).await
     };
     let outcome = match in_time(ended, deadline, &streaming).await {
         Some(Ok(Ok((resident, outcome)))) => {
@@ -433,7 +434,7 @@ async fn until_long<F: Future + Unpin>(
             return Poll::Ready(Some(ended));
         }
         let light_max = if long_calls.exist() { SLICE } else { LIGHT_MAX };
-        if work.used() >= light_max + streaming.light() { Poll::Ready(None) } else { Poll::Pending }
+        if work.used_beside(streaming) >= light_max { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 
 use crate::call::Budget;
+use crate::capabilities::http::Streaming;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metering::Meter;
 use crate::processor::{CpuTime, Stopwatch, micros};
@@ -190,6 +191,11 @@ impl<F> Metered<F> {
     /// The time that was used so far.
     pub(super) fn used(&self) -> Duration {
         self.cpu.total()
+    }
+
+    /// What of it was more than the bytes cost that went through the call.
+    pub(super) fn used_beside(&self, streaming: &Streaming) -> Duration {
+        self.used().saturating_sub(streaming.light())
     }
 
     fn charge(&mut self) {

@@ -48,6 +48,12 @@ pub(crate) struct Opened {
 }
 
 impl Streaming {
+    /// That of a call through which so many bytes went.
+    #[cfg(test)]
+    pub(crate) fn after(bytes: u64) -> Self {
+        Self { moved: bytes.into(), ..Self::default() }
+    }
+
     /// The answer that was begun, once.
     pub(crate) fn take(&self) -> Option<Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()
