@@ -186,7 +186,7 @@ impl HostBody for HttpView<'_> {
         Ok(self.table.get(&body)?.length)
     }
 
-    /// Hidden by what [`add_to_linker`] puts in its place.
+    // Hidden by what `add_to_linker` puts in its place.
     async fn read(
         &mut self,
         body: Resource<IncomingBody>,
