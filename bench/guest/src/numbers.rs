@@ -25,5 +25,19 @@ pub(crate) fn add(sum: u64, at: u64, bytes: &[u8]) -> u64 {
 /// Writes the next of `numbers` into a piece, and says how many bytes these are.
 pub(crate) fn fill(piece: &mut [u8], numbers: &mut Range<u64>) -> usize {
     let places = piece.as_chunks_mut().0;
-    places.iter_mut().zip(numbers).map(|(place, number)| *place = number.to_le_bytes()).count() * 8
+    let left = usize::try_from(numbers.end.saturating_sub(numbers.start)).unwrap_or(usize::MAX);
+    let count = places.len().min(left);
+    let (fours, rest) = places[..count].as_chunks_mut();
+    for [a, b, c, d] in fours {
+        let next = numbers.start;
+        *a = next.to_le_bytes();
+        *b = (next + 1).to_le_bytes();
+        *c = (next + 2).to_le_bytes();
+        *d = (next + 3).to_le_bytes();
+        numbers.start += 4;
+    }
+    for (place, number) in rest.iter_mut().zip(numbers) {
+        *place = number.to_le_bytes();
+    }
+    count * 8
 }
