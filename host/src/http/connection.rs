@@ -29,7 +29,7 @@ use super::{App, HttpConfig, chain, incoming};
 /// Requests at once on one connection of HTTP/2; what RFC 9113, section 6.5.2, calls the least that
 /// one should allow.
 const STREAMS_MAX: u32 = 100;
-/// What is read from a connection of HTTP/1 at once: with 128 KiB, an upload costs a tenth more
+/// What is read from a connection of HTTP/1 at once: with 128 KiB, an upload costs 6 % more
 /// (benchmark `upload`). hyper keeps no more of a head, either: for heads, the limit that is configured
 /// is checked when they are whole.
 const READ_MAX_BYTES: usize = 408 * 1024;
