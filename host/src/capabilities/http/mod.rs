@@ -56,28 +56,21 @@ impl IncomingBody {
         // Small pieces together cost a guest one call.
         let mut taken = BytesMut::with_capacity(wanted);
         taken.extend_from_slice(&first);
-        drop(first);
-        loop {
-            let piece = self.rest.split_to(self.rest.len().min(wanted - taken.len()));
-            taken.extend_from_slice(&piece);
-            // Gone before the next is asked for, so that the server may use its memory again.
-            drop(piece);
-            if taken.len() == wanted || !self.arrive()? {
-                return Ok(taken.freeze());
-            }
+        while taken.len() < wanted && (!self.rest.is_empty() || self.arrive()?) {
+            let missing = wanted - taken.len();
+            taken.extend_from_slice(&self.rest.split_to(self.rest.len().min(missing)));
         }
+        Ok(taken.freeze())
     }
 
     /// Whether another chunk is there already.
     fn arrive(&mut self) -> Result<bool> {
-        match self.chunks.next().now_or_never() {
-            Some(Some(chunk)) => self.rest = chunk?,
-            Some(None) => {
-                self.chunks = Box::pin(stream::empty());
-                return Ok(false);
-            }
-            None => return Ok(false),
+        let arrived = self.chunks.next().now_or_never();
+        if let Some(None) = arrived {
+            self.chunks = Box::pin(stream::empty());
         }
+        let Some(Some(chunk)) = arrived else { return Ok(false) };
+        self.rest = chunk?;
         Ok(true)
     }
 }
