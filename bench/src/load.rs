@@ -47,18 +47,25 @@ pub(crate) fn run(
 /// Runs the load's side on one thread, which never sleeps: waking another core costs the server
 /// several microseconds, which only those that are slower than the load would pay.
 pub(crate) fn with_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let awake = async {
         loop {
             tokio::task::yield_now().await;
         }
     };
-    runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+    with_sleeping_runtime(async {
         tokio::select! {
             done = work => done,
             () = awake => unreachable!("it never ends"),
         }
-    }))
+    })
+}
+
+/// Runs the load's side on one thread, which leaves its core to others while it waits.
+pub(crate) fn with_sleeping_runtime<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 
 /// An answer, whatever its status.

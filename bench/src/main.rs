@@ -123,7 +123,8 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Serve { subject, data, setup }) => subjects::serve(*subject, data, setup),
         Some(Command::HostileNeighbour { attack }) => {
             let window = window(arguments.seconds)?;
-            let postgres = postgres(arguments.database)?;
+            // A server whose only core is taken could keep nobody from waiting.
+            let postgres = start_postgres(arguments.database)?;
             neighbours::hostile_neighbour(*attack, postgres.as_ref(), window, arguments.rounds)
         }
         Some(Command::TimeToStop { samples }) => neighbours::time_to_stop(*samples),
@@ -132,10 +133,7 @@ fn main() -> anyhow::Result<()> {
             neighbours::many_tenants(*tenants, postgres.as_ref(), arguments.rounds)
         }
         Some(Command::Migrate { tenants, workers }) => {
-            let postgres = match arguments.database {
-                Database::Sqlite => None,
-                Database::Postgres => Some(Postgres::start()?),
-            };
+            let postgres = start_postgres(arguments.database)?;
             migrations::of_many_tenants(*tenants, *workers, postgres.as_ref(), arguments.rounds)
         }
         Some(Command::SwapUnderLoad { swaps }) => swaps::under_load(*swaps, arguments.connections),
@@ -151,14 +149,17 @@ fn window(seconds: f64) -> anyhow::Result<Duration> {
 /// A PostgreSQL, where that is measured. It shares the core of the servers, which would else wait for
 /// another's turn.
 fn postgres(database: Database) -> anyhow::Result<Option<Postgres>> {
+    cpu::pin(SERVER_CORE)?;
+    let postgres = start_postgres(database);
+    cpu::pin(LOAD_CORE)?;
+    postgres
+}
+
+/// A PostgreSQL, where that is measured, on the cores of this process.
+fn start_postgres(database: Database) -> anyhow::Result<Option<Postgres>> {
     match database {
         Database::Sqlite => Ok(None),
-        Database::Postgres => {
-            cpu::pin(SERVER_CORE)?;
-            let postgres = Postgres::start();
-            cpu::pin(LOAD_CORE)?;
-            postgres.map(Some)
-        }
+        Database::Postgres => Postgres::start().map(Some),
     }
 }
 

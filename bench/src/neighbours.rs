@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::cpu;
-use crate::load::{ask, send, with_runtime};
+use crate::load::{ask, send, with_runtime, with_sleeping_runtime};
 use crate::postgres::Postgres;
 use crate::report::{median, say};
 use crate::subjects::{Running, Setup, Subject};
@@ -86,16 +86,25 @@ pub(crate) fn hostile_neighbour(
     window: Duration,
     rounds: u32,
 ) -> anyhow::Result<()> {
-    cpu::pin(crate::LOAD_CORE)?;
+    // What is long on a server of its own takes a core, and nobody is to be tied to that one.
+    let all_cores = database.is_some();
+    if !all_cores {
+        cpu::pin(crate::LOAD_CORE)?;
+    }
     let data = tempfile::tempdir()?;
-    let setup = Setup { database_url: prepared(database, "neighbours")?, ..Setup::default() };
+    let database_url = prepared(database, "neighbours")?;
+    let setup = Setup { database_url, all_cores, ..Setup::default() };
     let server = Running::start(Subject::HostelFresh, data.path(), &setup)?;
     with_runtime(fill(server.address))?;
     let scenarios = [0, 1, HOSTILE_MAX];
     let mut figures = vec![Vec::new(); scenarios.len()];
     for _ in 0..rounds {
         for (scenario, neighbours) in scenarios.iter().enumerate() {
-            figures[scenario].push(beside(server.address, attack, *neighbours, window)?);
+            let felt = beside(server.address, attack, *neighbours, window);
+            figures[scenario].push(match all_cores {
+                true => with_sleeping_runtime(felt)?,
+                false => with_runtime(felt)?,
+            });
         }
     }
     say(&format!(
@@ -144,42 +153,40 @@ struct Felt {
     p99_ms: f64,
 }
 
-fn beside(
+async fn beside(
     address: SocketAddr,
     attack: Attack,
     neighbours: usize,
     window: Duration,
 ) -> anyhow::Result<Felt> {
-    with_runtime(async {
-        let attacking: Vec<JoinHandle<()>> = (0..neighbours * HOSTILE_CONNECTIONS)
-            .map(|index| {
-                let tenant = hostile(index % HOSTILE_MAX.min(neighbours));
-                tokio::task::spawn_local(attacked_by(address, attack, tenant))
-            })
-            .collect();
-        // Until they spin there is nothing to be felt, and while thousands connect, too much.
-        tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 8 } else { 1 }).await;
-        let until = Instant::now() + window;
-        let friends: Vec<_> = (0..FRIENDLY_CONNECTIONS)
-            .map(|_| tokio::task::spawn_local(friend(address, attack, until)))
-            .collect();
-        let (mut latencies, mut refused) = (Histogram::<u64>::new(3)?, 0);
-        for friend in friends {
-            let (of_one, refused_to_one) = friend.await??;
-            latencies.add(of_one)?;
-            refused += refused_to_one;
-        }
-        attacking.iter().for_each(JoinHandle::abort);
-        for attacking in attacking {
-            let _ = attacking.await;
-        }
-        let millis = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e6;
-        Ok(Felt {
-            answers: latencies.len() as f64,
-            refused: f64::from(refused),
-            p50_ms: millis(0.5),
-            p99_ms: millis(0.99),
+    let attacking: Vec<JoinHandle<()>> = (0..neighbours * HOSTILE_CONNECTIONS)
+        .map(|index| {
+            let tenant = hostile(index % HOSTILE_MAX.min(neighbours));
+            tokio::task::spawn_local(attacked_by(address, attack, tenant))
         })
+        .collect();
+    // Until they spin there is nothing to be felt, and while thousands connect, too much.
+    tokio::time::sleep(crate::WARM_UP * if neighbours > 0 { 8 } else { 1 }).await;
+    let until = Instant::now() + window;
+    let friends: Vec<_> = (0..FRIENDLY_CONNECTIONS)
+        .map(|_| tokio::task::spawn_local(friend(address, attack, until)))
+        .collect();
+    let (mut latencies, mut refused) = (Histogram::<u64>::new(3)?, 0);
+    for friend in friends {
+        let (of_one, refused_to_one) = friend.await??;
+        latencies.add(of_one)?;
+        refused += refused_to_one;
+    }
+    attacking.iter().for_each(JoinHandle::abort);
+    for attacking in attacking {
+        let _ = attacking.await;
+    }
+    let millis = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e6;
+    Ok(Felt {
+        answers: latencies.len() as f64,
+        refused: f64::from(refused),
+        p50_ms: millis(0.5),
+        p99_ms: millis(0.99),
     })
 }
 

@@ -115,6 +115,9 @@ pub(crate) struct Setup {
     /// How often the module is swapped.
     #[arg(long, default_value_t = 0)]
     pub(crate) swaps: u32,
+    /// It runs on whichever core is free.
+    #[arg(long)]
+    pub(crate) all_cores: bool,
     /// All of the tenants' databases stay open.
     #[arg(long)]
     pub(crate) keep_open: bool,
@@ -142,6 +145,7 @@ impl Running {
             .args(["--swaps", &setup.swaps.to_string()])
             .args(setup.limit.first().map(|_| "--limit"))
             .args(&setup.limit)
+            .args(setup.all_cores.then_some("--all-cores"))
             .args(setup.keep_open.then_some("--keep-open"))
             .args(setup.database_url.as_ref().map(|url| format!("--database-url={url}")))
             .stdout(Stdio::piped())
@@ -221,10 +225,12 @@ const READY: &str = "ready at ";
 /// What a server says when it has swapped a module, before the nanoseconds that it took.
 const SWAPPED: &str = "swapped in ";
 
-/// Is a server until it is killed: one worker on one core, alike for all subjects.
+/// Is a server until it is killed: one worker, and on one core, alike for all subjects.
 pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<()> {
     cpu::end_with_parent()?;
-    cpu::pin(SERVER_CORE)?;
+    if !setup.all_cores {
+        cpu::pin(SERVER_CORE)?;
+    }
     if subject == Subject::FastApi {
         return fastapi::serve(setup);
     }
