@@ -73,6 +73,7 @@ pub mod runtime;
 mod schema;
 mod secret;
 mod seeding;
+mod turns;
 mod usage;
 pub mod watch;
 mod wiring;

@@ -27,6 +27,7 @@ const DEPTHS: &[(&str, u8)] = &[
     ("key", 7),
     ("logging", 6),
     ("metering", 8),
+    ("turns", 8),
     ("clock", 9),
     ("limits", 8),
     ("names", 9),

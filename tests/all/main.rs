@@ -49,6 +49,7 @@ mod new;
 mod openapi;
 mod outbox;
 mod postgres;
+mod postgres_long;
 mod postgres_migrations;
 mod principals;
 mod reload;

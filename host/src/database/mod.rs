@@ -94,6 +94,10 @@ pub struct SqlConfig {
     pub units_open_max: Bounded<1, 100_000>,
     /// How long a statement waits for a connection, or for another's write to end.
     pub wait_timeout_ms: Bounded<1, 600_000>,
+    /// Long statements at once on PostgreSQL, over all tenants: fewer than the server has processors, so
+    /// that short ones need not wait. As many as this machine has, less one, when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long_statements_max: Option<Bounded<1, 10_000>>,
     /// A statement that ran for longer gets a line in the log.
     pub slow_statement_ms: Bounded<1, 600_000>,
     /// What survives a power failure, on SQLite.
@@ -108,10 +112,24 @@ impl Default for SqlConfig {
             connections_per_unit_max: Bounded::of::<4>(),
             units_open_max: Bounded::of::<500>(),
             wait_timeout_ms: Bounded::of::<5_000>(),
+            long_statements_max: None,
             slow_statement_ms: Bounded::of::<200>(),
             durability: Durability::Normal,
             temp_file_max_bytes: Bounded::of::<268_435_456>(),
         }
+    }
+}
+
+impl SqlConfig {
+    /// Long statements at once.
+    fn long_statements(&self) -> usize {
+        self.long_statements_max.map_or_else(
+            || {
+                std::thread::available_parallelism()
+                    .map_or(1, |processors| (processors.get() - 1).max(1))
+            },
+            |max| max.as_usize(),
+        )
     }
 }
 

@@ -79,6 +79,11 @@ impl Moments {
         Self { at_once, state: Mutex::default() }
     }
 
+    /// How many wait for a moment.
+    pub(super) fn waiting(&self) -> usize {
+        locked(&self.state).waiting.len()
+    }
+
     /// Waits for a moment on this thread, and gives its number.
     pub(super) fn take(&self) -> u64 {
         let mut state = locked(&self.state);

@@ -68,6 +68,14 @@ impl Units {
         }
     }
 
+    /// How many long statements wait for their turn.
+    pub(crate) fn long_statements_waiting(&self) -> usize {
+        match self {
+            Self::Sqlite(units) => units.long_statements_waiting(),
+            Self::Postgres(units) => units.server.long_statements_waiting(),
+        }
+    }
+
     /// The unit of a tenant's system and operator modules.
     ///
     /// # Errors
@@ -247,6 +255,20 @@ impl Unit {
         }
     }
 
+    /// The same, for what can be run again from its begin, where it gave way ([`Failure::GaveWay`]):
+    /// the next time `in_turn`, after those of others.
+    ///
+    /// # Errors
+    /// As for [`lease`](Self::lease), and when no turn came.
+    pub(crate) async fn lease_to_repeat(&self, in_turn: bool, deadline: Instant) -> Result<Lease> {
+        match self {
+            Self::Sqlite(_) => self.lease(deadline).await,
+            Self::Postgres(unit) => {
+                Ok(Lease::Postgres(unit.lease_to_repeat(in_turn, deadline).await?))
+            }
+        }
+    }
+
     /// A connection that changes tables; on SQLite, nobody else writes meanwhile.
     ///
     /// # Errors
@@ -345,8 +367,8 @@ impl Lease {
     pub(crate) async fn is_in_transaction(&mut self) -> Result<bool> {
         match self {
             Self::Sqlite { connection, .. } => connection.is_in_transaction().await,
-            // It waits for its end, whatever happens within.
-            Self::Postgres(_) => Ok(true),
+            // It waits for its end, whatever happens within, but for what is given up.
+            Self::Postgres(connection) => Ok(!connection.was_given_up()),
         }
     }
 }

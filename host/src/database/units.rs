@@ -164,6 +164,11 @@ impl Units {
         self.config.slow_statement_ms.as_millis()
     }
 
+    /// How many long statements wait for their turn.
+    pub(crate) fn long_statements_waiting(&self) -> usize {
+        self.moments.waiting()
+    }
+
     /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
     /// it was done before, or by another process.
     ///
@@ -687,6 +692,8 @@ pub enum Failure {
     TooLarge,
     /// It ran for too long.
     Overdue,
+    /// It is long, and others had their turn: nothing of it happened, and it can be run again.
+    GaveWay,
     /// Its rows were refused by the host: too many, too large.
     Refused(Error),
 }

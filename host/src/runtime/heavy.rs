@@ -17,12 +17,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::limits::Metered;
-use super::turns::{Lane, NoTurn, Turn, Turns};
 use crate::capabilities::http::Streaming;
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::names::TenantId;
 use crate::processor::{LIGHT_MAX, give_way, micros};
+use crate::turns::{Lane, NoTurn, Turn, Turns};
 
 /// One tenant's long calls.
 pub(super) struct LongCalls {

@@ -19,7 +19,6 @@ use super::heavy::LongCalls;
 use super::limits::{Account, Metered, Stopped, TenantCpu, Watch};
 use super::module::{Code, Handle, InstanceStore};
 use super::registry::{TenantModule, TenantState};
-use super::turns::{NoTurn, Turn};
 use super::{Instances, Runtime};
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types::{self as wit, ResponseHead};
@@ -31,6 +30,7 @@ use crate::logging;
 use crate::metering::Meter;
 use crate::names::RequestId;
 use crate::processor::{LIGHT_MAX, SLICE};
+use crate::turns::{NoTurn, Turn};
 use crate::wiring::CallState;
 
 /// An answer's headers: more than proxies and browsers take.

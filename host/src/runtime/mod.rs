@@ -21,7 +21,6 @@ mod registry;
 mod routes;
 mod statement;
 mod tables;
-mod turns;
 mod validate;
 
 use std::collections::{BTreeMap, HashMap};
@@ -48,13 +47,13 @@ pub use self::migrations::{Direction, MigrationGoal, Until};
 pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
-use self::turns::Turns;
 pub use self::validate::{Inspection, RequestedImport};
 use crate::call::{Tenant, Trust};
 use crate::error::{Error, Result};
 use crate::limits::{LimitsConfig, Plans};
 use crate::metering::locked;
 use crate::names::ModuleName;
+use crate::turns::Turns;
 use crate::wiring::{self, Services};
 
 /// `[modules]`: which modules are served and what they are granted.
@@ -249,6 +248,11 @@ impl Runtime {
                 "hostel_long_calls_waiting",
                 "Calls that compute for long and wait for a processor",
                 self.heavy.waiting() as u64,
+            ),
+            (
+                "hostel_long_statements_waiting",
+                "Long statements that wait for their turn",
+                self.services.units.long_statements_waiting() as u64,
             ),
             ("hostel_instances_idle", "Instances that wait for a call", idle_max - idle_free),
             ("hostel_pool_slots", "Instances that can exist at once", self.config.pool_slots.get()),

@@ -14,7 +14,6 @@ use super::heavy::LongCalls;
 use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::tables::Tables;
-use super::turns::Lane;
 use super::{Configured, ModuleVersion, Runtime, manifest};
 use crate::call::{Budget, CallContext, Principal, Tenant};
 use crate::capabilities::settings;
@@ -23,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitsConfig, Plans};
 use crate::metering::Meter;
 use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
+use crate::turns::Lane;
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
 const TENANTS_MAX: u64 = 10_000;

@@ -12,6 +12,8 @@ mod sqlite;
 mod statement;
 mod transaction;
 
+use std::time::Instant;
+
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
 pub use self::cursor::Cursor;
@@ -22,7 +24,7 @@ use crate::bindings::hostel::sql::sql::{
     self, Dialect, Host, HostCursor, HostTransaction, Isolation, TransactionOptions, Value,
 };
 use crate::call::CallContext;
-use crate::database::{Access, Failure, OpenTransaction, Unit, Units};
+use crate::database::{Access, Failure, Lease, OpenTransaction, Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often what stands for itself is tried, where others come in between.
@@ -56,6 +58,7 @@ pub fn explain(failure: Failure) -> Error {
     match failure {
         Failure::Refused(error) => error,
         Failure::Overdue => statement::timed_out(),
+        Failure::GaveWay => postgres::gave_way(),
         Failure::TooLarge => rows::too_large("bytes", "shorter values or fewer columns"),
         Failure::Server(refusal) => postgres::explain(refusal),
         Failure::Database(error) => sqlite::explain(error),
@@ -155,7 +158,7 @@ impl Host for SqlView<'_> {
         let statement = self.statement(text, &parameters)?;
         let mut attempts = Attempts::new();
         let rows = loop {
-            let mut connection = unit.lease(self.call.deadline).await?;
+            let mut connection = attempts.lease(&unit, self.call.deadline).await?;
             let rows = statement.rows(&parameters, &mut connection).await;
             if attempts.are_over(&rows) {
                 break rows?;
@@ -172,7 +175,7 @@ impl Host for SqlView<'_> {
         let statement = self.statement(text, &parameters)?;
         let mut attempts = Attempts::new();
         loop {
-            let mut connection = unit.lease(self.call.deadline).await?;
+            let mut connection = attempts.lease(&unit, self.call.deadline).await?;
             let changed = statement.changes(&parameters, &mut connection).await;
             if attempts.are_over(&changed) {
                 return changed;
@@ -188,7 +191,7 @@ impl Host for SqlView<'_> {
         let _writer = unit.transaction_writer(&begin, self.call.deadline).await?;
         let mut attempts = Attempts::new();
         loop {
-            let mut connection = unit.lease(self.call.deadline).await?;
+            let mut connection = attempts.lease(&unit, self.call.deadline).await?;
             connection.begin(Access::Write, begin).await.map_err(explain)?;
             let changed = run_all(&batch, &mut connection).await;
             let ended = connection.end(changed.is_ok()).await.map_err(explain);
@@ -341,20 +344,29 @@ impl HostCursor for SqlView<'_> {
 const SERIALIZABLE: TransactionOptions =
     TransactionOptions { isolation: Isolation::Serializable, read_only: false };
 
-/// Counts how often something is tried that others' transactions may come in between of. Nothing of it
-/// has happened then.
+/// Counts how often something is tried that others' transactions may come in between of, or that gave
+/// way to others' long statements. Nothing of it has happened then.
 struct Attempts {
     left: u32,
+    /// Whether it takes its turn among the long ones.
+    in_turn: bool,
 }
 
 impl Attempts {
     fn new() -> Self {
-        Self { left: ATTEMPTS_MAX }
+        Self { left: ATTEMPTS_MAX, in_turn: false }
+    }
+
+    /// A connection for the next one.
+    async fn lease(&self, unit: &Unit, deadline: Instant) -> Result<Lease> {
+        unit.lease_to_repeat(self.in_turn, deadline).await
     }
 
     fn are_over<T>(&mut self, outcome: &Result<T>) -> bool {
         self.left -= 1;
-        self.left == 0 || !outcome.as_ref().is_err_and(postgres::may_be_repeated)
+        let Err(error) = outcome else { return true };
+        self.in_turn |= postgres::is_for_its_turn(error);
+        self.left == 0 || !postgres::may_be_repeated(error)
     }
 }
 

@@ -392,11 +392,22 @@ pub(super) async fn plan(
 
 const CONFLICT: &str = "transaction-conflict";
 const TABLES_CHANGED: &str = "tables-changed";
+const GAVE_WAY: &str = "statement-gave-way";
 
 /// Whether nothing of the statement happened, and it may succeed when it is sent again: others came
-/// in between, or changed the tables that it was prepared for.
+/// in between, changed the tables that it was prepared for, or had their turn before it.
 pub(super) fn may_be_repeated(error: &Error) -> bool {
-    [CONFLICT, TABLES_CHANGED].contains(&error.code())
+    [CONFLICT, TABLES_CHANGED, GAVE_WAY].contains(&error.code())
+}
+
+/// Whether the statement is long, and gave way to others.
+pub(super) fn is_for_its_turn(error: &Error) -> bool {
+    error.code() == GAVE_WAY
+}
+
+/// What is told of a statement that is to be run again in its turn.
+pub(super) fn gave_way() -> Error {
+    Error::new(ErrorKind::Unavailable, GAVE_WAY, "long statements of others came first")
 }
 
 /// What a guest is told of a statement that the server refused. Its messages speak of the guest's own

@@ -197,7 +197,9 @@ impl Statement {
                 while let Some(result) = running.next().await.map_err(explain)? {
                     let sqlx::Either::Right(row) = result else { continue };
                     rows.push(&row)?;
-                    if !hand_over(&mut rows.encoder, &mut watch, chunks).await {
+                    if rows.encoder.len() >= CHUNK_BYTES
+                        && !hand_over(&mut rows.encoder, &mut watch, chunks).await
+                    {
                         return Ok(());
                     }
                 }
@@ -214,7 +216,9 @@ impl Statement {
                 while let Some(step) = running.next().await.map_err(explain)? {
                     let Step::Row(row) = step else { continue };
                     postgres::push_row(&mut encoder, &prepared, &row)?;
-                    if !hand_over(&mut encoder, &mut watch, chunks).await {
+                    if encoder.len() >= CHUNK_BYTES
+                        && !running.pause(hand_over(&mut encoder, &mut watch, chunks)).await
+                    {
                         return Ok(());
                     }
                 }
@@ -285,15 +289,12 @@ impl Statement {
     }
 }
 
-/// Hands over the rows until now, where they are a whole chunk. Says whether anybody takes more.
+/// Hands over the rows until now. Says whether anybody takes more.
 async fn hand_over(
     rows: &mut Encoder,
     watch: &mut Option<Watch<'_>>,
     chunks: &mpsc::Sender<Result<Vec<u8>>>,
 ) -> bool {
-    if rows.len() < CHUNK_BYTES {
-        return true;
-    }
     // What follows the first chunk depends on the reader's pace.
     drop(watch.take());
     chunks.send(Ok(rows.take())).await.is_ok()

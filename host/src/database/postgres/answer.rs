@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use fallible_iterator::FallibleIterator as _;
@@ -16,6 +17,10 @@ const REFUSAL_LENGTH_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(super) name: String,
+    /// Stands for its text.
+    pub(super) text: u64,
+    /// Whether this connection has told its unit that it is short.
+    pub(super) is_known: AtomicBool,
     /// The types of its parameters.
     pub(crate) parameters: Vec<Type>,
     /// The columns of its rows, if it has any.

@@ -9,9 +9,11 @@ use super::super::check_objects;
 use super::super::ledger::AppliedMigration;
 use super::super::units::Failure;
 use super::answer::{Fault, Prepared, Row, Step};
+use super::long::{LongStatements, Pace, Way};
+use super::process::Process;
 use super::statements::{self, Concurrent};
 use super::wire::Wire;
-use crate::database::quoted;
+use crate::database::{PlatformDatabase, quoted};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the host's own statements may take: they wait for locks of others at most.
@@ -22,20 +24,24 @@ const STATEMENTS_UNCOUNTED_MAX: usize = 50;
 /// A connection to one unit.
 pub(crate) struct Connection {
     pub(super) inner: Box<Wire>,
-    /// Who logged in.
-    role: String,
     /// The schema of the unit, for the host's own statements: names of guests' search paths are
     /// never relied on.
     pub(in crate::database) schema: String,
     /// The statement that waits for the unit's turn to write.
     take_turn: Arc<str>,
-    /// The process that serves it, to be ended when a statement outruns its time.
-    process: i32,
+    /// What serves it, to be ended when a statement outruns its time.
+    process: Arc<Process>,
     /// Set while a statement runs or a transaction is open; a connection that is given back like
     /// this is closed, and its process ended.
     pub(super) busy: bool,
+    /// Set when something was given up that still runs: nothing else is asked.
+    was_given_up: bool,
     /// Set when something made the connection unfit for others.
     spoilt: bool,
+    /// The long statements of the unit, where those of this connection are among them.
+    long: Option<Arc<LongStatements>>,
+    /// What becomes of those that need a turn.
+    pub(super) way: Way,
     /// The state of the unit's tables that its prepared statements were made for.
     pub(super) generation: u64,
     /// One of the connections that there may be at once.
@@ -45,11 +51,10 @@ pub(crate) struct Connection {
 impl Connection {
     pub(super) async fn new(
         mut inner: Wire,
-        role: String,
-        schema: String,
-        generation: u64,
+        login: Login,
         permit: OwnedSemaphorePermit,
     ) -> Result<Self, Fault> {
+        let Login { role, schema, platform, long, generation } = login;
         // Asked, and not taken from the login: a pooler in between gives numbers of its own.
         let (rows, _) = inner.once("SELECT pg_catalog.pg_backend_pid()::text", &[]).await?;
         let process = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
@@ -59,12 +64,14 @@ impl Connection {
         let take_turn = format!("LOCK TABLE {schema}.hostel_turn IN SHARE UPDATE EXCLUSIVE MODE");
         Ok(Self {
             inner: Box::new(inner),
-            role,
             schema,
             take_turn: take_turn.into(),
-            process,
+            process: Arc::new(Process::new(process, role, platform)),
             busy: false,
+            was_given_up: false,
             spoilt: false,
+            long,
+            way: Way::Once,
             generation,
             permit,
         })
@@ -75,14 +82,20 @@ impl Connection {
         !self.busy && !self.spoilt
     }
 
-    /// The process, and the role that it serves, where something still runs there that must be
-    /// ended.
-    pub(super) fn left_running(&self) -> Option<(i32, String)> {
-        self.busy.then(|| (self.process, self.role.clone()))
+    /// Whether something still runs that nobody waits for any more: the connection is of no further use,
+    /// and what was begun there is undone when it is closed.
+    pub(in crate::database) fn was_given_up(&self) -> bool {
+        self.was_given_up
     }
 
-    pub(super) fn into_parts(self) -> (Wire, OwnedSemaphorePermit) {
-        (*self.inner, self.permit)
+    /// The process, where something still runs there that must be ended.
+    pub(super) fn left_running(&self) -> Option<Arc<Process>> {
+        self.busy.then(|| Arc::clone(&self.process))
+    }
+
+    /// The connection itself, and what others wait for until it is closed.
+    pub(super) fn into_parts(self) -> (Wire, (OwnedSemaphorePermit, Way)) {
+        (*self.inner, (self.permit, self.way))
     }
 
     /// What the server makes of a guest's statement: the types of its parameters and columns. Nothing
@@ -103,7 +116,10 @@ impl Connection {
         let statement = statements::on_rows(statement).map_err(Failure::Refused)?;
         let text = format!("{before}{statement}");
         let preparing = self.inner.prepare(&text, types);
-        let prepared = watched(&mut self.busy, time, preparing).await.ok_or(Failure::Overdue)?;
+        let Some(prepared) = watched(&mut self.busy, time, preparing).await else {
+            self.was_given_up = true;
+            return Err(Failure::Overdue);
+        };
         self.learn(prepared)
     }
 
@@ -147,7 +163,7 @@ impl Connection {
             if let Step::Done(count) = step {
                 changed += count;
                 done += 1;
-                running.deadline = Instant::now().checked_add(bounds.time);
+                running.begin_next(bounds.time);
             }
         }
         Ok(changed)
@@ -173,12 +189,20 @@ impl Connection {
         runs: &[V],
         bounds: Bounds,
     ) -> Result<Running<'_>, Failure> {
-        let was_busy = std::mem::replace(&mut self.busy, true);
         // What lasts for ever does so in a call that does not.
+        let waits_until = Instant::now().checked_add(bounds.time);
+        let pace = match &self.long {
+            Some(unit) => {
+                let way = &mut self.way;
+                Some(Pace::begin(unit, way, statement, &self.process, waits_until).await?)
+            }
+            None => None,
+        };
+        let was_busy = std::mem::replace(&mut self.busy, true);
         let deadline = Instant::now().checked_add(bounds.time);
-        let mut running = Running { connection: self, was_busy, deadline };
+        let mut running = Running { connection: self, was_busy, deadline, pace };
         let starting = running.connection.inner.run(statement, runs, bounds.row_max);
-        let started = until(deadline, starting).await?;
+        let started = paced(&mut running.pace, deadline, starting).await;
         running.learn(started)?;
         Ok(running)
     }
@@ -246,6 +270,10 @@ impl Connection {
     /// # Errors
     /// When it cannot be committed; it is rolled back then.
     pub(crate) async fn end(&mut self, commit: bool) -> Result<(), Failure> {
+        if self.was_given_up {
+            // It is closed, which undoes all of it.
+            return if commit { Err(Failure::Overdue) } else { Ok(()) };
+        }
         let ended = self.raw(if commit { "COMMIT" } else { "ROLLBACK" }).await;
         // Refused by the server, a commit has ended the transaction too.
         self.busy = !matches!(ended, Ok(()) | Err(Fault::Refused(_)));
@@ -261,6 +289,9 @@ impl Connection {
     }
 
     async fn raw(&mut self, statement: &str) -> Result<(), Fault> {
+        if self.was_given_up {
+            return in_time(None);
+        }
         let saying = self.inner.say(statement);
         in_time(watched(&mut self.busy, HOST_TIMEOUT, saying).await)
     }
@@ -537,13 +568,19 @@ pub(crate) struct Bounds {
     pub(crate) row_max: usize,
 }
 
-async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Failure> {
-    match deadline {
-        Some(deadline) => {
-            let ended = tokio::time::timeout_at(deadline.into(), work).await;
+/// Waits for a part of an answer, until `deadline` at most.
+async fn paced<T>(
+    pace: &mut Option<Pace>,
+    deadline: Option<Instant>,
+    part: impl Future<Output = Result<T, Fault>>,
+) -> Result<Result<T, Fault>, Failure> {
+    match (pace, deadline) {
+        (Some(pace), deadline) => pace.wait(deadline, part).await,
+        (None, Some(deadline)) => {
+            let ended = tokio::time::timeout_at(deadline.into(), part).await;
             ended.map_err(|_| Failure::Overdue)
         }
-        None => Ok(work.await),
+        (None, None) => Ok(part.await),
     }
 }
 
@@ -575,11 +612,24 @@ pub(crate) struct Begin {
     pub(crate) takes_turn: bool,
 }
 
+/// Who logs in.
+pub(super) struct Login {
+    pub(super) role: String,
+    /// The schema of its unit.
+    pub(super) schema: String,
+    pub(super) platform: PlatformDatabase,
+    /// The unit's long statements, where those of this connection are among them.
+    pub(super) long: Option<Arc<LongStatements>>,
+    /// The state of the unit's tables.
+    pub(super) generation: u64,
+}
+
 /// A statement that runs.
 pub(crate) struct Running<'c> {
     connection: &'c mut Connection,
     was_busy: bool,
     deadline: Option<Instant>,
+    pace: Option<Pace>,
 }
 
 impl Running<'_> {
@@ -588,19 +638,44 @@ impl Running<'_> {
     /// # Errors
     /// The server's, or that it took too long.
     pub(crate) async fn next(&mut self) -> Result<Option<Step>, Failure> {
-        let next = until(self.deadline, self.connection.inner.step()).await?;
-        if matches!(next, Ok(None)) {
+        let step = self.connection.inner.step();
+        let next = paced(&mut self.pace, self.deadline, step).await;
+        if matches!(next, Ok(Ok(None))) {
             self.connection.busy = self.was_busy;
+            if let Some(pace) = &mut self.pace {
+                pace.end();
+            }
         }
         self.learn(next)
     }
 
-    fn learn<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, Failure> {
+    /// Waits for others, who take its rows: what is not asked for, the server does not compute.
+    pub(crate) async fn pause<T>(&mut self, others: impl Future<Output = T>) -> T {
+        match &mut self.pace {
+            Some(pace) => pace.pause(others).await,
+            None => others.await,
+        }
+    }
+
+    /// The next of several runs has as much time as the one before.
+    fn begin_next(&mut self, time: Duration) {
+        self.deadline = Instant::now().checked_add(time);
+        if let Some(pace) = &mut self.pace {
+            pace.run_again();
+        }
+    }
+
+    fn learn<T>(&mut self, outcome: Result<Result<T, Fault>, Failure>) -> Result<T, Failure> {
+        let outcome = outcome.inspect_err(|_| self.connection.was_given_up = true)?;
+        let Err(fault) = &outcome else { return self.connection.learn(outcome) };
         // Refused by the server, it has ended: nothing is left to be stopped.
-        if matches!(outcome, Err(Fault::Refused(_))) {
+        if matches!(fault, Fault::Refused(_)) {
             self.connection.busy = self.was_busy;
         }
-        self.connection.learn(outcome)
+        match self.pace.as_ref().and_then(|pace| pace.explain(fault)) {
+            Some(failure) => Err(failure),
+            None => self.connection.learn(outcome),
+        }
     }
 }
 

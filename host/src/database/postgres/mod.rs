@@ -2,14 +2,17 @@
 //!
 //! `Server` bounds the connections of all units together, keeps those that were used lately, and ends
 //! what runs for too long. `roles.rs` makes units, `connection.rs` runs statements, `statements.rs`
-//! knows which of them guests may send, `prepare.rs` is the superuser's part. `wire.rs` talks to the
-//! server, `endpoint.rs` knows where it is, `answer.rs` and `types.rs` what comes back.
+//! knows which of them guests may send, `long.rs` has those that are long take turns, `prepare.rs` is
+//! the superuser's part. `wire.rs` talks to the server, `endpoint.rs` knows where it is, `process.rs` what
+//! serves a connection there, `answer.rs` and `types.rs` what comes back.
 
 mod answer;
 mod connection;
 mod endpoint;
+mod long;
 mod outbox;
 mod prepare;
+mod process;
 mod roles;
 mod statements;
 mod transfer;
@@ -27,8 +30,10 @@ use tokio_util::task::TaskTracker;
 
 use self::answer::Fault;
 pub(crate) use self::answer::{Prepared, Refusal, Row, Step};
+use self::connection::Login;
 pub(crate) use self::connection::{Begin, Bounds, Connection};
 use self::endpoint::Endpoint;
+use self::long::{LongStatements, Way};
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
 pub(crate) use self::statements::{is_concurrent, of_migration as migration_statements};
@@ -42,6 +47,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
 use crate::names::TenantId;
+use crate::turns::Turns;
 
 /// How long a connection that nobody uses is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -62,6 +68,8 @@ pub(crate) struct Server {
     connections_per_unit_max: usize,
     /// One for each connection that there may be.
     permits: Arc<Semaphore>,
+    /// Those of long statements.
+    long: Arc<Turns>,
     /// Connections that nobody uses; those used last are at the end.
     idle: Mutex<VecDeque<Idle>>,
     /// How many wait for a permit.
@@ -90,6 +98,7 @@ pub(crate) struct Unit {
     returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
+    long: Arc<LongStatements>,
     /// The one transaction of this process that has its turn to write, or waits for other processes'.
     writer: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
@@ -133,6 +142,7 @@ impl Server {
             wait: sql.wait_timeout_ms.as_millis(),
             connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
             permits: Arc::new(Semaphore::new(database.connections_max.as_usize())),
+            long: Turns::shared(sql.long_statements()),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
@@ -163,11 +173,17 @@ impl Server {
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
+            long: LongStatements::new(&self.long, tenant, self.wait),
             writer: Arc::new(Semaphore::new(1)),
             generation: AtomicU64::new(0),
             size_max,
             size: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// How many long statements wait for their turn.
+    pub(crate) fn long_statements_waiting(&self) -> usize {
+        self.long.waiting()
     }
 
     /// Removes a tenant's unit, with all that is connected to it.
@@ -219,7 +235,7 @@ impl Server {
         }
         let oldest = locked(&self.idle).pop_front();
         if let Some(oldest) = oldest {
-            let (inner, permit) = oldest.connection.into_parts();
+            let (inner, (permit, _)) = oldest.connection.into_parts();
             inner.close().await;
             return Ok(permit);
         }
@@ -227,19 +243,13 @@ impl Server {
         turn(&self.permits, deadline).await.ok_or_else(busy)
     }
 
-    async fn connect(
-        &self,
-        names: &Names,
-        role: Role,
-        generation: u64,
-        deadline: Instant,
-    ) -> Result<Connection> {
+    async fn connect(&self, login: Login, deadline: Instant) -> Result<Connection> {
         let permit = self.permit(deadline).await?;
-        let role = names.role(role);
-        let password = self.roles.password(&role);
+        let role = &login.role;
+        let password = self.roles.password(role);
         let mut was_reset = false;
         let inner = loop {
-            let connecting = Wire::connect(&self.endpoint, &role, &password);
+            let connecting = Wire::connect(&self.endpoint, role, &password);
             let connecting = tokio::time::timeout_at(deadline.into(), connecting);
             let fault = match connecting.await.map_err(|_| busy())? {
                 Ok(connection) => break connection,
@@ -250,7 +260,7 @@ impl Server {
                 // Somebody gave the role another password.
                 "28P01" if !was_reset => {
                     was_reset = true;
-                    self.roles.reset_password(&role).await?;
+                    self.roles.reset_password(role).await?;
                 }
                 // No room: neither for this role nor for anybody.
                 "53300" if Instant::now() + ROOM_INTERVAL < deadline => {
@@ -259,9 +269,7 @@ impl Server {
                 _ => return Err(connection::unreachable(fault)),
             }
         };
-        Connection::new(inner, role, names.schema(), generation, permit)
-            .await
-            .map_err(connection::unreachable)
+        Connection::new(inner, login, permit).await.map_err(connection::unreachable)
     }
 
     fn give_back(&self, unit: u64, connection: Connection) {
@@ -275,28 +283,16 @@ impl Server {
     /// the server would notice only when that has ended by itself.
     fn end(&self, connection: Connection) {
         let running = connection.left_running();
-        let (inner, permit) = connection.into_parts();
-        let platform = self.roles.platform.clone();
+        let (inner, held) = connection.into_parts();
         self.tasks.spawn(async move {
             match running {
-                Some((process, role)) => {
+                Some(process) => {
                     drop(inner);
-                    // Processes' numbers come again: only one of this role is meant.
-                    let ended = sqlx::query(
-                        "SELECT pg_catalog.pg_terminate_backend(pid) AS ended
-                         FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND usename = $2",
-                    )
-                    .bind(process)
-                    .bind(role)
-                    .execute(&platform)
-                    .await;
-                    if let Err(error) = ended {
-                        tracing::warn!(%error, "a statement that is overdue cannot be ended");
-                    }
+                    process.end().await;
                 }
                 None => inner.close().await,
             }
-            drop(permit);
+            drop(held);
         });
     }
 }
@@ -343,14 +339,35 @@ impl Unit {
     /// # Errors
     /// `unavailable` when none became free, or none could be opened.
     pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
+        self.lease_on(Way::Once, deadline).await
+    }
+
+    /// The same, for what can be run again where it is long: the second time, in its turn.
+    ///
+    /// # Errors
+    /// As for [`lease`](Self::lease), and when no turn became free.
+    pub(crate) async fn lease_to_repeat(
+        self: &Arc<Self>,
+        in_turn: bool,
+        deadline: Instant,
+    ) -> Result<Lease> {
+        let turn = match in_turn {
+            true => Some(self.long.turn(deadline).await?),
+            false => None,
+        };
+        self.lease_on(Way::Again(turn), deadline).await
+    }
+
+    async fn lease_on(self: &Arc<Self>, way: Way, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let generation = self.generation.load(Ordering::SeqCst);
-        let connection = match self.server.take_idle(self.number, generation) {
+        let mut connection = match self.server.take_idle(self.number, generation) {
             Some(connection) => connection,
             // Boxed, like all that is rare.
             None => Box::pin(self.returned_or_new(generation, deadline)).await?,
         };
+        connection.way = way;
         Ok(self.lend(connection, false, Some(turn)))
     }
 
@@ -379,7 +396,23 @@ impl Unit {
                 break;
             }
         }
-        self.server.connect(&self.names, Role::Runtime, generation, deadline).await
+        let long = Some(Arc::clone(&self.long));
+        self.server.connect(self.login(Role::Runtime, long, generation), deadline).await
+    }
+
+    fn login(&self, role: Role, long: Option<Arc<LongStatements>>, generation: u64) -> Login {
+        Login {
+            role: self.names.role(role),
+            schema: self.names.schema(),
+            platform: self.server.roles.platform.clone(),
+            long,
+            generation,
+        }
+    }
+
+    /// A connection as the owner of the tables, whose statements take as long as they do.
+    async fn connect_as_owner(&self, deadline: Instant) -> Result<Connection> {
+        self.server.connect(self.login(Role::Owner, None, 0), deadline).await
     }
 
     /// The right to begin a transaction that takes turns.
@@ -409,7 +442,7 @@ impl Unit {
     pub(crate) async fn lease_as_owner(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
-        let mut connection = self.server.connect(&self.names, Role::Owner, 0, deadline).await?;
+        let mut connection = self.connect_as_owner(deadline).await?;
         connection.share_new_tables(&self.names.role(Role::Runtime)).await?;
         Ok(self.lend(connection, true, Some(turn)))
     }
@@ -431,8 +464,7 @@ impl Unit {
         let statements = statements::concurrent(script).map_err(Failure::Refused)?;
         let deadline = Instant::now() + time;
         let until = deadline.min(Instant::now() + self.server.wait);
-        let connecting = self.server.connect(&self.names, Role::Owner, 0, until);
-        let connection = Box::pin(connecting).await.map_err(Failure::Refused)?;
+        let connection = Box::pin(self.connect_as_owner(until)).await.map_err(Failure::Refused)?;
         let mut connection = self.lend(connection, true, None);
         // It waits for transactions that began before, and nobody waits for it meanwhile.
         connection.as_host("SET lock_timeout = 0").await.map_err(Failure::Refused)?;
@@ -514,9 +546,10 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.connection.take() else { return };
         self.unit.leased.fetch_sub(1, Ordering::SeqCst);
         if connection.is_as_new() && !self.is_owner {
+            connection.way = Way::Once;
             self.unit.server.give_back(self.unit.number, connection);
             self.unit.returned.notify_one();
         } else {

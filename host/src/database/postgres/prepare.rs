@@ -102,7 +102,7 @@ impl Preparation {
             server.push(format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", verifier(url)?));
         }
         server.push(format!("ALTER ROLE {role} CREATEROLE"));
-        server.push(format!("GRANT pg_signal_backend TO {role}"));
+        server.push(format!("GRANT pg_signal_backend, pg_read_all_stats TO {role}"));
         server.extend(of_whole_server(format!("GRANT SET ON PARAMETER temp_file_limit TO {role}")));
         if !known.try_get::<bool, _>(1)? {
             server.push(format!("CREATE DATABASE {database} OWNER {role}"));

@@ -7,9 +7,11 @@
 //! what is asked.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::{Buf as _, BytesMut};
 use fallible_iterator::FallibleIterator as _;
@@ -173,7 +175,13 @@ impl Wire {
                 _ => return Err(unexpected().into()),
             }
         }
-        let mut prepared = Prepared { name, parameters: Vec::new(), columns: Vec::new() };
+        let mut prepared = Prepared {
+            name,
+            text: hashed(text),
+            is_known: AtomicBool::new(false),
+            parameters: Vec::new(),
+            columns: Vec::new(),
+        };
         for id in parameters {
             prepared.parameters.push(self.type_of(id).await?);
         }
@@ -451,6 +459,12 @@ fn bind(
         frontend::BindError::Conversion(error) => io::Error::other(error),
         frontend::BindError::Serialization(error) => error,
     })
+}
+
+fn hashed(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn unknown_login() -> io::Error {

@@ -228,7 +228,7 @@ fn refused(place: &str, failure: Failure) -> Error {
         }
         Failure::Database(error) => error.into(),
         Failure::Overdue => Error::new(ErrorKind::Timeout, "timeout", "the database hangs"),
-        Failure::Server(_) | Failure::TooLarge => {
+        Failure::Server(_) | Failure::TooLarge | Failure::GaveWay => {
             Error::internal("a file answers like no file").because(format!("{failure:?}"))
         }
     }

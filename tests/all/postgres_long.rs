@@ -1,0 +1,212 @@
+//! Long statements on PostgreSQL: one at a time here, in turns, and short ones beside them.
+
+use hostel_tests::{Answer, Client, TestPlatform, eventually};
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::postgres::as_superuser;
+
+const COUNT: &str = "SELECT count(*) AS n FROM things";
+/// Computes for hours.
+const ENDLESS: &str =
+    "SELECT count(*) AS n FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+/// Computes for longer than it may without a turn, and adds a row.
+const ADD: &str =
+    "INSERT INTO things (id, name, amount) SELECT gen_random_uuid(), 'added', count(*)
+    FROM generate_series(1, 5000) a, generate_series(1, 5000) b";
+
+/// Two tenants with a row each, of whom one long statement runs at once.
+struct Neighbours {
+    platform: TestPlatform,
+    acme: Client,
+    other: Client,
+}
+
+impl Neighbours {
+    async fn new(wait_timeout_ms: u64) -> Self {
+        let setup = TestPlatform::setup()
+            .config(&format!("[sql]\nlong_statements_max = 1\nwait_timeout_ms = {wait_timeout_ms}"))
+            .config("[limits]\ncall_timeout_ms = 60000\nsql_statement_timeout_ms = 60000");
+        let platform = setup.start().await;
+        let acme = platform.tenant("acme").await;
+        let other = platform.tenant("other").await;
+        for client in [&acme, &other] {
+            let kept =
+                "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'kept', 1)";
+            client.execute(kept, json!([])).await.ok();
+            // It is known to be short from now on.
+            assert_eq!(count(client).await, 1);
+        }
+        Self { platform, acme, other }
+    }
+
+    /// Waits until a statement of the tenant's has run for longer than any may compute without a turn.
+    async fn has_its_turn(&self, slug: &str) {
+        self.eventually_runs(slug, "clock_timestamp() - query_start > '3 seconds'", 1).await;
+    }
+
+    /// Waits until a statement of the tenant's runs.
+    async fn runs(&self, slug: &str) {
+        self.eventually_runs(slug, "true", 1).await;
+    }
+
+    /// Waits until no statement of the tenant's runs.
+    async fn is_quiet(&self, slug: &str) {
+        self.eventually_runs(slug, "true", 0).await;
+    }
+
+    async fn eventually_runs(&self, slug: &str, condition: &str, expected: i64) {
+        let mut server = as_superuser(&self.platform).await;
+        let schema = self.platform.schema(slug).await;
+        let asked = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE usename = '{schema}' AND state = 'active' AND {condition}"
+        );
+        eventually("the tenant's statements", async || {
+            let asked = sqlx::query_scalar::<_, i64>(AssertSqlSafe(asked.clone()));
+            (asked.fetch_one(&mut server).await.unwrap() == expected).then_some(())
+        })
+        .await;
+    }
+
+    /// Has `acme` use the only turn, until what is returned is dropped.
+    async fn taken(&self) -> Asked {
+        let acme = self.acme.clone();
+        let endless = meanwhile(async move { acme.query(ENDLESS, json!([])).await });
+        self.has_its_turn("acme").await;
+        endless
+    }
+}
+
+/// A request that is made meanwhile. Dropped, its client leaves.
+struct Asked {
+    asking: JoinSet<Answer>,
+    handle: AbortHandle,
+}
+
+fn meanwhile(asked: impl Future<Output = Answer> + Send + 'static) -> Asked {
+    let mut asking = JoinSet::new();
+    let handle = asking.spawn(asked);
+    Asked { asking, handle }
+}
+
+impl Asked {
+    /// Whether there is no answer yet.
+    fn waits(&self) -> bool {
+        !self.handle.is_finished()
+    }
+
+    async fn answer(mut self) -> Answer {
+        self.asking.join_next().await.unwrap().unwrap()
+    }
+}
+
+async fn count(client: &Client) -> i64 {
+    client.query(COUNT, json!([])).await.ok()[0]["n"].as_i64().unwrap()
+}
+
+/// What asks for a statement in one of the ways that there are.
+type Way = fn(Client) -> Asked;
+
+/// A write that was cancelled in favour of others is done in its turn, and once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_statement_gives_way_and_is_done_once() {
+    let ways: [Way; 3] = [
+        |client| meanwhile(async move { client.execute(ADD, json!([])).await }),
+        |client| {
+            let add = format!("WITH added AS ({ADD} RETURNING name) SELECT name FROM added");
+            meanwhile(async move { client.query(&add, json!([])).await })
+        },
+        |client| {
+            let first = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), $1, 1)";
+            let statements = json!([
+                { "statement": first, "runs": [["first"], ["second"]] },
+                { "statement": ADD, "runs": [[]] },
+            ]);
+            let batch = json!({ "statements": statements });
+            meanwhile(async move { client.post("/api/probe/sql/batch", batch).await })
+        },
+    ];
+    for (way, added) in ways.into_iter().zip([1, 1, 3]) {
+        let neighbours = Neighbours::new(60_000).await;
+        let endless = neighbours.taken().await;
+        let waiting = way(neighbours.other.clone());
+        neighbours.runs("other").await;
+        neighbours.is_quiet("other").await;
+        // Nothing has happened, and what is short waits for nobody.
+        assert_eq!(count(&neighbours.other).await, 1);
+        assert!(waiting.waits(), "it waits for its turn");
+        drop(endless);
+        waiting.answer().await.ok();
+        assert_eq!(count(&neighbours.other).await, 1 + added);
+    }
+}
+
+/// What belongs to a transaction cannot be done again by the host: its module is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_statement_of_a_transaction_is_refused_without_a_turn() {
+    let neighbours = Neighbours::new(60_000).await;
+    let endless = neighbours.taken().await;
+    let refused = neighbours.other.transaction(&[COUNT, ENDLESS, COUNT], "commit").await;
+    assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
+    assert!(refused.text().contains("long statements of others"), "{}", refused.text());
+    drop(endless);
+    neighbours.other.transaction(&[COUNT, ADD], "commit").await.ok();
+    assert_eq!(count(&neighbours.other).await, 2);
+}
+
+/// The wait for a turn is one of those that are bounded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_does_not_come_is_not_waited_for_for_ever() {
+    let neighbours = Neighbours::new(500).await;
+    let endless = neighbours.taken().await;
+    let refused = neighbours.other.query(ENDLESS, json!([])).await;
+    assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
+    neighbours.is_quiet("other").await;
+    // The other one goes on.
+    neighbours.has_its_turn("acme").await;
+    drop(endless);
+    neighbours.is_quiet("acme").await;
+}
+
+/// Who waits for a lock keeps no processor busy, and needs no turn for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_waits_is_not_long() {
+    let neighbours = Neighbours::new(60_000).await;
+    let endless = neighbours.taken().await;
+    let mut server = as_superuser(&neighbours.platform).await;
+    let schema = neighbours.platform.schema("other").await;
+    let lock = format!("BEGIN; UPDATE {schema}.things SET amount = 3");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();
+    let other = neighbours.other.clone();
+    let waiting =
+        meanwhile(
+            async move { other.transaction(&["UPDATE things SET amount = 2"], "commit").await },
+        );
+    neighbours.has_its_turn("other").await;
+    drop(server);
+    waiting.answer().await.ok();
+    assert!(endless.waits(), "it has the only turn");
+    drop(endless);
+}
+
+/// Who reads slowly keeps no turn: what is not asked for, the server does not compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_nobody_reads_keeps_no_turn() {
+    let neighbours = Neighbours::new(60_000).await;
+    // Its tenant's next statements need a turn.
+    drop(neighbours.taken().await);
+    neighbours.is_quiet("acme").await;
+    let acme = neighbours.acme.clone();
+    let reading = meanwhile(async move {
+        let endless = ENDLESS.replace("count(*) AS n", "a");
+        let slowly = json!({ "statement": endless, "rows_max": 3, "sleep": true });
+        acme.post("/api/probe/sql/stream", slowly).await
+    });
+    neighbours.runs("acme").await;
+    neighbours.other.execute(ADD, json!([])).await.ok();
+    assert!(reading.waits(), "it sleeps");
+    drop(reading);
+    neighbours.is_quiet("acme").await;
+}
