@@ -159,7 +159,7 @@ async fn a_long_statement_of_a_transaction_is_refused_without_a_turn() {
 /// The wait for a turn is one of those that are bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_that_does_not_come_is_not_waited_for_for_ever() {
-    let neighbours = Neighbours::new(500).await;
+    let neighbours = Neighbours::new(2_000).await;
     let endless = neighbours.taken().await;
     let refused = neighbours.other.query(ENDLESS, json!([])).await;
     assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
