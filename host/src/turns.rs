@@ -35,7 +35,8 @@ pub(crate) struct Lane {
     running_max: usize,
     waiting_max: usize,
     weight: usize,
-    /// Where it comes when it waits again: nobody is nearer for having had no one waiting for a moment.
+    /// Its place in the order of those who wait, which changes with the queues locked. Kept while nobody
+    /// waits: it is no nearer for having had no one waiting for a moment.
     pass: AtomicU64,
 }
 
@@ -65,7 +66,6 @@ struct Queues {
 struct Queue {
     lane: Arc<Lane>,
     waiting: VecDeque<(u64, oneshot::Sender<Turn>)>,
-    pass: u64,
 }
 
 impl Lane {
@@ -96,6 +96,15 @@ impl Lane {
     fn enter(&self, allowance: usize) -> bool {
         let max = self.running_max.min(allowance);
         take_one(&self.running, |running| (running < max).then(|| running + 1))
+    }
+
+    fn pass(&self) -> u64 {
+        self.pass.load(Ordering::Relaxed)
+    }
+
+    /// How far it moves back with each turn.
+    fn stride(&self) -> u64 {
+        STRIDE / self.weight as u64
     }
 
     fn leave(&self) {
@@ -208,17 +217,16 @@ impl Turns {
 impl Queues {
     fn join(&mut self, lane: &Arc<Lane>, sender: oneshot::Sender<Turn>) -> Option<u64> {
         let now = self.now;
-        let queue = self.by_tenant.entry(lane.tenant).or_insert_with(|| Queue {
-            lane: Arc::clone(lane),
-            waiting: VecDeque::new(),
-            pass: now.max(lane.pass.load(Ordering::Relaxed)),
+        let queue = self.by_tenant.entry(lane.tenant).or_insert_with(|| {
+            lane.pass.fetch_max(now, Ordering::Relaxed);
+            Queue { lane: Arc::clone(lane), waiting: VecDeque::new() }
         });
         if queue.waiting.len() >= lane.waiting_max {
             return None;
         }
         self.tickets += 1;
         queue.waiting.push_back((self.tickets, sender));
-        self.order.insert((queue.pass, lane.tenant), ());
+        self.order.insert((queue.lane.pass(), lane.tenant), ());
         Some(self.tickets)
     }
 
@@ -231,14 +239,13 @@ impl Queues {
         })?;
         let queue = self.by_tenant.get_mut(&tenant)?;
         let (_, sender) = queue.waiting.pop_front()?;
-        self.order.remove(&(queue.pass, tenant));
-        self.now = self.now.max(queue.pass);
-        queue.pass += STRIDE / queue.lane.weight as u64;
-        queue.lane.pass.store(queue.pass, Ordering::Relaxed);
+        let pass = queue.lane.pass.fetch_add(queue.lane.stride(), Ordering::Relaxed);
+        self.order.remove(&(pass, tenant));
+        self.now = self.now.max(pass);
         if queue.waiting.is_empty() {
             self.by_tenant.remove(&tenant);
         } else {
-            self.order.insert((queue.pass, tenant), ());
+            self.order.insert((queue.lane.pass(), tenant), ());
         }
         Some((sender, turn))
     }
@@ -251,7 +258,7 @@ impl Queues {
         };
         queue.waiting.remove(place);
         if queue.waiting.is_empty() {
-            self.order.remove(&(queue.pass, tenant));
+            self.order.remove(&(queue.lane.pass(), tenant));
             self.by_tenant.remove(&tenant);
         }
         true
