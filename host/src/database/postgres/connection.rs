@@ -189,16 +189,15 @@ impl Connection {
         runs: &[V],
         bounds: Bounds,
     ) -> Result<Running<'_>, Failure> {
-        // What lasts for ever does so in a call that does not.
-        let waits_until = Instant::now().checked_add(bounds.time);
         let pace = match &self.long {
             Some(unit) => {
                 let way = &mut self.way;
-                Some(Pace::begin(unit, way, statement, &self.process, waits_until).await?)
+                Some(Pace::begin(unit, way, statement, &self.process, bounds.time).await?)
             }
             None => None,
         };
         let was_busy = std::mem::replace(&mut self.busy, true);
+        // What lasts for ever does so in a call that does not.
         let deadline = Instant::now().checked_add(bounds.time);
         let mut running = Running { connection: self, was_busy, deadline, pace };
         let starting = running.connection.inner.run(statement, runs, bounds.row_max);

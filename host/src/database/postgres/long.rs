@@ -172,28 +172,18 @@ pub(super) struct Pace {
     turn: Option<Turn>,
 }
 
-/// What is seen of a statement.
-enum Seen {
-    /// It waits itself, or has ended.
-    Waits,
-    /// It computes, as it may.
-    MayGoOn,
-    /// It needs a turn, and there is none.
-    NeedsTurn,
-}
-
 impl Pace {
-    /// Begins with a statement, as soon as it may.
+    /// Begins with a statement, as soon as it may, after as long as it may take at most.
     ///
     /// # Errors
     /// [`Failure::GaveWay`] where it is to be run again in its turn, `unavailable` where that did not come
-    /// before `deadline`.
+    /// in `time`.
     pub(super) async fn begin(
         unit: &Arc<LongStatements>,
         way: &mut Way,
         statement: &Arc<Prepared>,
         process: &Arc<Process>,
-        deadline: Option<Instant>,
+        time: Duration,
     ) -> Result<Self, Failure> {
         let mut turn = None;
         if unit.needs_turn(statement) {
@@ -201,7 +191,7 @@ impl Pace {
                 Way::Again(Some(_)) => {}
                 Way::Again(none) => *none = Some(unit.try_turn().ok_or(Failure::GaveWay)?),
                 Way::Once => {
-                    let deadline = deadline.unwrap_or_else(|| Instant::now() + unit.wait);
+                    let deadline = Instant::now() + time.min(unit.wait);
                     turn = Some(unit.turn(deadline).await.map_err(Failure::Refused)?);
                 }
             }
@@ -241,24 +231,25 @@ impl Pace {
                 Err(_) => {}
             }
             let end = deadline.unwrap_or_else(|| Instant::now() + self.unit.wait);
-            let seen = tokio::select! {
+            let may_go_on = tokio::select! {
                 biased;
                 part = &mut part => return Ok(part),
-                seen = timeout_at(end.into(), self.look()) => seen.map_err(|_| Failure::Overdue)?,
+                looked = timeout_at(end.into(), self.may_go_on()) => {
+                    looked.map_err(|_| Failure::Overdue)?
+                }
             };
-            match seen {
-                Seen::Waits | Seen::MayGoOn => continue,
-                Seen::NeedsTurn if self.can_be_repeated => {}
-                Seen::NeedsTurn => {
-                    let unit = Arc::clone(&self.unit);
-                    tokio::select! {
-                        biased;
-                        part = &mut part => return Ok(part),
-                        turn = unit.turn(end.min(Instant::now() + PATIENCE)) => {
-                            if let Ok(turn) = turn {
-                                self.turn = Some(turn);
-                                continue;
-                            }
+            if may_go_on {
+                continue;
+            }
+            if !self.can_be_repeated {
+                let unit = Arc::clone(&self.unit);
+                tokio::select! {
+                    biased;
+                    part = &mut part => return Ok(part),
+                    turn = unit.turn(end.min(Instant::now() + PATIENCE)) => {
+                        if let Ok(turn) = turn {
+                            self.turn = Some(turn);
+                            continue;
                         }
                     }
                 }
@@ -270,21 +261,22 @@ impl Pace {
         }
     }
 
-    async fn look(&mut self) -> Seen {
+    /// Looks at it: it goes on where it only waits, where its unit has credit, and where there is a turn.
+    async fn may_go_on(&mut self) -> bool {
         if !self.process.is_computing().await {
             self.next_look = Some(Instant::now() + FIRST_LOOK);
-            return Seen::Waits;
+            return true;
         }
         if std::mem::replace(&mut self.is_long, true) {
             self.unit.charge(PIECE);
         }
         if !self.unit.credit().is_zero() {
             self.next_look = Some(Instant::now() + PIECE);
-            return Seen::MayGoOn;
+            return true;
         }
         self.next_look = None;
         self.turn = self.unit.try_turn();
-        if self.turn.is_some() { Seen::MayGoOn } else { Seen::NeedsTurn }
+        self.turn.is_some()
     }
 
     /// What came of it, where that was for want of a turn.
