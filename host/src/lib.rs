@@ -39,6 +39,11 @@
 //!
 //! Without routes of its own, a program calls [`Platform::serve`].
 //!
+//! SQLite's memory is bounded from the moment on when a platform is built, which comes before the program
+//! opens a database of its own with SQLite. Build with the environment variable
+//! `LIBSQLITE3_FLAGS=-USQLITE_ENABLE_MEMORY_MANAGEMENT` (in the `[env]` of `.cargo/config.toml`):
+//! connections share one cache of pages otherwise, and tenants wait for each other there.
+//!
 //! # A capability of your own
 //!
 //! Modules reach the world only through capabilities. Beside ours, a program can offer its own: a

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use futures_util::future::join_all;
-use hostel_tests::{Attack, Client};
+use hostel_tests::{Attack, Client, TestPlatform, taken_at_most};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -133,6 +133,114 @@ async fn no_statement_keeps_more_in_temporary_files_than_it_may() {
     let undone = hostile.transaction(&[insert, sort], "commit").await;
     assert_eq!(undone.code(), "429 limit");
     assert_eq!(hostile.query("SELECT name FROM things", json!([])).await.ok(), json!([]));
+    attack.end().await;
+}
+
+/// Statements that ask for gigabytes of memory, each in another way.
+fn hungry() -> [(&'static str, String); 4] {
+    let values = |value: &str, number| vec![value; number].join(", ");
+    let nested = |first: &str, each: &str, depth| {
+        let levels = (1..=depth).map(|level| format!("c{level} AS ({each} FROM c{})", level - 1));
+        let levels = levels.collect::<Vec<_>>().join(", ");
+        format!("WITH c0 AS ({first}), {levels} SELECT count(*) AS n FROM c{depth} WHERE x > 5")
+    };
+    [
+        (
+            "a sum of sums of sums",
+            nested("SELECT amount AS x FROM things", "SELECT x + x AS x", 22),
+        ),
+        (
+            "the greatest of the greatest",
+            nested(
+                "SELECT amount AS x FROM things",
+                &format!("SELECT max({}) AS x", values("x", 30)),
+                5,
+            ),
+        ),
+        (
+            "a row of large values",
+            format!("SELECT length(concat({}))", values("randomblob(3900000)", 90)),
+        ),
+        (
+            "large aggregates",
+            format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200) SELECT {} FROM n",
+                (0..200)
+                    .map(|number| format!(
+                        "group_concat(hex(zeroblob(1900)) || {number}) AS c{number}"
+                    ))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_takes_more_memory_than_it_may() {
+    const MAX: u64 = 64 << 20;
+
+    // Far more time than any of them needs.
+    let attack = Attack::on("[limits]\nsql_statement_timeout_ms = 600000\ncpu_ms = 600000").await;
+    let hostile = &attack.hostile;
+    for (what, statement) in hungry() {
+        let (answer, taken) = taken_at_most(hostile.query(&statement, json!([]))).await;
+        assert_eq!(answer.code(), "429 limit", "{what}: {}", answer.text());
+        assert!(answer.text().contains("too much memory"), "{what}: {}", answer.text());
+        assert!(taken < 2 * MAX, "{what} took {taken}");
+        assert_eq!(hostile.query("SELECT name FROM things", json!([])).await.ok(), json!([]));
+    }
+    attack.end().await;
+}
+
+/// What is compiled is kept for the next time: as much as there is room for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_that_are_kept_take_no_more_memory_than_a_connection_may() {
+    let platform = TestPlatform::setup().config("[sql]\nmemory_max_bytes = 16777216").start().await;
+    let acme = platform.tenant("acme").await;
+    let (_, sum) = &hungry()[0];
+    let shallow = sum.split_once(", c15").unwrap().0;
+    let (refused, taken) = taken_at_most(async {
+        let mut refused = 0;
+        for number in 0..60 {
+            let statement =
+                format!("{shallow} SELECT count(*) + {number} AS n FROM c14 WHERE x > 5");
+            let answer = acme.query(&statement, json!([])).await;
+            assert!([200, 429].contains(&answer.status()), "{}", answer.text());
+            refused += u32::from(answer.status() == 429);
+        }
+        refused
+    })
+    .await;
+    // Who is refused begins anew.
+    assert!((1..30).contains(&refused), "{refused}");
+    assert!(taken < 128 << 20, "{taken}");
+}
+
+/// What SQLite has made waits until it is taken, and so does SQLite.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_nobody_takes_are_not_made() {
+    let attack = Attack::on("[limits]\ncall_timeout_ms = 2000").await;
+    let rows = |values: u32| {
+        let values = (0..values).map(|number| format!("randomblob(3900000 + i % 2) AS c{number}"));
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) SELECT {} FROM n",
+            values.collect::<Vec<_>>().join(", ")
+        )
+    };
+    // Nine of them are more than half of what a connection may have.
+    for values in [1, 9] {
+        let streaming = json!({ "statement": rows(values), "rows_max": 1, "sleep": true });
+        let (answer, taken) =
+            taken_at_most(attack.hostile.post("/api/probe/sql/stream", streaming)).await;
+        assert_eq!(answer.code(), "504 call-timeout", "it sleeps");
+        assert!(taken < 256 << 20, "{values}: {taken}");
+    }
+    // Whoever takes them gets all of them.
+    let few = rows(1).replace("LIMIT 100", "LIMIT 16");
+    let count = json!({ "statement": few, "rows_max": 100 });
+    let counted = attack.hostile.post("/api/probe/sql/stream", count).await;
+    assert_eq!(counted.ok()["rows"], 16);
     attack.end().await;
 }
 

@@ -16,7 +16,7 @@ use libsqlite3_sys as ffi;
 use sqlx::SqliteConnection;
 
 use super::moments::{LongLately, Moments};
-use super::{STATEMENT_MAX, VALUE_MAX, functions};
+use super::{STATEMENT_MAX, VALUE_MAX, functions, memory};
 use crate::error::{Error, Result};
 use crate::metering::locked;
 use crate::processor::{self, CpuTime, LIGHT_MAX, SLICE, Stopwatch, micros};
@@ -249,7 +249,7 @@ pub(super) async fn harden(
     let code = unsafe {
         ffi::sqlite3_trace_v2(
             database,
-            ffi::SQLITE_TRACE_STMT | ffi::SQLITE_TRACE_PROFILE,
+            ffi::SQLITE_TRACE_STMT | ffi::SQLITE_TRACE_ROW | ffi::SQLITE_TRACE_PROFILE,
             Some(trace),
             Arc::as_ptr(&guard).cast_mut().cast(),
         )
@@ -294,17 +294,21 @@ pub(super) async fn is_in_transaction(connection: &mut SqliteConnection) -> Resu
     Ok(unsafe { ffi::sqlite3_get_autocommit(database) } == 0)
 }
 
-/// Called by SQLite when a statement begins and when it has ended.
+/// Called by SQLite when a statement begins, when it has made a row, and when it has ended.
 unsafe extern "C" fn trace(
     event: c_uint,
     guard: *mut c_void,
-    _statement: *mut c_void,
+    statement: *mut c_void,
     _detail: *mut c_void,
 ) -> c_int {
     // SAFETY: `harden` passes a guard that lives as long as the connection.
     let guard = unsafe { &*guard.cast::<Guard>() };
     match event {
         ffi::SQLITE_TRACE_STMT => guard.begins(),
+        // SAFETY: SQLite passes the statement, on the thread that runs it.
+        ffi::SQLITE_TRACE_ROW => unsafe {
+            memory::answers(statement.cast(), || !guard.is_overdue());
+        },
         _ => guard.ended(),
     }
     0

@@ -5,13 +5,14 @@
 //! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
 //! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
 //! there is, and `layout/` what its tables are; `words.rs` is SQL as a text. `units.rs`, `guard.rs`,
-//! `functions.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
+//! `functions.rs`, `memory.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod bus;
 mod functions;
 mod guard;
 mod layout;
 mod ledger;
+mod memory;
 mod moments;
 mod outbox;
 mod own_tables;
@@ -104,6 +105,10 @@ pub struct SqlConfig {
     pub durability: Durability,
     /// What one statement may keep in temporary files, for sorting and the like.
     pub temp_file_max_bytes: Bounded<1_048_576, 1_099_511_627_776>,
+    /// What one connection may have in memory on SQLite. On PostgreSQL, the server's own limit holds.
+    pub memory_max_bytes: Bounded<8_388_608, 1_073_741_824>,
+    /// What connections may have in memory on SQLite together, beyond 4 MiB each.
+    pub memory_shared_max_bytes: Bounded<8_388_608, 1_099_511_627_776>,
 }
 
 impl Default for SqlConfig {
@@ -116,6 +121,8 @@ impl Default for SqlConfig {
             slow_statement_ms: Bounded::of::<200>(),
             durability: Durability::Normal,
             temp_file_max_bytes: Bounded::of::<268_435_456>(),
+            memory_max_bytes: Bounded::of::<67_108_864>(),
+            memory_shared_max_bytes: Bounded::of::<536_870_912>(),
         }
     }
 }

@@ -10,7 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
-use super::DatabaseConfig;
+use super::{DatabaseConfig, memory};
 use crate::error::{Error, Result};
 
 /// The platform's own database.
@@ -67,6 +67,8 @@ fn unusable_file(file: &Path, cause: &(dyn std::error::Error + Send + Sync)) -> 
 }
 
 async fn connect_to_file(file: &Path) -> Result<PlatformDatabase> {
+    // Before anything else is asked of SQLite.
+    memory::install()?;
     let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| unusable_file(file, &*cause);
     let path = file.to_str().ok_or_else(|| unusable("its name is no UTF-8".into()))?;
     let path = utf8_percent_encode(path, NON_ALPHANUMERIC);

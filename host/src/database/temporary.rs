@@ -1,4 +1,5 @@
-//! Bounds the temporary files of SQLite's connections: what is sorted, grouped or kept to be undone.
+//! Bounds the temporary files of SQLite's connections: what is sorted, grouped or kept to be undone. What
+//! they have in memory is bounded from the moment on when they open their file.
 //!
 //! SQLite itself has no limit for them. So units are opened through a file system of our own, which
 //! hands every other file to SQLite's and counts what is written to temporary ones. sqlx runs each
@@ -6,13 +7,15 @@
 
 #![allow(unsafe_code, reason = "a file system of SQLite's is a table of C functions")]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use libsqlite3_sys as ffi;
 
+use super::SqlConfig;
+use super::memory::{self, Shared};
 use crate::error::{Error, Result};
 use crate::metering::locked;
 
@@ -24,6 +27,7 @@ pub(crate) const TEMPORARY_FULL: c_int = ffi::SQLITE_FULL | (0x7f << 8);
 struct FileSystem {
     inner: *mut ffi::sqlite3_vfs,
     bytes_max: u64,
+    memory: Arc<Shared>,
 }
 
 /// A temporary file. SQLite's own file follows it in memory.
@@ -40,33 +44,38 @@ thread_local! {
     static TOTAL: Arc<AtomicU64> = Arc::default();
 }
 
-/// The name of the file system whose connections keep at most so many bytes in temporary files.
+/// The name of the file system whose connections keep as much in temporary files and in memory as
+/// `config` says.
 ///
 /// # Errors
 /// When SQLite does not take it.
-pub(super) fn file_system(bytes_max: u64) -> Result<String> {
+pub(super) fn file_system(config: &SqlConfig) -> Result<String> {
     /// Those that there are. They live as long as the process: connections may.
-    static KNOWN: Mutex<BTreeMap<u64, String>> = Mutex::new(BTreeMap::new());
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
+    let bytes_max = config.temp_file_max_bytes.get();
+    let (of_one, of_all) = (config.memory_max_bytes, config.memory_shared_max_bytes);
+    let name = format!("hostel-{bytes_max}-{}-{}", of_one.get(), of_all.get());
     let mut known = locked(&KNOWN);
-    if let Some(name) = known.get(&bytes_max) {
-        return Ok(name.clone());
+    if known.contains(&name) {
+        return Ok(name);
     }
+    memory::install()?;
     let refused = || Error::internal("SQLite refused the limit of its temporary files");
     // SAFETY: no name stands for the default one, which is never unregistered.
     let inner = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
     if inner.is_null() {
         return Err(refused());
     }
-    let name = format!("hostel-{bytes_max}");
     let c_name = CString::new(name.clone()).map_err(|_| refused())?;
     // SAFETY: SQLite's file systems are never changed once they are registered.
     let mut vfs = unsafe { *inner };
     let counted = c_int::try_from(size_of::<Counted>()).map_err(|_| refused())?;
+    let memory = Shared::new(of_one.as_usize(), of_all.as_usize());
     vfs.szOsFile += counted;
     vfs.pNext = std::ptr::null_mut();
     vfs.zName = c_name.into_raw();
-    vfs.pAppData = Box::into_raw(Box::new(FileSystem { inner, bytes_max })).cast();
+    vfs.pAppData = Box::into_raw(Box::new(FileSystem { inner, bytes_max, memory })).cast();
     // The others of SQLite's functions (this version is pinned) never look at whose they are.
     vfs.xOpen = Some(open);
     // SAFETY: what is registered lives for ever.
@@ -74,7 +83,7 @@ pub(super) fn file_system(bytes_max: u64) -> Result<String> {
     if code != ffi::SQLITE_OK {
         return Err(refused());
     }
-    known.insert(bytes_max, name.clone());
+    known.insert(name.clone());
     Ok(name)
 }
 
@@ -87,6 +96,7 @@ unsafe extern "C" fn open(
 ) -> c_int {
     // SAFETY: `file_system` registers no other data, and never frees it.
     let system = unsafe { &*(*vfs).pAppData.cast::<FileSystem>() };
+    memory::bound_this_thread(&system.memory);
     // SAFETY: as above, and SQLite's own file system opens files.
     let Some(open) = (unsafe { (*system.inner).xOpen }) else { return ffi::SQLITE_CANTOPEN };
     if flags & ffi::SQLITE_OPEN_DELETEONCLOSE == 0 {

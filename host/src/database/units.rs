@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleResult, Timeouts};
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
+use libsqlite3_sys as ffi;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
@@ -364,7 +365,7 @@ impl Manager for Connector {
         let pages_max = self.size_max / page_bytes;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
-            .vfs(temporary::file_system(self.config.temp_file_max_bytes.get())?)
+            .vfs(temporary::file_system(&self.config)?)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(self.config.durability.as_sqlite())
@@ -459,6 +460,7 @@ impl GuestConnection {
             results: self.connection.fetch_many(statement),
             guard: &self.guard,
             busy: &mut self.busy,
+            spoilt: &mut self.spoilt,
             was_busy,
             has_ended: false,
         }
@@ -483,7 +485,10 @@ impl GuestConnection {
         let prepared = match self.connection.prepare(text).await {
             Ok(prepared) => prepared,
             Err(_) if self.guard.is_overdue() => return Err(Failure::Overdue),
-            Err(error) => return Err(Failure::Database(error)),
+            Err(error) => {
+                self.spoilt |= needs_memory(&error);
+                return Err(Failure::Database(error));
+            }
         };
         let count = match prepared.parameters() {
             Some(sqlx::Either::Left(types)) => types.len(),
@@ -676,9 +681,19 @@ impl GuestConnection {
 fn is_locked(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
     let Some(sqlx::Error::Database(refusal)) = cause else { return false };
-    // SQLITE_BUSY, and its kinds in the bits above.
-    let code = refusal.code().and_then(|code| code.parse::<i32>().ok());
-    code.is_some_and(|code| code & 0xff == libsqlite3_sys::SQLITE_BUSY)
+    // Its kinds are in the bits above.
+    code_of(&**refusal) & 0xff == ffi::SQLITE_BUSY
+}
+
+/// Whether its connection may have no more memory. What statements were compiled to before is part of
+/// what it has: it is closed.
+fn needs_memory(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| code_of(refusal) & 0xff == ffi::SQLITE_NOMEM)
+}
+
+/// One of <https://www.sqlite.org/rescode.html>.
+fn code_of(refusal: &dyn sqlx::error::DatabaseError) -> i32 {
+    refusal.code().and_then(|code| code.parse().ok()).unwrap_or(ffi::SQLITE_ERROR)
 }
 
 /// Why a guest's statement did not end well.
@@ -713,6 +728,7 @@ pub(crate) struct Running<'c> {
     results: BoxStream<'c, sqlx::Result<sqlx::Either<SqliteQueryResult, SqliteRow>>>,
     guard: &'c Guard,
     busy: &'c mut bool,
+    spoilt: &'c mut bool,
     was_busy: bool,
     has_ended: bool,
 }
@@ -729,7 +745,10 @@ impl Running<'_> {
             Ok(Some(result)) => return Ok(Some(result)),
             Ok(None) => None,
             Err(_) if self.guard.is_overdue() => Some(Failure::Overdue),
-            Err(error) => Some(Failure::Database(error)),
+            Err(error) => {
+                *self.spoilt |= needs_memory(&error);
+                Some(Failure::Database(error))
+            }
         };
         self.has_ended = true;
         *self.busy = self.was_busy;

@@ -7,7 +7,7 @@ use sqlx::{
 };
 
 use super::rows::{Encoder, too_large};
-use super::statement::{is_decimal, statement_too_large};
+use super::statement::{is_decimal, needs_too_much_memory, statement_too_large};
 use crate::bindings::hostel::sql::sql::Value;
 use crate::database::{ColumnKind, SqliteUnit, TEMPORARY_FULL};
 use crate::error::{Error, ErrorKind, Result};
@@ -173,6 +173,7 @@ pub(super) fn explain(error: sqlx::Error) -> Error {
     let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(1);
     let known = match code & 0xff {
         13 if code == TEMPORARY_FULL => statement_too_large(),
+        7 => needs_too_much_memory(),
         8 => Error::invalid("nothing can be written here: the transaction is read-only"),
         5 | 6 => {
             Error::new(ErrorKind::Unavailable, "database-busy", "another write did not end in time")

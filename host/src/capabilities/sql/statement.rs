@@ -343,7 +343,16 @@ pub(super) fn timed_out() -> Error {
 
 /// It would have needed more in temporary files than it may.
 pub(super) fn statement_too_large() -> Error {
-    let message = "the statement needs too much space for what it sorts, groups or changes";
+    needs_too_much("space for what it sorts, groups or changes")
+}
+
+/// It, or what its connection was asked before, would have needed more memory than it may.
+pub(super) fn needs_too_much_memory() -> Error {
+    needs_too_much("memory")
+}
+
+fn needs_too_much(what: &str) -> Error {
+    let message = format!("the statement needs too much {what}");
     Error::new(ErrorKind::Limit, "statement-too-large", message)
 }
 
