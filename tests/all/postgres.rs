@@ -509,6 +509,95 @@ async fn a_plan_takes_the_parameters_that_the_statement_takes() {
     assert_eq!(explain("COMMIT", json!([])).await.code(), "403 denied");
 }
 
+/// Statements that ask the server for gigabytes of memory, each in another way.
+fn hungry() -> [(&'static str, String); 4] {
+    let each = |value: &dyn Fn(u32) -> String, number| {
+        (0..number).map(value).collect::<Vec<_>>().join(", ")
+    };
+    let nested = |first: &str, each: &str, depth| {
+        let levels = (1..=depth).map(|level| {
+            let below = format!("c{}", level - 1);
+            format!("c{level} AS NOT MATERIALIZED ({})", each.replace("BELOW", &below))
+        });
+        let levels = levels.collect::<Vec<_>>().join(", ");
+        format!(
+            "WITH c0 AS NOT MATERIALIZED ({first}), {levels} SELECT count(*) AS n FROM c{depth}"
+        )
+    };
+    let first = "SELECT amount AS x FROM things";
+    [
+        ("tables of tables", nested(first, "SELECT a.x FROM BELOW a, BELOW b", 24)),
+        ("a sum of sums", nested(first, "SELECT x + x AS x FROM BELOW", 40) + " WHERE x > 5"),
+        (
+            "a row of large values",
+            format!(
+                "SELECT {}",
+                each(&|number| format!("repeat('a', 200000000) AS c{number}"), 30)
+            ),
+        ),
+        (
+            "large aggregates",
+            format!(
+                "SELECT {} FROM generate_series(1, 1000000) i",
+                each(
+                    &|number| format!(
+                        "cardinality(array_agg(repeat('a', 1000) || i)) AS c{number}"
+                    ),
+                    40
+                )
+            ),
+        ),
+    ]
+}
+
+/// A server whose machine has no more memory ends all of its processes, and begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_takes_more_memory_than_the_server_gives_to_one() {
+    let attack = Attack::on("[limits]\nsql_statement_timeout_ms = 60000\ncpu_ms = 60000").await;
+    let mut server = as_superuser(&attack.platform).await;
+    let limits = "SELECT pg_read_file('/proc/self/limits')";
+    let limits: String = sqlx::query_scalar(limits).fetch_one(&mut server).await.unwrap();
+    let bounded = limits.lines().find_map(|line| line.strip_prefix("Max data size")).unwrap();
+    assert!(!bounded.trim_start().starts_with("unlimited"), "start the server after `ulimit -d`");
+    for (what, statement) in hungry() {
+        let answer = attack.hostile.query(&statement, json!([])).await;
+        assert_eq!(answer.code(), "429 limit", "{what}: {}", answer.text());
+        assert!(answer.text().contains("too much memory"), "{what}: {}", answer.text());
+        assert_eq!(
+            attack.hostile.query("SELECT name FROM things", json!([])).await.ok(),
+            json!([])
+        );
+    }
+    sqlx::query("SELECT").execute(&mut server).await.expect("it was never ended");
+    attack.end().await;
+}
+
+/// Who waits for workers of its own computes nothing that can be seen, and they would be more than
+/// its share of the server.
+#[tokio::test]
+async fn a_statement_has_no_workers_beside_it() {
+    let platform = TestPlatform::start().await;
+    let generous = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET parallel_setup_cost = 0', current_database());
+        EXECUTE format('ALTER DATABASE %I SET parallel_tuple_cost = 0', current_database());
+        EXECUTE format('ALTER DATABASE %I SET min_parallel_table_scan_size = 0', current_database()); END $$";
+    as_superuser(&platform).await.execute(generous).await.unwrap();
+    let acme = platform.tenant("acme").await;
+    let rows = "INSERT INTO things (id, name, amount)
+        SELECT gen_random_uuid(), a::text, 1 FROM generate_series(1, 5000) a";
+    acme.execute(rows, json!([])).await.ok();
+    let heavy = "SELECT sum(a.amount) AS n FROM things a, things b WHERE a.amount <> b.amount";
+    let plan = acme.post("/api/probe/sql/explain", json!({ "statement": heavy })).await;
+    assert!(plan.text().contains("Nested Loop"), "{}", plan.text());
+    assert!(!plan.text().contains("Gather"), "{}", plan.text());
+    // Anybody else has them.
+    let mut server = as_superuser(&platform).await;
+    let schema = platform.schema("acme").await;
+    let heavy = heavy.replace("things", &format!("{schema}.things"));
+    let plan = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN {heavy}")));
+    let plan = plan.fetch_all(&mut server).await.unwrap();
+    assert!(plan.iter().any(|line| line.contains("Gather")), "{plan:?}");
+}
+
 /// What is streamed stays within the limits that hold for what is not.
 #[tokio::test]
 async fn a_stream_is_of_a_statement_that_there_is_room_for() {
@@ -771,6 +860,7 @@ async fn a_database_is_prepared_by_the_command() {
     let printed = folder.run(&["db", "prepare", "--superuser", &superuser, "--print"]);
     assert!(printed.stdout.contains("REVOKE USAGE ON LANGUAGE"), "{}", printed.stdout);
     assert!(!printed.stdout.contains("secret"), "{}", printed.stdout);
+    assert!(!printed.stderr.contains("memory"), "its processes have a limit: {}", printed.stderr);
     // The database is still not there.
     assert_eq!(folder.run(&["tenant", "list"]).code, Some(1));
     // Another database of the server is being prepared.

@@ -39,6 +39,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     for statement in preparation.statements() {
         println!("{statement};");
     }
+    for warning in preparation.warnings() {
+        eprintln!("warning: {warning}");
+    }
     if print {
         return Ok(());
     }

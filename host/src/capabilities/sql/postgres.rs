@@ -12,7 +12,7 @@ use sqlx::types::BigDecimal;
 use sqlx::{Encode, Postgres};
 
 use super::rows::{Encoder, too_large};
-use super::statement::{miscounted, size, statement_too_large};
+use super::statement::{miscounted, needs_too_much_memory, size, statement_too_large};
 use crate::bindings::hostel::sql::sql::{Isolation, TransactionOptions, Value};
 use crate::database::{
     Bounds, Failure, PostgresBegin, PostgresConnection, PostgresLease, PostgresRow, PostgresType,
@@ -437,6 +437,8 @@ pub(super) fn explain(refusal: Refusal) -> Error {
             TABLES_CHANGED,
             "the tables have changed meanwhile: begin again",
         ),
+        // The same is said where the server has no room for locks, which is no fault of this one.
+        "53200" if !message.contains("shared memory") => needs_too_much_memory(),
         "53400" => statement_too_large(),
         "54000" | "54001" | "54011" | "54023" => value_too_large(),
         "57014" | "57P01" | "25P03" => return super::statement::timed_out(),

@@ -66,12 +66,16 @@ const VIEWS: &[&str] = &[
     "pg\\_seclabels",
 ];
 
+const UNBOUNDED: &str = "one statement of a module can take all memory of the server's machine, \
+    which ends everybody's: give its processes a limit (docs/postgres.md, \"Memory\")";
+
 /// What a superuser would do, so that it can be read first.
 pub struct Preparation {
     server: Vec<String>,
     within: Vec<String>,
     as_superuser: PgConnectOptions,
     name: String,
+    warnings: Vec<String>,
 }
 
 impl Preparation {
@@ -109,9 +113,19 @@ impl Preparation {
         }
         let functions = matching(&mut connection, FUNCTIONS_LIKE, FUNCTIONS).await?;
         let views = matching(&mut connection, VIEWS_LIKE, VIEWS).await?;
+        let warnings = if may_take_all_memory(&mut connection).await {
+            vec![UNBOUNDED.to_owned()]
+        } else {
+            Vec::new()
+        };
         connection.close().await?;
         let within = within_database(&role, &database, &functions, &views);
-        Ok(Self { server, within, as_superuser, name })
+        Ok(Self { server, within, as_superuser, name, warnings })
+    }
+
+    /// What the server lacks that no statement gives it, for people.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     /// The statements, in their order. Passwords are in none of them, only what checks one.
@@ -154,6 +168,27 @@ async fn matching(
     let rows = sqlx::query(query).bind(patterns).fetch_all(connection).await?;
     let names = rows.iter().map(|row| row.try_get::<String, _>(0));
     Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
+}
+
+/// Whether a process of the server's may have as much memory as it asks for. No, where the server does
+/// not run on Linux or does not tell.
+async fn may_take_all_memory(connection: &mut PgConnection) -> bool {
+    let files = "SELECT pg_catalog.pg_read_file('/proc/self/limits'),
+                        pg_catalog.pg_read_file('/proc/sys/vm/overcommit_memory')";
+    match sqlx::query_as::<_, (String, String)>(files).fetch_one(connection).await {
+        Ok((limits, overcommit)) => is_unbounded(&limits, &overcommit),
+        Err(_) => false,
+    }
+}
+
+/// By what Linux says of a process' limits, and of when it refuses memory to all of them
+/// (<https://docs.kernel.org/mm/overcommit-accounting.html>).
+fn is_unbounded(limits: &str, overcommit: &str) -> bool {
+    let is_unlimited = |name: &str| {
+        let limit = limits.lines().find_map(|line| line.strip_prefix(name));
+        limit.is_none_or(|limit| limit.trim_start().starts_with("unlimited"))
+    };
+    is_unlimited("Max data size") && is_unlimited("Max address space") && overcommit.trim() != "2"
 }
 
 /// What all databases of a server have in common, which the server has no two prepare at once: the one
@@ -207,5 +242,25 @@ fn refused(error: sqlx::Error) -> Error {
     match error.as_database_error() {
         Some(refusal) => Error::invalid(format!("PostgreSQL refuses: {}", refusal.message())),
         None => Error::invalid(format!("PostgreSQL does not answer: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_either_kind_bounds_what_a_process_takes() {
+        let limits = |data: &str, space: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units\n\
+                 Max data size             {data:<20} unlimited            bytes\n\
+                 Max address space         {space:<20} unlimited            bytes\n"
+            )
+        };
+        assert!(is_unbounded(&limits("unlimited", "unlimited"), "0\n"));
+        assert!(!is_unbounded(&limits("1073741824", "unlimited"), "0\n"));
+        assert!(!is_unbounded(&limits("unlimited", "8589934592"), "1\n"));
+        assert!(!is_unbounded(&limits("unlimited", "unlimited"), "2\n"));
     }
 }

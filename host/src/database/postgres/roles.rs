@@ -283,10 +283,14 @@ impl Roles {
         .await?
         .try_get(0)?;
         for role in [&runtime, &owner] {
+            // One processor for a statement: its parallel workers would be nobody's, and who only
+            // waits for them seems to compute nothing.
             script.push_str(&format!(
                 "ALTER ROLE {role} SET search_path = {schema};
                  ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
                  ALTER ROLE {role} SET lock_timeout = '{lock_timeout_ms}ms';
+                 ALTER ROLE {role} SET max_parallel_workers_per_gather = 0;
+                 ALTER ROLE {role} SET max_parallel_maintenance_workers = 0;
                  ALTER ROLE {role} SET client_connection_check_interval = '2s';
                  ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min';
                  ALTER ROLE {role} SET statement_timeout = '10min';"
