@@ -156,6 +156,33 @@ async fn a_long_statement_of_a_transaction_is_refused_without_a_turn() {
     assert_eq!(count(&neighbours.other).await, 2);
 }
 
+/// Constraints can leave all of the work for the end of a transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_commit_is_refused_without_a_turn() {
+    let neighbours = Neighbours::new(60_000).await;
+    let schema = neighbours.platform.schema("other").await;
+    // For each row that goes, all others are read.
+    let prepare = format!(
+        "ALTER TABLE {schema}.things ADD COLUMN above uuid;
+         ALTER TABLE {schema}.things ADD FOREIGN KEY (above) REFERENCES {schema}.things (id)
+             DEFERRABLE INITIALLY DEFERRED;
+         INSERT INTO {schema}.things (id, name, amount)
+             SELECT gen_random_uuid(), 'row ' || i, i % 5 FROM generate_series(1, 15000) i;
+         ANALYZE {schema}.things"
+    );
+    let mut server = as_superuser(&neighbours.platform).await;
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut server).await.unwrap();
+    let endless = neighbours.taken().await;
+    let delete = "DELETE FROM things WHERE amount = 2";
+    let refused = neighbours.other.transaction(&[delete], "commit").await;
+    assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
+    assert!(refused.text().contains("long statements of others"), "{}", refused.text());
+    assert_eq!(count(&neighbours.other).await, 15_001);
+    drop(endless);
+    neighbours.other.transaction(&[delete], "commit").await.ok();
+    assert_eq!(count(&neighbours.other).await, 12_001);
+}
+
 /// The wait for a turn is one of those that are bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_that_does_not_come_is_not_waited_for_for_ever() {

@@ -273,10 +273,18 @@ impl Connection {
             // It is closed, which undoes all of it.
             return if commit { Err(Failure::Overdue) } else { Ok(()) };
         }
-        let ended = self.raw(if commit { "COMMIT" } else { "ROLLBACK" }).await;
+        // Constraints may leave something to be computed for the end.
+        let unit = self.long.as_ref().filter(|_| commit);
+        let mut pace = unit.map(|unit| Pace::of_end(unit, &self.process));
+        let deadline = Instant::now() + HOST_TIMEOUT;
+        self.busy = true;
+        let saying = self.inner.say(if commit { "COMMIT" } else { "ROLLBACK" });
+        let ended = paced(&mut pace, Some(deadline), saying).await;
+        let ended = ended.inspect_err(|_| self.was_given_up = true)?;
         // Refused by the server, a commit has ended the transaction too.
         self.busy = !matches!(ended, Ok(()) | Err(Fault::Refused(_)));
-        self.learn(ended)
+        let gave_way = ended.as_ref().err().and_then(|fault| pace.as_ref()?.explain(fault));
+        gave_way.map_or_else(|| self.learn(ended), Err)
     }
 
     /// Says one of the host's own statements, which answers nothing.
@@ -679,11 +687,14 @@ impl Running<'_> {
 }
 
 /// Whether an error says that its connection is of no further use: it came from elsewhere than from
-/// a server that goes on, or tables changed under a prepared statement (`0A000`). Codes are those of
+/// a server that goes on, tables changed under a prepared statement (`0A000`), or the server's process has
+/// no more memory (`53200`). Codes are those of
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn spoils(fault: &Fault) -> bool {
     match fault {
-        Fault::Refused(refusal) => refusal.code == "0A000" || refusal.code.starts_with("57P"),
+        Fault::Refused(refusal) => {
+            ["0A000", "53200"].contains(&&*refusal.code) || refusal.code.starts_with("57P")
+        }
         Fault::TooLarge => false,
         Fault::Lost(_) => true,
     }

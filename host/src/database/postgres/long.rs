@@ -158,7 +158,8 @@ pub(super) enum Way {
 /// Watches over a statement that runs.
 pub(super) struct Pace {
     unit: Arc<LongStatements>,
-    statement: Arc<Prepared>,
+    /// None is the end of a transaction.
+    statement: Option<Arc<Prepared>>,
     process: Arc<Process>,
     began: Instant,
     /// When it is looked at next; never where it has a turn.
@@ -197,19 +198,31 @@ impl Pace {
             }
         }
         let has_turn = turn.is_some() || matches!(way, Way::Again(Some(_)));
+        let mut pace = Self::of_end(unit, process);
+        pace.statement = Some(Arc::clone(statement));
+        pace.can_be_repeated = matches!(way, Way::Again(_));
+        pace.turn = turn;
+        if has_turn {
+            pace.next_look = None;
+        }
+        Ok(pace)
+    }
+
+    /// Begins with the end of a transaction, which others may wait for: it needs a turn once it is long.
+    pub(super) fn of_end(unit: &Arc<LongStatements>, process: &Arc<Process>) -> Self {
         let began = Instant::now();
-        Ok(Self {
+        Self {
             unit: Arc::clone(unit),
-            statement: Arc::clone(statement),
+            statement: None,
             process: Arc::clone(process),
             began,
-            next_look: (!has_turn).then(|| began + FIRST_LOOK),
-            can_be_repeated: matches!(way, Way::Again(_)),
+            next_look: Some(began + FIRST_LOOK),
+            can_be_repeated: false,
             was_cancelled: false,
             is_long: false,
             has_ended: false,
-            turn,
-        })
+            turn: None,
+        }
     }
 
     /// Waits for a part of the answer, until `deadline` at most.
@@ -330,10 +343,11 @@ impl Pace {
 impl Drop for Pace {
     fn drop(&mut self) {
         self.settle();
+        let Some(statement) = &self.statement else { return };
         if self.is_long {
-            self.unit.was_long(&self.statement);
+            self.unit.was_long(statement);
         } else if self.has_ended {
-            self.unit.was_short(&self.statement);
+            self.unit.was_short(statement);
         }
     }
 }
