@@ -22,9 +22,9 @@ use crate::metering::locked;
 /// What a connection may have of its own, in bytes. Half of it is SQLite's cache of pages. What
 /// connections have beyond it comes out of what all of them share.
 const OWN: usize = 4 << 20;
-/// Bytes of a value from which on it is looked at when it is answered. Rows of smaller ones count as
-/// what their statement keeps.
-const LARGE: usize = 4096;
+/// Bytes of a value from which on it is looked at when it is answered. Smaller ones count as what their
+/// statement keeps: as many as a row may have, in all rows that sqlx lets wait (50), take 12 MB.
+const LARGE: usize = 64;
 /// Bytes that SQLite puts behind a copy.
 const TERMINATOR_MAX: usize = 8;
 /// How long it is waited for somebody who takes rows, until the statement's time is looked at again.

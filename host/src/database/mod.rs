@@ -106,7 +106,7 @@ pub struct SqlConfig {
     /// What one statement may keep in temporary files, for sorting and the like.
     pub temp_file_max_bytes: Bounded<1_048_576, 1_099_511_627_776>,
     /// What one connection may have in memory on SQLite. On PostgreSQL, the server's own limit holds.
-    pub memory_max_bytes: Bounded<8_388_608, 1_073_741_824>,
+    pub memory_max_bytes: Bounded<33_554_432, 1_073_741_824>,
     /// What connections may have in memory on SQLite together, beyond 4 MiB each.
     pub memory_shared_max_bytes: Bounded<8_388_608, 1_099_511_627_776>,
 }
