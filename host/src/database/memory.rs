@@ -4,10 +4,13 @@
 //! SQLite itself has one bound for the whole process: who came near it would take what others need.
 //! So it allocates by functions of our own, which know whose each piece is. sqlx runs each connection
 //! on a thread of its own, so that what a thread allocates is its connection's, whoever frees it.
+//!
+//! The memory itself is the C library's, as it would be without us: an allocator that gives each thread
+//! pages of its own (mimalloc) takes four times as much for a thousand connections.
 
 #![allow(unsafe_code, reason = "an allocator of SQLite's is a table of C functions")]
 
-use std::alloc::{Layout, alloc, dealloc, realloc};
+use std::alloc::{GlobalAlloc as _, Layout, System};
 use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -256,7 +259,7 @@ unsafe extern "C" fn allocate(bytes: c_int) -> *mut c_void {
     let Ok((account, is_answer)) = owned(wanted as usize) else { return std::ptr::null_mut() };
     let head = Header { account, bytes: wanted, is_answer };
     // SAFETY: a header is not empty.
-    let start = unsafe { alloc(layout) }.cast::<Header>();
+    let start = unsafe { System.alloc(layout) }.cast::<Header>();
     if start.is_null() {
         // SAFETY: the piece that it was for is not made.
         unsafe { disown(&head) };
@@ -278,7 +281,7 @@ unsafe extern "C" fn free(piece: *mut c_void) {
         let head = head_of(piece);
         disown(head);
         if let Some(layout) = layout(head.bytes as usize) {
-            dealloc(std::ptr::from_mut(head).cast(), layout);
+            System.dealloc(std::ptr::from_mut(head).cast(), layout);
         }
     }
 }
@@ -295,7 +298,7 @@ unsafe extern "C" fn reallocate(piece: *mut c_void, bytes: c_int) -> *mut c_void
         return std::ptr::null_mut();
     }
     // SAFETY: it was allocated with this layout, and what it becomes is not empty.
-    let start = unsafe { realloc(std::ptr::from_mut(head).cast(), before, after.size()) };
+    let start = unsafe { System.realloc(std::ptr::from_mut(head).cast(), before, after.size()) };
     if start.is_null() {
         head.resize(wanted, had);
         return std::ptr::null_mut();
