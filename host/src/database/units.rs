@@ -680,20 +680,19 @@ impl GuestConnection {
 /// Whether another one writes.
 fn is_locked(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    let Some(sqlx::Error::Database(refusal)) = cause else { return false };
-    // Its kinds are in the bits above.
-    code_of(&**refusal) & 0xff == ffi::SQLITE_BUSY
+    cause.and_then(primary_code) == Some(ffi::SQLITE_BUSY)
 }
 
 /// Whether its connection may have no more memory. What statements were compiled to before is part of
 /// what it has: it is closed.
 fn needs_memory(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|refusal| code_of(refusal) & 0xff == ffi::SQLITE_NOMEM)
+    primary_code(error) == Some(ffi::SQLITE_NOMEM)
 }
 
-/// One of <https://www.sqlite.org/rescode.html>.
-fn code_of(refusal: &dyn sqlx::error::DatabaseError) -> i32 {
-    refusal.code().and_then(|code| code.parse().ok()).unwrap_or(ffi::SQLITE_ERROR)
+/// <https://www.sqlite.org/rescode.html>: the extended codes keep the primary one in the low byte.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 /// Why a guest's statement did not end well.

@@ -39,7 +39,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     for statement in preparation.statements() {
         println!("{statement};");
     }
-    for warning in preparation.warnings() {
+    if let Some(warning) = preparation.warning() {
         eprintln!("warning: {warning}");
     }
     if print {

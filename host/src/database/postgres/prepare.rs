@@ -75,7 +75,7 @@ pub struct Preparation {
     within: Vec<String>,
     as_superuser: PgConnectOptions,
     name: String,
-    warnings: Vec<String>,
+    may_take_all_memory: bool,
 }
 
 impl Preparation {
@@ -113,19 +113,15 @@ impl Preparation {
         }
         let functions = matching(&mut connection, FUNCTIONS_LIKE, FUNCTIONS).await?;
         let views = matching(&mut connection, VIEWS_LIKE, VIEWS).await?;
-        let warnings = if may_take_all_memory(&mut connection).await {
-            vec![UNBOUNDED.to_owned()]
-        } else {
-            Vec::new()
-        };
+        let may_take_all_memory = may_take_all_memory(&mut connection).await;
         connection.close().await?;
         let within = within_database(&role, &database, &functions, &views);
-        Ok(Self { server, within, as_superuser, name, warnings })
+        Ok(Self { server, within, as_superuser, name, may_take_all_memory })
     }
 
     /// What the server lacks that no statement gives it, for people.
-    pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.warnings.iter().map(String::as_str)
+    pub fn warning(&self) -> Option<&'static str> {
+        self.may_take_all_memory.then_some(UNBOUNDED)
     }
 
     /// The statements, in their order. Passwords are in none of them, only what checks one.

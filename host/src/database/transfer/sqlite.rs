@@ -1,5 +1,6 @@
 //! Rows out of files and into them, as a guest could read and write them: within its authorizer.
 
+use libsqlite3_sys as ffi;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
@@ -8,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{Batch, Cell, Column, Conversion, LineSink, TRANSFER_TIMEOUT, Table, column_list};
 use crate::database::guard::{Allowance, HOST_TABLE_PREFIX, Speaker};
 use crate::database::ledger::AppliedMigration;
-use crate::database::units::{Access, Failure, GuestConnection};
+use crate::database::units::{Access, Failure, GuestConnection, primary_code};
 use crate::database::{full, quoted};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -204,22 +205,17 @@ pub(super) async fn finish_load(connection: &mut GuestConnection) -> Result<()> 
 
 /// A constraint that one row broke. Others end the transaction, or will come again.
 fn is_of_one_row(failure: &Failure) -> bool {
-    const CONSTRAINT: u32 = 19;
-    const MISMATCH: u32 = 20;
-
-    primary_code(failure).is_some_and(|code| [CONSTRAINT, MISMATCH].contains(&code))
+    let code = code_of(failure);
+    code.is_some_and(|code| [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH].contains(&code))
 }
 
-/// <https://www.sqlite.org/rescode.html>: the extended codes keep the primary one in the low byte.
-fn primary_code(failure: &Failure) -> Option<u32> {
-    let Failure::Database(sqlx::Error::Database(database)) = failure else { return None };
-    Some(database.code()?.parse::<u32>().ok()? & 0xff)
+fn code_of(failure: &Failure) -> Option<i32> {
+    let Failure::Database(error) = failure else { return None };
+    primary_code(error)
 }
 
 fn refused(place: &str, failure: Failure) -> Error {
-    const FULL: u32 = 13;
-
-    let is_full = primary_code(&failure) == Some(FULL);
+    let is_full = code_of(&failure) == Some(ffi::SQLITE_FULL);
     match failure {
         Failure::Refused(error) => error,
         Failure::Database(_) if is_full => full(),
