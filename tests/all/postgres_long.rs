@@ -1,6 +1,6 @@
 //! Long statements on PostgreSQL: one at a time here, in turns, and short ones beside them.
 
-use hostel_tests::{Answer, Client, TestPlatform, eventually};
+use hostel_tests::{Answer, Client, Setup, TestPlatform, eventually, hostile_with_migrations};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,6 +16,11 @@ const ADD: &str =
     "INSERT INTO things (id, name, amount) SELECT gen_random_uuid(), 'added', count(*)
     FROM generate_series(1, 5000) a, generate_series(1, 5000) b";
 
+/// A statement that runs.
+const ANY: &str = "state = 'active'";
+/// One that has run for longer than any may compute without a turn.
+const LONG: &str = "state = 'active' AND clock_timestamp() - query_start > '3 seconds'";
+
 /// Two tenants with a row each, of whom one long statement runs at once.
 struct Neighbours {
     platform: TestPlatform,
@@ -25,7 +30,11 @@ struct Neighbours {
 
 impl Neighbours {
     async fn new(wait_timeout_ms: u64) -> Self {
-        let setup = TestPlatform::setup()
+        Self::with(TestPlatform::setup(), wait_timeout_ms).await
+    }
+
+    async fn with(setup: Setup, wait_timeout_ms: u64) -> Self {
+        let setup = setup
             .config(&format!("[sql]\nlong_statements_max = 1\nwait_timeout_ms = {wait_timeout_ms}"))
             .config("[limits]\ncall_timeout_ms = 60000\nsql_statement_timeout_ms = 60000");
         let platform = setup.start().await;
@@ -43,25 +52,33 @@ impl Neighbours {
 
     /// Waits until a statement of the tenant's has run for longer than any may compute without a turn.
     async fn has_its_turn(&self, slug: &str) {
-        self.eventually_runs(slug, "clock_timestamp() - query_start > '3 seconds'", 1).await;
+        self.eventually_runs(&self.runtime(slug).await, LONG, 1).await;
     }
 
     /// Waits until a statement of the tenant's runs.
     async fn runs(&self, slug: &str) {
-        self.eventually_runs(slug, "true", 1).await;
+        self.eventually_runs(&self.runtime(slug).await, ANY, 1).await;
     }
 
     /// Waits until no statement of the tenant's runs.
     async fn is_quiet(&self, slug: &str) {
-        self.eventually_runs(slug, "true", 0).await;
+        self.eventually_runs(&self.runtime(slug).await, ANY, 0).await;
     }
 
-    async fn eventually_runs(&self, slug: &str, condition: &str, expected: i64) {
+    /// The role that runs the tenant's statements.
+    async fn runtime(&self, slug: &str) -> String {
+        self.platform.schema(slug).await
+    }
+
+    /// The role that runs the tenant's migrations.
+    async fn owner(&self, slug: &str) -> String {
+        self.platform.schema(slug).await.replacen('t', "o", 1)
+    }
+
+    async fn eventually_runs(&self, role: &str, condition: &str, expected: i64) {
         let mut server = as_superuser(&self.platform).await;
-        let schema = self.platform.schema(slug).await;
         let asked = format!(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE usename = '{schema}' AND state = 'active' AND {condition}"
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND {condition}"
         );
         eventually("the tenant's statements", async || {
             let asked = sqlx::query_scalar::<_, i64>(AssertSqlSafe(asked.clone()));
@@ -178,9 +195,69 @@ async fn a_long_commit_is_refused_without_a_turn() {
     assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
     assert!(refused.text().contains("long statements of others"), "{}", refused.text());
     assert_eq!(count(&neighbours.other).await, 15_001);
+    // A batch is done again by the host.
+    let batch = json!({ "statements": [{ "statement": delete, "runs": [[]] }] });
+    let other = neighbours.other.clone();
+    let waiting = meanwhile(async move { other.post("/api/probe/sql/batch", batch).await });
+    neighbours.runs("other").await;
+    neighbours.is_quiet("other").await;
+    assert!(waiting.waits(), "it waits for its turn");
+    assert_eq!(count(&neighbours.other).await, 15_001);
     drop(endless);
-    neighbours.other.transaction(&[delete], "commit").await.ok();
+    waiting.answer().await.ok();
     assert_eq!(count(&neighbours.other).await, 12_001);
+}
+
+/// Migrations take turns of their own: what is long gives way, with all of its transaction and its
+/// connection, and is done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_migration_gives_way_and_is_done_once() {
+    let numbers = "CREATE TABLE numbers AS SELECT n FROM generate_series(1, 300) n";
+    // For one of the tenants alone.
+    let endless = "INSERT INTO numbers SELECT count(*) FROM
+        generate_series(1, (SELECT 1000000 * count(*) FROM things WHERE name = 'endless')) a,
+        generate_series(1, 1000000) b HAVING count(*) > 0";
+    let added = "INSERT INTO numbers SELECT count(*) FROM
+        generate_series(1, 5000) a, generate_series(1, 5000) b";
+    let indexed = "CREATE INDEX CONCURRENTLY by_digest ON numbers (md5(repeat(n::text, 1000000)))";
+    let there_is_one = "SELECT count(*) FROM pg_index WHERE indisvalid
+        AND indexrelid = to_regclass('SCHEMA.by_digest')";
+    for (long, done) in
+        [(added, "SELECT count(*) - 300 FROM SCHEMA.numbers"), (indexed, there_is_one)]
+    {
+        let module = hostile_with_migrations([numbers, endless, long]);
+        let neighbours = Neighbours::with(TestPlatform::setup().hostile_is(&module), 60_000).await;
+        let Neighbours { platform, acme, other } = &neighbours;
+        let (acmes, others) = (neighbours.owner("acme").await, neighbours.owner("other").await);
+        acme.execute("UPDATE things SET name = 'endless'", json!([])).await.ok();
+        let endless = meanwhile({
+            let acme = acme.clone();
+            async move { acme.get("/api/hostile/counter").await }
+        });
+        neighbours.eventually_runs(&acmes, LONG, 1).await;
+        let waiting = meanwhile({
+            let other = other.clone();
+            async move { other.get("/api/hostile/counter").await }
+        });
+        neighbours.eventually_runs(&others, ANY, 1).await;
+        neighbours.eventually_runs(&others, "true", 0).await;
+        // Nothing of its last step has happened, and statements wait for no migration.
+        let schema = platform.schema("other").await;
+        let done = done.replace("SCHEMA", &schema);
+        let mut server = as_superuser(platform).await;
+        let is_done = sqlx::query_scalar::<_, i64>(AssertSqlSafe(done.clone()));
+        assert_eq!(is_done.fetch_one(&mut server).await.unwrap(), 0, "{long}");
+        other.execute(ADD, json!([])).await.ok();
+        assert!(waiting.waits() && endless.waits(), "one migrates, the other waits for its turn");
+        let end =
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1";
+        let ended: i64 = sqlx::query_scalar(end).bind(&acmes).fetch_one(&mut server).await.unwrap();
+        assert_eq!(ended, 1);
+        assert_eq!(endless.answer().await.status(), 503);
+        waiting.answer().await.ok();
+        let is_done = sqlx::query_scalar::<_, i64>(AssertSqlSafe(done));
+        assert_eq!(is_done.fetch_one(&mut server).await.unwrap(), 1, "{long}");
+    }
 }
 
 /// The wait for a turn is one of those that are bounded.

@@ -52,7 +52,7 @@ pub(crate) use self::postgres::{
 pub(crate) use self::temporary::TEMPORARY_FULL;
 pub(crate) use self::transaction::{Level, OpenTransaction};
 pub(crate) use self::transfer::{Batch, Cell, Dialect, Loader, Sequence, Snapshot, Table};
-pub(crate) use self::unit::{Lease, Migrator, Turn, Unit, Units};
+pub(crate) use self::unit::{Lease, Migrator, Precedence, Turn, Unit, Units};
 pub(crate) use self::units::{
     Access, ColumnKind, Failure, GuestConnection as SqliteConnection, Unit as SqliteUnit,
 };

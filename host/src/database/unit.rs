@@ -68,7 +68,7 @@ impl Units {
         }
     }
 
-    /// How many long statements wait for their turn.
+    /// How many long statements wait for their turn, those of migrations among them.
     pub(crate) fn long_statements_waiting(&self) -> usize {
         match self {
             Self::Sqlite(units) => units.long_statements_waiting(),
@@ -272,8 +272,12 @@ impl Unit {
     /// A connection that changes tables; on SQLite, nobody else writes meanwhile.
     ///
     /// # Errors
-    /// `unavailable` when none became free in time.
-    pub(crate) async fn migrator(&self, deadline: Instant) -> Result<Migrator> {
+    /// `unavailable` when none became free in time, or no turn came.
+    pub(crate) async fn migrator(
+        &self,
+        precedence: Precedence,
+        deadline: Instant,
+    ) -> Result<Migrator> {
         match self {
             Self::Sqlite(unit) => {
                 let writer = unit.writer(deadline).await?;
@@ -281,7 +285,7 @@ impl Unit {
                 Ok(Migrator::Sqlite { connection, unit: Arc::clone(unit), _writer: writer })
             }
             Self::Postgres(unit) => {
-                let connection = unit.lease_as_owner(deadline).await?;
+                let connection = unit.lease_as_owner(precedence, deadline).await?;
                 Ok(Migrator::Postgres { connection, unit: Arc::clone(unit) })
             }
         }
@@ -371,6 +375,17 @@ impl Lease {
             Self::Postgres(connection) => Ok(!connection.was_given_up()),
         }
     }
+}
+
+/// Who is first, where migrations of many units are long: on PostgreSQL, few of them run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precedence {
+    /// It waits for nobody: an operator asks for it.
+    Operator,
+    /// It gives way to others ([`Failure::GaveWay`]), and is begun again in its turn.
+    GivesWay,
+    /// It has its turn, for which it waits.
+    InTurn,
 }
 
 /// What brings a unit's tables up to date.
@@ -514,7 +529,7 @@ impl Migrator {
     /// Runs a module's migration script, which must leave no more than so many [`objects`].
     ///
     /// # Errors
-    /// The database's.
+    /// The database's, or [`Failure::GaveWay`].
     ///
     /// [`objects`]: Self::objects
     pub(crate) async fn run(
@@ -533,7 +548,8 @@ impl Migrator {
                     // What was asked last holds what it saw until something else is, and an index
                     // that is built beside others would wait for it.
                     connection.as_host("SELECT").await.map_err(Failure::Refused)?;
-                    unit.run_concurrently(script, allowance.time, objects_max).await
+                    let time = allowance.time;
+                    unit.run_concurrently(connection, script, time, objects_max).await
                 } else {
                     connection.migrate(script, allowance.time, objects_max).await
                 }

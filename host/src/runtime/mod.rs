@@ -251,7 +251,7 @@ impl Runtime {
             ),
             (
                 "hostel_long_statements_waiting",
-                "Long statements that wait for their turn",
+                "Long statements and migrations that wait for their turn",
                 self.services.units.long_statements_waiting() as u64,
             ),
             ("hostel_instances_idle", "Instances that wait for a call", idle_max - idle_free),

@@ -17,6 +17,7 @@ use std::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
 pub use self::cursor::Cursor;
+pub(crate) use self::postgres::is_for_its_turn;
 use self::statement::{Statement, Terms};
 pub use self::transaction::Transaction;
 use self::transaction::{Batch, run_all};

@@ -401,7 +401,7 @@ pub(super) fn may_be_repeated(error: &Error) -> bool {
 }
 
 /// Whether the statement is long, and gave way to others.
-pub(super) fn is_for_its_turn(error: &Error) -> bool {
+pub(crate) fn is_for_its_turn(error: &Error) -> bool {
     error.code() == GAVE_WAY
 }
 

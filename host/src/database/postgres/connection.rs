@@ -88,6 +88,11 @@ impl Connection {
         self.was_given_up
     }
 
+    /// Whether what is long there is given up, to be run again in its turn.
+    pub(super) fn gives_way(&self) -> bool {
+        self.long.is_some() && matches!(self.way, Way::Again(None))
+    }
+
     /// The process, where something still runs there that must be ended.
     pub(super) fn left_running(&self) -> Option<Arc<Process>> {
         self.busy.then(|| Arc::clone(&self.process))
@@ -189,21 +194,44 @@ impl Connection {
         runs: &[V],
         bounds: Bounds,
     ) -> Result<Running<'_>, Failure> {
-        let pace = match &self.long {
-            Some(unit) => {
-                let way = &mut self.way;
-                Some(Pace::begin(unit, way, statement, &self.process, bounds.time).await?)
-            }
-            None => None,
-        };
-        let was_busy = std::mem::replace(&mut self.busy, true);
+        let pace = self.pace(Some(statement), bounds.time).await?;
         // What lasts for ever does so in a call that does not.
         let deadline = Instant::now().checked_add(bounds.time);
-        let mut running = Running { connection: self, was_busy, deadline, pace };
+        let mut running = self.running(pace, deadline);
         let starting = running.connection.inner.run(statement, runs, bounds.row_max);
         let started = paced(&mut running.pace, deadline, starting).await;
         running.learn(started)?;
         Ok(running)
+    }
+
+    /// What watches over a statement or a script, where that may be long.
+    async fn pace(
+        &mut self,
+        statement: Option<&Arc<Prepared>>,
+        time: Duration,
+    ) -> Result<Option<Pace>, Failure> {
+        let Some(unit) = &self.long else { return Ok(None) };
+        Pace::begin(unit, &mut self.way, statement, &self.process, time).await.map(Some)
+    }
+
+    fn running(&mut self, pace: Option<Pace>, deadline: Option<Instant>) -> Running<'_> {
+        let was_busy = std::mem::replace(&mut self.busy, true);
+        Running { connection: self, was_busy, deadline, pace }
+    }
+
+    /// Runs a statement of a migration, and gives `pace` back.
+    async fn run_at(
+        &mut self,
+        pace: Option<Pace>,
+        statement: &str,
+        deadline: Instant,
+    ) -> Result<Option<Pace>, Failure> {
+        let mut running = self.running(pace, Some(deadline));
+        let asked = running.connection.inner.once_for_nothing(statement);
+        let done = paced(&mut running.pace, running.deadline, asked).await;
+        running.learn(done)?;
+        running.connection.busy = running.was_busy;
+        Ok(running.pace)
     }
 
     /// Some errors say that the connection is of no further use.
@@ -275,7 +303,7 @@ impl Connection {
         }
         // Constraints may leave something to be computed for the end.
         let unit = self.long.as_ref().filter(|_| commit);
-        let mut pace = unit.map(|unit| Pace::of_end(unit, &self.process));
+        let mut pace = unit.map(|unit| Pace::of_end(unit, &self.way, &self.process));
         let deadline = Instant::now() + HOST_TIMEOUT;
         self.busy = true;
         let saying = self.inner.say(if commit { "COMMIT" } else { "ROLLBACK" });
@@ -327,22 +355,20 @@ impl Connection {
     /// alone, so that none can end the transaction around it.
     ///
     /// # Errors
-    /// The server's, that the script holds what migrations may not use, or that it leaves more than
-    /// `objects_max`.
+    /// The server's, that the script holds what migrations may not use, that it leaves more than
+    /// `objects_max`, or [`Failure::GaveWay`].
     pub(crate) async fn migrate(
         &mut self,
         script: &str,
         time: Duration,
         objects_max: u64,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + time;
         let script = statements::of_migration(script).map_err(Failure::Refused)?;
+        let mut pace = self.pace(None, time).await?;
+        let deadline = Instant::now() + time;
         for some in script.chunks(STATEMENTS_UNCOUNTED_MAX) {
             for statement in some {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let running = self.inner.once_for_nothing(statement);
-                let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
-                self.learn(done)?;
+                pace = self.run_at(pace, statement, deadline).await?;
             }
             // In between, too: until the end, each of them takes a lock of those that all share.
             check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)?;
@@ -353,7 +379,7 @@ impl Connection {
     /// Builds or removes an index while others write, unless that was done.
     ///
     /// # Errors
-    /// The server's. What was built by half is removed.
+    /// The server's, or [`Failure::GaveWay`]. What was built by half is removed.
     pub(super) async fn run_concurrently(
         &mut self,
         statement: &Concurrent<'_>,
@@ -366,7 +392,9 @@ impl Connection {
             Some(false) if !statement.removes => self.remove_index(statement, deadline).await?,
             _ => {}
         }
-        let done = self.alone(statement.text, deadline).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let pace = self.pace(None, left).await?;
+        let done = self.run_at(pace, statement.text, deadline).await.map(|_| ());
         if done.is_err() && !statement.removes && self.is_as_new() {
             // It would slow writes down, and refuse what is there twice. One that was there before is
             // whole.
@@ -384,14 +412,7 @@ impl Connection {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let drop = format!("DROP INDEX CONCURRENTLY {}.{}", self.schema, quoted(&statement.index));
-        self.alone(&drop, deadline).await
-    }
-
-    async fn alone(&mut self, statement: &str, deadline: Instant) -> Result<(), Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let running = self.inner.once_for_nothing(statement);
-        let done = watched(&mut self.busy, left, running).await.ok_or(Failure::Overdue)?;
-        self.learn(done)
+        self.run_at(None, &drop, deadline).await.map(|_| ())
     }
 
     /// Whether an index is whole; none where there is none of that name.

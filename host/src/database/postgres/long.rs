@@ -91,14 +91,15 @@ impl LongStatements {
     }
 
     /// A turn, if there is one.
-    pub(super) fn try_turn(&self) -> Option<Turn> {
+    fn try_turn(&self) -> Option<Turn> {
         self.turns.try_take(&self.lane)
     }
 
     /// Whether a statement needs a turn before it begins: the unit's credit is used up, and nobody knows
     /// that this one is short. Who goes on asking for such pays nothing back.
-    fn needs_turn(&self, statement: &Prepared) -> bool {
-        let needs = self.credit().is_zero() && !locked(&self.short).contains(&statement.text);
+    fn needs_turn(&self, statement: Option<&Prepared>) -> bool {
+        let is_short = |statement: &Prepared| locked(&self.short).contains(&statement.text);
+        let needs = self.credit().is_zero() && !statement.is_some_and(is_short);
         if needs {
             self.whole_at.fetch_max(self.latest(), Ordering::Relaxed);
         }
@@ -155,10 +156,16 @@ pub(super) enum Way {
     Again(Option<Turn>),
 }
 
-/// Watches over a statement that runs.
+impl Way {
+    pub(super) fn has_turn(&self) -> bool {
+        matches!(self, Self::Again(Some(_)))
+    }
+}
+
+/// Watches over a statement that runs, or over those of a script as if they were one.
 pub(super) struct Pace {
     unit: Arc<LongStatements>,
-    /// None is the end of a transaction.
+    /// None for a script, and for the end of a transaction: of these, nothing is known.
     statement: Option<Arc<Prepared>>,
     process: Arc<Process>,
     began: Instant,
@@ -174,7 +181,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Begins with a statement, as soon as it may, after as long as it may take at most.
+    /// Begins with a statement or a script, as soon as it may, after as long as it may take at most.
     ///
     /// # Errors
     /// [`Failure::GaveWay`] where it is to be run again in its turn, `unavailable` where that did not come
@@ -182,12 +189,12 @@ impl Pace {
     pub(super) async fn begin(
         unit: &Arc<LongStatements>,
         way: &mut Way,
-        statement: &Arc<Prepared>,
+        statement: Option<&Arc<Prepared>>,
         process: &Arc<Process>,
         time: Duration,
     ) -> Result<Self, Failure> {
         let mut turn = None;
-        if unit.needs_turn(statement) {
+        if unit.needs_turn(statement.map(|statement| &**statement)) {
             match way {
                 Way::Again(Some(_)) => {}
                 Way::Again(none) => *none = Some(unit.try_turn().ok_or(Failure::GaveWay)?),
@@ -197,10 +204,9 @@ impl Pace {
                 }
             }
         }
-        let has_turn = turn.is_some() || matches!(way, Way::Again(Some(_)));
-        let mut pace = Self::of_end(unit, process);
-        pace.statement = Some(Arc::clone(statement));
-        pace.can_be_repeated = matches!(way, Way::Again(_));
+        let has_turn = turn.is_some() || way.has_turn();
+        let mut pace = Self::of_end(unit, way, process);
+        pace.statement = statement.map(Arc::clone);
         pace.turn = turn;
         if has_turn {
             pace.next_look = None;
@@ -209,15 +215,15 @@ impl Pace {
     }
 
     /// Begins with the end of a transaction, which others may wait for: it needs a turn once it is long.
-    pub(super) fn of_end(unit: &Arc<LongStatements>, process: &Arc<Process>) -> Self {
+    pub(super) fn of_end(unit: &Arc<LongStatements>, way: &Way, process: &Arc<Process>) -> Self {
         let began = Instant::now();
         Self {
             unit: Arc::clone(unit),
             statement: None,
             process: Arc::clone(process),
             began,
-            next_look: Some(began + FIRST_LOOK),
-            can_be_repeated: false,
+            next_look: (!way.has_turn()).then(|| began + FIRST_LOOK),
+            can_be_repeated: matches!(way, Way::Again(_)),
             was_cancelled: false,
             is_long: false,
             has_ended: false,
@@ -377,14 +383,15 @@ mod tests {
         let (unit, short, other) = (unit(), statement(1), statement(2));
         assert_eq!(unit.credit(), CREDIT_MAX);
         unit.was_short(&short);
-        assert!(!unit.needs_turn(&other));
+        assert!(!unit.needs_turn(Some(&other)) && !unit.needs_turn(None));
         unit.charge(CREDIT_MAX + PIECE);
-        assert!(unit.needs_turn(&other) && !unit.needs_turn(&short));
+        assert!(unit.needs_turn(Some(&other)) && unit.needs_turn(None));
+        assert!(!unit.needs_turn(Some(&short)));
         unit.was_long(&short);
-        assert!(unit.needs_turn(&short));
+        assert!(unit.needs_turn(Some(&short)));
         // It is told of again, though this connection has told of it before.
         unit.was_short(&short);
-        assert!(!unit.needs_turn(&short));
+        assert!(!unit.needs_turn(Some(&short)));
     }
 
     #[test]

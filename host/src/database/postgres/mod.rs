@@ -41,6 +41,7 @@ pub(crate) use self::transfer::{Suspended, Transfer};
 pub(crate) use self::types::{Type, oid};
 use self::wire::Wire;
 use super::ledger::LedgerRow;
+use super::unit::Precedence;
 use super::units::Failure;
 use super::{DatabaseConfig, PlatformDatabase, SqlConfig, check_objects, full, turn};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +71,8 @@ pub(crate) struct Server {
     permits: Arc<Semaphore>,
     /// Those of long statements.
     long: Arc<Turns>,
+    /// Those of long migrations, which take minutes: they keep nobody's statements waiting.
+    long_migrations: Arc<Turns>,
     /// Connections that nobody uses; those used last are at the end.
     idle: Mutex<VecDeque<Idle>>,
     /// How many wait for a permit.
@@ -99,6 +102,7 @@ pub(crate) struct Unit {
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
     long: Arc<LongStatements>,
+    migrations: Arc<LongStatements>,
     /// The one transaction of this process that has its turn to write, or waits for other processes'.
     writer: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
@@ -143,6 +147,7 @@ impl Server {
             connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
             permits: Arc::new(Semaphore::new(database.connections_max.as_usize())),
             long: Turns::shared(sql.long_statements()),
+            long_migrations: Turns::shared(sql.long_statements()),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
@@ -174,6 +179,7 @@ impl Server {
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
             long: LongStatements::new(&self.long, tenant, self.wait),
+            migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
             writer: Arc::new(Semaphore::new(1)),
             generation: AtomicU64::new(0),
             size_max,
@@ -181,9 +187,9 @@ impl Server {
         }))
     }
 
-    /// How many long statements wait for their turn.
+    /// How many long statements and migrations wait for their turn.
     pub(crate) fn long_statements_waiting(&self) -> usize {
-        self.long.waiting()
+        self.long.waiting() + self.long_migrations.waiting()
     }
 
     /// Removes a tenant's unit, with all that is connected to it.
@@ -410,9 +416,13 @@ impl Unit {
         }
     }
 
-    /// A connection as the owner of the tables, whose statements take as long as they do.
-    async fn connect_as_owner(&self, deadline: Instant) -> Result<Connection> {
-        self.server.connect(self.login(Role::Owner, None, 0), deadline).await
+    /// A connection as the owner of the tables. Where there is a way for what is long, it goes that way.
+    async fn connect_as_owner(&self, way: Option<Way>, deadline: Instant) -> Result<Connection> {
+        let long = way.is_some().then(|| Arc::clone(&self.migrations));
+        let login = self.login(Role::Owner, long, 0);
+        let mut connection = self.server.connect(login, deadline).await?;
+        connection.way = way.unwrap_or_default();
+        Ok(connection)
     }
 
     /// The right to begin a transaction that takes turns.
@@ -438,11 +448,20 @@ impl Unit {
     /// A connection to change tables.
     ///
     /// # Errors
-    /// As for [`lease`](Self::lease).
-    pub(crate) async fn lease_as_owner(self: &Arc<Self>, deadline: Instant) -> Result<Lease> {
+    /// As for [`lease`](Self::lease), and when no turn became free.
+    pub(crate) async fn lease_as_owner(
+        self: &Arc<Self>,
+        precedence: Precedence,
+        deadline: Instant,
+    ) -> Result<Lease> {
+        let way = match precedence {
+            Precedence::Operator => None,
+            Precedence::GivesWay => Some(Way::Again(None)),
+            Precedence::InTurn => Some(Way::Again(Some(self.migrations.turn(deadline).await?))),
+        };
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
-        let mut connection = self.connect_as_owner(deadline).await?;
+        let mut connection = self.connect_as_owner(way, deadline).await?;
         connection.share_new_tables(&self.names.role(Role::Runtime)).await?;
         Ok(self.lend(connection, true, Some(turn)))
     }
@@ -450,13 +469,14 @@ impl Unit {
     /// Builds and removes indexes as a script says, while others write. What was built already is left
     /// as it is: whoever does it again may have been cut short after it.
     ///
-    /// The connection is one more: whoever calls this has the ledger locked on another, which keeps
-    /// nobody waiting who builds an index.
+    /// The connection is one more: whoever calls this has the ledger locked on `beside`, which keeps
+    /// nobody waiting who builds an index. What gives way there does so here.
     ///
     /// # Errors
-    /// The server's, or that there are more than `objects_max`.
+    /// The server's, that there are more than `objects_max`, or [`Failure::GaveWay`].
     pub(crate) async fn run_concurrently(
         self: &Arc<Self>,
+        beside: &Connection,
         script: &str,
         time: Duration,
         objects_max: u64,
@@ -464,7 +484,9 @@ impl Unit {
         let statements = statements::concurrent(script).map_err(Failure::Refused)?;
         let deadline = Instant::now() + time;
         let until = deadline.min(Instant::now() + self.server.wait);
-        let connection = Box::pin(self.connect_as_owner(until)).await.map_err(Failure::Refused)?;
+        let way = beside.gives_way().then_some(Way::Again(None));
+        let connecting = Box::pin(self.connect_as_owner(way, until));
+        let connection = connecting.await.map_err(Failure::Refused)?;
         let mut connection = self.lend(connection, true, None);
         // It waits for transactions that began before, and nobody waits for it meanwhile.
         connection.as_host("SET lock_timeout = 0").await.map_err(Failure::Refused)?;

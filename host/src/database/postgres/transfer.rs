@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::roles::Role;
-use super::{Unit, busy, turn};
+use super::{Precedence, Unit, busy, turn};
 use crate::database::ledger::AppliedMigration;
 use crate::database::quoted;
 use crate::database::transfer::{
@@ -55,7 +55,7 @@ impl Unit {
     /// `unavailable` when none became free in time, or none could be opened.
     pub(crate) async fn transfer(self: &Arc<Self>, deadline: Instant) -> Result<Transfer> {
         // Sets right what somebody may have done to the role.
-        drop(self.lease_as_owner(deadline).await?);
+        drop(self.lease_as_owner(Precedence::Operator, deadline).await?);
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;
         let permit = self.server.permit(deadline).await?;

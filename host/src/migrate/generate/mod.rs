@@ -24,7 +24,7 @@ use self::compare::{Change, compare};
 use self::target::{Target, apply};
 use self::write::Way;
 use super::check::{MigrationWarning, check_migration};
-use crate::database::{Dialect, Layout, Migrator, SqlConfig, Unit, Units};
+use crate::database::{Dialect, Layout, Migrator, Precedence, SqlConfig, Unit, Units};
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantId, TenantSlug};
 use crate::runtime::migrations::{Trial, bring_scratch, rehearsed};
@@ -491,6 +491,6 @@ fn unfilled_error(table: &str, column: &str, kind: &str) -> Error {
 }
 
 async fn layout_of(unit: &Unit) -> Result<Layout> {
-    let mut migrator = unit.migrator(Instant::now() + TRIAL_TIMEOUT).await?;
+    let mut migrator = unit.migrator(Precedence::Operator, Instant::now() + TRIAL_TIMEOUT).await?;
     migrator.layout().await
 }

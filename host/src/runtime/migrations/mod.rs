@@ -17,7 +17,9 @@ use super::manifest::Script;
 use super::{Manifest, Migration, ModuleVersion};
 use crate::capabilities::sql;
 use crate::capabilities::tenancy::{MigrationFailed, QuarantineReason};
-use crate::database::{Allowance, AppliedMigration, Dialect, Failure, Migrator, Unit, checksum};
+use crate::database::{
+    Allowance, AppliedMigration, Dialect, Failure, Migrator, Precedence, Unit, checksum,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::TenantId;
 use crate::processor::CpuTime;
@@ -87,15 +89,25 @@ pub(crate) struct Done {
 }
 
 /// Applies what the unit's ledger lacks. Safe to run at once from several processes, and again after
-/// it was cut short. What SQLite uses on a processor is added to `cpu`.
+/// it was cut short. What is long gives way to others'. What SQLite uses on a processor is added to
+/// `cpu`.
 ///
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
 pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTime>) -> Result<()> {
-    bring(module, unit, &MigrationGoal::UP, cpu).await.outcome
+    let (manifest, goal, mut steps) = (&module.manifest, MigrationGoal::UP, Vec::new());
+    let migrated = go(manifest, unit, Precedence::GivesWay, &goal, cpu, &mut steps).await;
+    match migrated {
+        // Others are waited for with neither a transaction open nor a connection.
+        Err(error) if sql::is_for_its_turn(&error) => {
+            go(manifest, unit, Precedence::InTurn, &goal, cpu, &mut steps).await
+        }
+        ended => ended,
+    }
 }
 
-/// Brings the unit's tables to a goal, as [`migrate`] does. The error is about the migration that failed.
+/// Brings the unit's tables to a goal, as [`migrate`] does, but gives way to nobody. The error is about
+/// the migration that failed.
 pub(crate) async fn bring(
     module: &ModuleVersion,
     unit: &Unit,
@@ -103,13 +115,15 @@ pub(crate) async fn bring(
     cpu: &Arc<CpuTime>,
 ) -> Done {
     let mut steps = Vec::new();
-    let outcome = go(&module.manifest, unit, goal, cpu, &mut steps).await;
+    let first = Precedence::Operator;
+    let outcome = go(&module.manifest, unit, first, goal, cpu, &mut steps).await;
     Done { steps, outcome }
 }
 
 async fn go(
     manifest: &Manifest,
     unit: &Unit,
+    precedence: Precedence,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
     steps: &mut Vec<String>,
@@ -120,7 +134,7 @@ async fn go(
     }
     let deadline = Instant::now() + WAIT_MAX;
     let mut migrator = loop {
-        match unit.migrator(deadline).await {
+        match unit.migrator(precedence, deadline).await {
             // Others have their turn first, however long that takes.
             Err(error) if error.code() == BUSY && Instant::now() < deadline => {}
             found => break found?,
@@ -208,7 +222,7 @@ pub(super) async fn rehearse(
 ) -> Result<()> {
     let Manifest { name, migrations, .. } = &module.manifest;
     let deadline = Instant::now() + WAIT_MAX;
-    let mut migrator = unit.migrator(deadline).await?;
+    let mut migrator = unit.migrator(Precedence::Operator, deadline).await?;
     let applied = migrator.applied(name.as_str()).await?;
     if planned(migrations, &applied, migrator.dialect(), &MigrationGoal::UP)?.is_empty() {
         return Ok(());
@@ -370,6 +384,9 @@ async fn run(
 
 fn failed(step: &Migration, failure: Failure) -> Error {
     let error = sql::explain(failure);
+    if sql::is_for_its_turn(&error) {
+        return error;
+    }
     let cause = format!("migration `{}`: {error}", step.id);
     not_ready(QuarantineReason::Failed, &step.id, cause)
 }

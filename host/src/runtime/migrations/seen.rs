@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::apply;
-use crate::database::{AppliedMigration, Dialect, Unit, checksum};
+use crate::database::{AppliedMigration, Dialect, Precedence, Unit, checksum};
 use crate::error::{Error, Result};
 use crate::runtime::{Manifest, ModuleVersion};
 
@@ -49,7 +49,7 @@ impl Seen {
 /// # Errors
 /// Names the migration, and why it failed.
 pub(crate) async fn migrate_as_seen(seen: &[Seen], unit: &Unit, deadline: Instant) -> Result<()> {
-    let mut migrator = unit.migrator(deadline).await?;
+    let mut migrator = unit.migrator(Precedence::Operator, deadline).await?;
     // The operator's, who imports.
     let cpu = Arc::default();
     for Seen { module, step } in seen {

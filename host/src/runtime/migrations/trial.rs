@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{STEP_TIMEOUT, WAIT_MAX, go, planned, run, unknown};
 use crate::capabilities::sql;
-use crate::database::{Allowance, Layout, Migrator, Unit};
+use crate::database::{Allowance, Layout, Migrator, Precedence, Unit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::CpuTime;
 use crate::runtime::{Manifest, MigrationGoal};
@@ -16,7 +16,8 @@ use crate::runtime::{Manifest, MigrationGoal};
 /// Names the migration that fails, and why.
 pub(crate) async fn bring_scratch(manifest: &Manifest, unit: &Unit) -> Result<()> {
     let (cpu, mut steps) = (Arc::<CpuTime>::default(), Vec::new());
-    let brought = go(manifest, unit, &MigrationGoal::UP, &cpu, &mut steps).await;
+    let (first, goal) = (Precedence::Operator, MigrationGoal::UP);
+    let brought = go(manifest, unit, first, &goal, &cpu, &mut steps).await;
     brought.map_err(|error| {
         let message = "the module's own migrations cannot be applied to an empty SQLite database";
         Error::invalid(message).because(error)
@@ -34,7 +35,7 @@ pub(crate) async fn rehearsed<T>(
     look: impl AsyncFnOnce(&mut Migrator) -> Result<T>,
 ) -> Result<T> {
     let Manifest { name, migrations, .. } = manifest;
-    let mut migrator = unit.migrator(Instant::now() + WAIT_MAX).await?;
+    let mut migrator = unit.migrator(Precedence::Operator, Instant::now() + WAIT_MAX).await?;
     // Makes the ledger, where there is none.
     migrator.applied(name.as_str()).await?;
     migrator.begin(Instant::now() + WAIT_MAX).await.map_err(sql::explain)?;
@@ -72,7 +73,7 @@ impl Trial {
     /// # Errors
     /// When the unit does not answer.
     pub(crate) async fn begin(unit: &Unit) -> Result<Self> {
-        let mut migrator = unit.migrator(Instant::now() + WAIT_MAX).await?;
+        let mut migrator = unit.migrator(Precedence::Operator, Instant::now() + WAIT_MAX).await?;
         migrator.begin(Instant::now() + WAIT_MAX).await.map_err(sql::explain)?;
         Ok(Self { migrator })
     }
