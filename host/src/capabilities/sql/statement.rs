@@ -390,8 +390,13 @@ fn shape(text: &str) -> String {
                     shape.push(' ');
                 }
             }
-            token if is_literal(&token) => shape.push('?'),
-            token => shape.push_str(&token.to_string()),
+            // The rest of a number that is written in groups.
+            Token::Word(_) if shape.ends_with('?') => {}
+            Token::Word(_) | Token::Placeholder(_) => shape.push_str(&token.to_string()),
+            token => {
+                let text = token.to_string();
+                shape.push_str(if is_operator(&text) { &text } else { "?" });
+            }
         }
         if shape.len() > 4 * SHAPE_MAX {
             break;
@@ -403,17 +408,9 @@ fn shape(text: &str) -> String {
     }
 }
 
-fn is_literal(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::NationalStringLiteral(_)
-            | Token::EscapedStringLiteral(_)
-            | Token::UnicodeStringLiteral(_)
-            | Token::HexStringLiteral(_)
-            | Token::DollarQuotedString(_)
-    )
+/// All that is neither a word nor this is a literal, or may be one.
+fn is_operator(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_punctuation() && !b"'\"`".contains(&byte))
 }
 
 #[cfg(test)]
@@ -432,6 +429,13 @@ mod tests {
             (
                 "SELECT \"a b\" FROM t WHERE c = 'd' /* e */ LIMIT 5",
                 "SELECT \"a b\" FROM t WHERE c = ? LIMIT ?",
+            ),
+            ("SELECT b'1010', B'1' || e'\\'x' || n'y' || u&'z'", "SELECT ?, ? || ? || ? || ?"),
+            ("SELECT 1_234_567, 0x1F, 0b101, 1e5, .5", "SELECT ?, ?, ?, ?, ?"),
+            ("SELECT $$a$$, $x$b$x$, 'a' 'b', a->>'c'", "SELECT ?, ?, ? ?, a->>?"),
+            (
+                "SELECT a::text[1] FROM t WHERE b @> ?1 AND c <> :d",
+                "SELECT a::text[?] FROM t WHERE b @> ?1 AND c <> :d",
             ),
             ("SELECT 'open", "(not readable)"),
         ];
