@@ -832,6 +832,10 @@ async fn the_platform_works_over_a_unit_that_is_full_of_traps() {
         4
     );
     platform.tenant("another").await.execute(INSERT, json!(["row"])).await.ok();
+    for command in [["migrate", "status"], ["migrate", "up"], ["tenant", "list"]] {
+        let ran = platform.run(&command).await;
+        assert_eq!(ran.code, Some(0), "{command:?}: {}", ran.stderr);
+    }
     // As a file, and a tenant again, with all of its traps.
     let (archives, archive) = (platform.inner().archives(), platform.data("hostile.zip"));
     archives.export(&slug, &archive).await.unwrap();

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
 };
+use tokio::task::JoinSet;
 
 /// Refused whoever reads them, or without anything in them that is not the tenant's own. `OTHER` is
 /// another tenant's schema.
@@ -37,6 +38,10 @@ pub(crate) const ATTACKS: &[&str] = &[
     "ABORT",
     "SAVEPOINT a",
     "PREPARE TRANSACTION 'a'",
+    // In the host's own words, which its connections have prepared.
+    "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    "SAVEPOINT nested",
+    "ROLLBACK TO SAVEPOINT nested; RELEASE SAVEPOINT nested",
     "SELECT 1; COMMIT",
     "SELECT 1; DROP TABLE things",
     // Another tenant's rows, in whatever spelling.
@@ -132,6 +137,14 @@ pub(crate) const ATTACKS: &[&str] = &[
     "REASSIGN OWNED BY CURRENT_USER TO postgres",
     "DROP OWNED BY CURRENT_USER",
 ];
+
+const INSERT: &str = "INSERT INTO things (id, name, amount)
+    VALUES (gen_random_uuid(), gen_random_uuid()::text, 1)";
+
+async fn count(client: &Client) -> i64 {
+    let counted = client.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
+    counted[0]["n"].as_i64().unwrap()
+}
 
 struct Walls {
     platform: TestPlatform,
@@ -357,6 +370,10 @@ async fn a_password_that_was_changed_is_set_again() {
     walls.are_whole("a changed password").await;
 }
 
+/// Gives rows for as long as they are taken.
+const NUMBERS: &str =
+    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c";
+
 /// Runs until it is stopped.
 const ENDLESS: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n > 0)
     SELECT count(*) AS n FROM c";
@@ -423,6 +440,146 @@ async fn more_tenants_than_connections_wait_and_are_all_served() {
         let (connected, _) = guests(&mut server).await;
         assert!(connected <= 6, "{connected} are connected");
     }
+}
+
+/// Who keeps a stream and sleeps, in however many tenants, leaves connections to those who do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_keeps_connections_leaves_some_to_others() {
+    let setup = TestPlatform::setup()
+        .config("[sql]\nwait_timeout_ms = 1000\n[limits]\ncall_timeout_ms = 60000")
+        .config("[database]\nconnections_max = 8");
+    let platform = setup.start().await;
+    let friend = platform.tenant("friend").await;
+    friend.execute(INSERT, json!([])).await.ok();
+    let mut sleeping = JoinSet::new();
+    for n in 0..12 {
+        let tenant = platform.tenant(&format!("tenant-{n}")).await;
+        let steps = json!({ "statement": NUMBERS, "rows_max": 3, "sleep": true });
+        sleeping.spawn(async move { tenant.post("/api/probe/sql/stream", steps).await });
+    }
+    for _ in 0..6 {
+        let refused = sleeping.join_next().await.unwrap().unwrap();
+        assert_eq!(refused.code(), "503 unavailable", "{}", refused.text());
+    }
+    let mut server = as_superuser(&platform).await;
+    assert_eq!(guests(&mut server).await.1, 6, "as many as may keep one do");
+    friend.execute(INSERT, json!([])).await.ok();
+    let batch = json!({ "statements": [{ "statement": INSERT, "runs": [[]] }] });
+    friend.post("/api/probe/sql/batch", batch).await.ok();
+    assert_eq!(count(&friend).await, 3);
+    sleeping.abort_all();
+    // Whoever leaves gives back what it kept.
+    eventually("a transaction of its own", async || {
+        (friend.transaction(&[INSERT], "commit").await.status() == 200).then_some(())
+    })
+    .await;
+}
+
+/// What bounds the roles of a unit is what the configuration says now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bounds_of_a_unit_are_those_of_the_configuration() {
+    let platform = TestPlatform::start().await;
+    platform.tenant("acme").await.execute(INSERT, json!([])).await.ok();
+    let schema = platform.schema("acme").await;
+    let mut server = as_superuser(&platform).await;
+    let earlier = format!(
+        "ALTER ROLE {schema} CONNECTION LIMIT 1;
+         ALTER ROLE {schema} RESET max_parallel_workers_per_gather"
+    );
+    sqlx::raw_sql(AssertSqlSafe(earlier)).execute(&mut server).await.unwrap();
+    let setup = platform.stop().await.config("[sql]\nwait_timeout_ms = 1234");
+    let platform = setup.start().await;
+    platform.client("acme").execute(INSERT, json!([])).await.ok();
+    let (limit, settings): (i32, Vec<String>) =
+        sqlx::query_as("SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = $1")
+            .bind(&schema)
+            .fetch_one(&mut server)
+            .await
+            .unwrap();
+    assert!(limit > 40, "{limit} for all hosts");
+    for expected in ["lock_timeout=1234ms", "max_parallel_workers_per_gather=0"] {
+        assert!(settings.iter().any(|setting| setting == expected), "{settings:?}");
+    }
+}
+
+/// Less isolation sees what others commit in between, or does not, and waits for nobody's turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_is_as_isolated_as_it_asks_to_be() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    let schema = platform.schema("acme").await;
+    for (level, seen) in [("read-committed", 2), ("repeatable-read", 1)] {
+        acme.execute("DELETE FROM things", json!([])).await.ok();
+        acme.execute(INSERT, json!([])).await.ok();
+        let mut server = as_superuser(&platform).await;
+        let lock = format!("BEGIN; UPDATE {schema}.things SET amount = 2");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut server).await.unwrap();
+        let statements = json!([
+            "UPDATE things SET amount = amount",
+            "INSERT INTO things (id, name, amount)
+             SELECT gen_random_uuid(), 'seen', count(*) FROM things",
+        ]);
+        let (client, steps) = (acme.clone(), json!([{ "with": [level, statements] }]));
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { client.post("/api/probe/sql/nested", steps).await });
+        let mut other = as_superuser(&platform).await;
+        eventually("it waits for the lock", async || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE usename = $1 AND wait_event_type = 'Lock'";
+            let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(&schema);
+            (waiting.fetch_one(&mut other).await.unwrap() == 1).then_some(())
+        })
+        .await;
+        acme.transaction(&[INSERT], "commit").await.ok();
+        sqlx::raw_sql("ROLLBACK").execute(&mut server).await.unwrap();
+        assert_eq!(asking.join_next().await.unwrap().unwrap().ok(), json!(["ok"]));
+        let counted = "SELECT amount FROM things WHERE name = 'seen'";
+        let counted = acme.query(counted, json!([])).await.ok();
+        assert_eq!(counted, json!([{ "amount": seen }]), "{level}");
+    }
+}
+
+/// What a statement sorts is not the server's disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_keeps_more_in_temporary_files_than_it_may() {
+    let platform = TestPlatform::configured("[sql]\ntemp_file_max_bytes = 16777216").await;
+    let acme = platform.tenant("acme").await;
+    let sort = |rows: u32| {
+        format!(
+            "SELECT count(*) AS n FROM
+             (SELECT a, row_number() OVER (ORDER BY -a) FROM generate_series(1, {rows}) a) b"
+        )
+    };
+    let refused = acme.query(&sort(3_000_000), json!([])).await;
+    assert_eq!(refused.code(), "429 limit", "{}", refused.text());
+    assert!(refused.text().contains("too much space"), "{}", refused.text());
+    acme.query(&sort(1_000), json!([])).await.ok();
+}
+
+/// A transaction of which time has run out is undone, and its connection closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_ends_with_its_time() {
+    let limits = "[limits]\ncall_timeout_ms = 1500\nsql_statement_timeout_ms = 300";
+    let platform = TestPlatform::configured(limits).await;
+    let acme = platform.tenant("acme").await;
+    acme.execute(INSERT, json!([])).await.ok();
+    let mut server = as_superuser(&platform).await;
+    let begun = [json!("begin"), json!({ "run": INSERT })];
+    let slept = [begun.as_slice(), &[json!("sleep")]].concat();
+    let ended = acme.post("/api/probe/sql/nested", json!(slept)).await;
+    assert_eq!(ended.code(), "504 call-timeout");
+    is_undone(&acme, &mut server).await;
+    let overdue = [begun.as_slice(), &[json!({ "ask": ENDLESS }), json!("commit")]].concat();
+    let told = acme.post("/api/probe/sql/nested", json!(overdue)).await.ok();
+    assert!(told[2].as_str().unwrap().contains("Timeout"), "{told}");
+    assert_ne!(told[3], "ok");
+    is_undone(&acme, &mut server).await;
+}
+
+/// Whether all that a client's calls left is its one row.
+async fn is_undone(client: &Client, server: &mut PgConnection) {
+    eventually("nothing runs any more", async || (guests(server).await.1 == 0).then_some(())).await;
+    assert_eq!(count(client).await, 1);
 }
 
 /// A row that two transactions both looked for is taken once: what the second did is done again, or
@@ -636,8 +793,7 @@ async fn a_table_that_changes_under_a_statement_is_read_as_it_is() {
     let mut server = as_superuser(&platform).await;
     let change = format!("ALTER TABLE {schema}.things ADD COLUMN more text DEFAULT 'x'");
     sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut server).await.unwrap();
-    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'a', 1)";
-    acme.execute(insert, json!([])).await.ok();
+    acme.execute(INSERT, json!([])).await.ok();
     let rows = acme.query("SELECT * FROM things", json!([])).await.ok();
     assert_eq!(rows[0]["more"], "x");
 }
@@ -647,8 +803,7 @@ async fn a_table_that_changes_under_a_statement_is_read_as_it_is() {
 async fn a_lock_that_is_held_is_not_waited_for_for_ever() {
     let platform = TestPlatform::configured("[sql]\nwait_timeout_ms = 500").await;
     let acme = platform.tenant("acme").await;
-    let insert = "INSERT INTO things (id, name, amount) VALUES (gen_random_uuid(), 'a', 1)";
-    acme.execute(insert, json!([])).await.ok();
+    acme.execute(INSERT, json!([])).await.ok();
     let schema = platform.schema("acme").await;
     let mut server = as_superuser(&platform).await;
     let lock = format!("BEGIN; UPDATE {schema}.things SET amount = 2");

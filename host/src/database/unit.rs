@@ -16,6 +16,7 @@ use super::units::{self as sqlite, Access, Failure};
 use super::{SqlConfig, postgres};
 use crate::error::{Error, Result};
 use crate::names::TenantId;
+use crate::turns;
 
 /// Files whose ledgers are read at once.
 const LEDGERS_AT_ONCE: usize = 4;
@@ -187,7 +188,18 @@ impl PostgresUnits {
 }
 
 /// The right to work with a unit in some way, where its database shares that out.
-pub(crate) struct Turn(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+#[derive(Default)]
+pub(crate) struct Turn {
+    _in_unit: Option<OwnedSemaphorePermit>,
+    /// Among all units.
+    _to_keep: Option<turns::Turn>,
+}
+
+impl Turn {
+    fn in_unit(permit: OwnedSemaphorePermit) -> Self {
+        Self { _in_unit: Some(permit), _to_keep: None }
+    }
+}
 
 impl Unit {
     /// Whose words it speaks.
@@ -205,8 +217,8 @@ impl Unit {
     /// `unavailable` when another write did not end in time.
     pub(crate) async fn writer(&self, deadline: Instant) -> Result<Turn> {
         match self {
-            Self::Sqlite(unit) => Ok(Turn(Some(unit.writer(deadline).await?))),
-            Self::Postgres(_) => Ok(Turn(None)),
+            Self::Sqlite(unit) => unit.writer(deadline).await.map(Turn::in_unit),
+            Self::Postgres(_) => Ok(Turn::default()),
         }
     }
 
@@ -223,7 +235,7 @@ impl Unit {
     ) -> Result<Turn> {
         match self {
             Self::Postgres(unit) if on_postgres.takes_turn => {
-                Ok(Turn(Some(unit.writer(deadline).await?)))
+                unit.writer(deadline).await.map(Turn::in_unit)
             }
             _ => self.writer(deadline).await,
         }
@@ -236,9 +248,23 @@ impl Unit {
     /// `unavailable` when others did not end in time.
     pub(crate) async fn reader(&self, deadline: Instant) -> Result<Turn> {
         match self {
-            Self::Sqlite(unit) => Ok(Turn(Some(unit.reader(deadline).await?))),
-            Self::Postgres(unit) => Ok(Turn(Some(unit.reader(deadline).await?))),
+            Self::Sqlite(unit) => unit.reader(deadline).await.map(Turn::in_unit),
+            Self::Postgres(unit) => unit.reader(deadline).await.map(Turn::in_unit),
         }
+    }
+
+    /// Adds the right to keep a connection while a guest does other things, after a wait that is bounded
+    /// like [`writer`](Self::writer)'s. Where connections are shared by all units, some are left to
+    /// those who ask for less.
+    ///
+    /// # Errors
+    /// `unavailable` when others did not end in time.
+    pub(crate) async fn to_keep(&self, turn: Turn, deadline: Instant) -> Result<Turn> {
+        let to_keep = match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(unit) => Some(unit.keeper(deadline).await?),
+        };
+        Ok(Turn { _to_keep: to_keep, ..turn })
     }
 
     /// A connection, after a wait that is bounded like [`writer`](Self::writer)'s.
@@ -384,7 +410,7 @@ pub(crate) enum Precedence {
     Operator,
     /// It gives way to others ([`Failure::GaveWay`]), and is begun again in its turn.
     GivesWay,
-    /// It has its turn, for which it waits.
+    /// It has its turn, for which it waits, for one transaction. It gives way after that.
     InTurn,
 }
 

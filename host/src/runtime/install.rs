@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::manifest::named_twice;
 use super::registry::Registry;
 use super::tables::charged;
-use super::{ModuleSource, ModuleVersion, migrations};
+use super::{MigrationGoal, ModuleSource, ModuleVersion, migrations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantId};
 
@@ -145,7 +145,8 @@ impl Registry {
                     if is_rehearsal {
                         migrations::rehearse(version, &unit, &cpu).await
                     } else {
-                        migrations::migrate(version, &unit, &cpu).await
+                        // It waits for no tenant's: somebody waits for it, and for the next.
+                        migrations::bring(version, &unit, &MigrationGoal::UP, &cpu).await.outcome
                     }
                 });
                 migrating.await.map_err(|error| {

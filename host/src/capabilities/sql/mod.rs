@@ -232,6 +232,7 @@ impl HostTransaction for SqlView<'_> {
             self.writes_once()?;
             (Access::Write, unit.transaction_writer(&on_postgres, deadline).await?)
         };
+        let turn = unit.to_keep(turn, deadline).await?;
         let connection = unit.lease(deadline).await?;
         let transaction = Transaction::begin(access, on_postgres, connection, turn).await?;
         let open = transaction.open.clone();
@@ -312,6 +313,7 @@ impl HostCursor for SqlView<'_> {
         let statement = self.statement(text, &parameters)?;
         let unit = self.unit().await?;
         let turn = unit.reader(self.call.deadline).await?;
+        let turn = unit.to_keep(turn, self.call.deadline).await?;
         let connection = unit.lease(self.call.deadline).await?;
         let cursor = Cursor::open(statement, parameters, connection, turn);
         let handle = self.give(cursor)?;
@@ -364,9 +366,12 @@ impl Attempts {
     }
 
     fn are_over<T>(&mut self, outcome: &Result<T>) -> bool {
-        self.left -= 1;
         let Err(error) = outcome else { return true };
-        self.in_turn |= postgres::is_for_its_turn(error);
+        // The first time, that is no attempt that failed.
+        if is_for_its_turn(error) && !std::mem::replace(&mut self.in_turn, true) {
+            return false;
+        }
+        self.left -= 1;
         self.left == 0 || !postgres::may_be_repeated(error)
     }
 }

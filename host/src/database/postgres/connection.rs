@@ -194,7 +194,13 @@ impl Connection {
         runs: &[V],
         bounds: Bounds,
     ) -> Result<Running<'_>, Failure> {
-        let pace = self.pace(Some(statement), bounds.time).await?;
+        let pace = match &self.long {
+            Some(unit) => {
+                let way = &mut self.way;
+                Some(Pace::begin(unit, way, statement, &self.process, bounds.time).await?)
+            }
+            None => None,
+        };
         // What lasts for ever does so in a call that does not.
         let deadline = Instant::now().checked_add(bounds.time);
         let mut running = self.running(pace, deadline);
@@ -204,14 +210,10 @@ impl Connection {
         Ok(running)
     }
 
-    /// What watches over a statement or a script, where that may be long.
-    async fn pace(
-        &mut self,
-        statement: Option<&Arc<Prepared>>,
-        time: Duration,
-    ) -> Result<Option<Pace>, Failure> {
-        let Some(unit) = &self.long else { return Ok(None) };
-        Pace::begin(unit, &mut self.way, statement, &self.process, time).await.map(Some)
+    /// What watches over a script, or over the end of a transaction.
+    fn pace(&self) -> Option<Pace> {
+        let unit = self.long.as_ref()?;
+        Some(Pace::of_unknown(unit, &self.way, &self.process))
     }
 
     fn running(&mut self, pace: Option<Pace>, deadline: Option<Instant>) -> Running<'_> {
@@ -222,10 +224,13 @@ impl Connection {
     /// Runs a statement of a migration, and gives `pace` back.
     async fn run_at(
         &mut self,
-        pace: Option<Pace>,
+        mut pace: Option<Pace>,
         statement: &str,
         deadline: Instant,
     ) -> Result<Option<Pace>, Failure> {
+        if let Some(pace) = &mut pace {
+            pace.go_on()?;
+        }
         let mut running = self.running(pace, Some(deadline));
         let asked = running.connection.inner.once_for_nothing(statement);
         let done = paced(&mut running.pace, running.deadline, asked).await;
@@ -302,12 +307,15 @@ impl Connection {
             return if commit { Err(Failure::Overdue) } else { Ok(()) };
         }
         // Constraints may leave something to be computed for the end.
-        let unit = self.long.as_ref().filter(|_| commit);
-        let mut pace = unit.map(|unit| Pace::of_end(unit, &self.way, &self.process));
+        let mut pace = self.pace().filter(|_| commit);
         let deadline = Instant::now() + HOST_TIMEOUT;
         self.busy = true;
         let saying = self.inner.say(if commit { "COMMIT" } else { "ROLLBACK" });
         let ended = paced(&mut pace, Some(deadline), saying).await;
+        // A turn is for one transaction.
+        if let Way::Again(turn) = &mut self.way {
+            *turn = None;
+        }
         let ended = ended.inspect_err(|_| self.was_given_up = true)?;
         // Refused by the server, a commit has ended the transaction too.
         self.busy = !matches!(ended, Ok(()) | Err(Fault::Refused(_)));
@@ -364,7 +372,7 @@ impl Connection {
         objects_max: u64,
     ) -> Result<(), Failure> {
         let script = statements::of_migration(script).map_err(Failure::Refused)?;
-        let mut pace = self.pace(None, time).await?;
+        let mut pace = self.pace();
         let deadline = Instant::now() + time;
         for some in script.chunks(STATEMENTS_UNCOUNTED_MAX) {
             for statement in some {
@@ -372,6 +380,9 @@ impl Connection {
             }
             // In between, too: until the end, each of them takes a lock of those that all share.
             check_objects(self.objects().await.map_err(Failure::Refused)?, objects_max)?;
+        }
+        if let Some(pace) = pace {
+            pace.leave_turn_to(&mut self.way);
         }
         Ok(())
     }
@@ -392,9 +403,7 @@ impl Connection {
             Some(false) if !statement.removes => self.remove_index(statement, deadline).await?,
             _ => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let pace = self.pace(None, left).await?;
-        let done = self.run_at(pace, statement.text, deadline).await.map(|_| ());
+        let done = self.run_at(self.pace(), statement.text, deadline).await.map(|_| ());
         if done.is_err() && !statement.removes && self.is_as_new() {
             // It would slow writes down, and refuse what is there twice. One that was there before is
             // whole.

@@ -97,9 +97,8 @@ impl LongStatements {
 
     /// Whether a statement needs a turn before it begins: the unit's credit is used up, and nobody knows
     /// that this one is short. Who goes on asking for such pays nothing back.
-    fn needs_turn(&self, statement: Option<&Prepared>) -> bool {
-        let is_short = |statement: &Prepared| locked(&self.short).contains(&statement.text);
-        let needs = self.credit().is_zero() && !statement.is_some_and(is_short);
+    fn needs_turn(&self, statement: &Prepared) -> bool {
+        let needs = self.credit().is_zero() && !locked(&self.short).contains(&statement.text);
         if needs {
             self.whole_at.fetch_max(self.latest(), Ordering::Relaxed);
         }
@@ -181,7 +180,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Begins with a statement or a script, as soon as it may, after as long as it may take at most.
+    /// Begins with a statement, as soon as it may, after as long as it may take at most.
     ///
     /// # Errors
     /// [`Failure::GaveWay`] where it is to be run again in its turn, `unavailable` where that did not come
@@ -189,12 +188,12 @@ impl Pace {
     pub(super) async fn begin(
         unit: &Arc<LongStatements>,
         way: &mut Way,
-        statement: Option<&Arc<Prepared>>,
+        statement: &Arc<Prepared>,
         process: &Arc<Process>,
         time: Duration,
     ) -> Result<Self, Failure> {
         let mut turn = None;
-        if unit.needs_turn(statement.map(|statement| &**statement)) {
+        if unit.needs_turn(statement) {
             match way {
                 Way::Again(Some(_)) => {}
                 Way::Again(none) => *none = Some(unit.try_turn().ok_or(Failure::GaveWay)?),
@@ -205,8 +204,8 @@ impl Pace {
             }
         }
         let has_turn = turn.is_some() || way.has_turn();
-        let mut pace = Self::of_end(unit, way, process);
-        pace.statement = statement.map(Arc::clone);
+        let mut pace = Self::of_unknown(unit, way, process);
+        pace.statement = Some(Arc::clone(statement));
         pace.turn = turn;
         if has_turn {
             pace.next_look = None;
@@ -214,8 +213,13 @@ impl Pace {
         Ok(pace)
     }
 
-    /// Begins with the end of a transaction, which others may wait for: it needs a turn once it is long.
-    pub(super) fn of_end(unit: &Arc<LongStatements>, way: &Way, process: &Arc<Process>) -> Self {
+    /// Begins with a script, or with the end of a transaction, which others may wait for: it needs a turn
+    /// once it is long.
+    pub(super) fn of_unknown(
+        unit: &Arc<LongStatements>,
+        way: &Way,
+        process: &Arc<Process>,
+    ) -> Self {
         let began = Instant::now();
         Self {
             unit: Arc::clone(unit),
@@ -286,6 +290,10 @@ impl Pace {
             self.next_look = Some(Instant::now() + FIRST_LOOK);
             return true;
         }
+        self.may_compute()
+    }
+
+    fn may_compute(&mut self) -> bool {
         if std::mem::replace(&mut self.is_long, true) {
             self.unit.charge(PIECE);
         }
@@ -296,6 +304,28 @@ impl Pace {
         self.next_look = None;
         self.turn = self.unit.try_turn();
         self.turn.is_some()
+    }
+
+    /// Goes on with the next statement of a script.
+    ///
+    /// # Errors
+    /// [`Failure::GaveWay`] where those before took too long together, or one ended before it could be
+    /// cancelled.
+    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
+        let is_due = self.next_look.is_some_and(|look| look <= Instant::now());
+        if self.was_cancelled || (is_due && !self.may_compute()) {
+            return Err(Failure::GaveWay);
+        }
+        Ok(())
+    }
+
+    /// Leaves its turn to what comes after it on the same way.
+    pub(super) fn leave_turn_to(mut self, way: &mut Way) {
+        self.settle();
+        self.began = Instant::now();
+        if let Way::Again(turn @ None) = way {
+            *turn = self.turn.take();
+        }
     }
 
     /// What came of it, where that was for want of a turn.
@@ -383,15 +413,14 @@ mod tests {
         let (unit, short, other) = (unit(), statement(1), statement(2));
         assert_eq!(unit.credit(), CREDIT_MAX);
         unit.was_short(&short);
-        assert!(!unit.needs_turn(Some(&other)) && !unit.needs_turn(None));
+        assert!(!unit.needs_turn(&other));
         unit.charge(CREDIT_MAX + PIECE);
-        assert!(unit.needs_turn(Some(&other)) && unit.needs_turn(None));
-        assert!(!unit.needs_turn(Some(&short)));
+        assert!(unit.needs_turn(&other) && !unit.needs_turn(&short));
         unit.was_long(&short);
-        assert!(unit.needs_turn(Some(&short)));
+        assert!(unit.needs_turn(&short));
         // It is told of again, though this connection has told of it before.
         unit.was_short(&short);
-        assert!(!unit.needs_turn(Some(&short)));
+        assert!(!unit.needs_turn(&short));
     }
 
     #[test]

@@ -48,13 +48,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
 use crate::names::TenantId;
-use crate::turns::Turns;
+use crate::turns::{Lane, Turn, Turns};
 
 /// How long a connection that nobody uses is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long it is waited for a connection of the same unit before another unit loses one: about as
 /// long as a login takes, which costs both sides some milliseconds of processor time.
 const RETURN_PATIENCE: Duration = Duration::from_millis(10);
+/// One of so many connections is never kept by a guest that does other things.
+const KEPT_FREE: usize = 4;
 /// How often a unit that is written to is measured.
 const SIZE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait before asking again a server that has no room: its own slots come free a moment
@@ -69,6 +71,8 @@ pub(crate) struct Server {
     connections_per_unit_max: usize,
     /// One for each connection that there may be.
     permits: Arc<Semaphore>,
+    /// Those of connections that are kept while a guest does other things: fewer than there may be.
+    keepers: Arc<Turns>,
     /// Those of long statements.
     long: Arc<Turns>,
     /// Those of long migrations, which take minutes: they keep nobody's statements waiting.
@@ -101,6 +105,8 @@ pub(crate) struct Unit {
     returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
+    /// Its connections among those that are kept.
+    kept: Arc<Lane>,
     long: Arc<LongStatements>,
     migrations: Arc<LongStatements>,
     /// The one transaction of this process that has its turn to write, or waits for other processes'.
@@ -140,12 +146,14 @@ impl Server {
         platform: PlatformDatabase,
         key: &PlatformKey,
     ) -> Result<Arc<Self>> {
+        let connections_max = database.connections_max.as_usize();
         let server = Arc::new(Self {
             endpoint: Endpoint::new(url)?,
             roles: Roles::new(platform, key.clone(), sql),
             wait: sql.wait_timeout_ms.as_millis(),
             connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
-            permits: Arc::new(Semaphore::new(database.connections_max.as_usize())),
+            keepers: Turns::shared(connections_max - connections_max.div_ceil(KEPT_FREE)),
+            permits: Arc::new(Semaphore::new(connections_max)),
             long: Turns::shared(sql.long_statements()),
             long_migrations: Turns::shared(sql.long_statements()),
             idle: Mutex::default(),
@@ -178,6 +186,7 @@ impl Server {
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
+            kept: Lane::new(tenant, usize::MAX, usize::MAX, 1),
             long: LongStatements::new(&self.long, tenant, self.wait),
             migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
             writer: Arc::new(Semaphore::new(1)),
@@ -443,6 +452,21 @@ impl Unit {
     pub(crate) async fn reader(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
         let deadline = deadline.min(Instant::now() + self.server.wait);
         turn(&self.readers, deadline).await.ok_or_else(busy)
+    }
+
+    /// The right to keep a connection while a guest does other things: one that never ends its
+    /// transactions, in however many tenants, leaves some to those who ask for a statement.
+    ///
+    /// # Errors
+    /// `unavailable` when others did not end in time.
+    pub(crate) async fn keeper(&self, deadline: Instant) -> Result<Turn> {
+        let keepers = &self.server.keepers;
+        if let Some(turn) = keepers.try_take(&self.kept) {
+            return Ok(turn);
+        }
+        let deadline = deadline.min(Instant::now() + self.server.wait);
+        let waiting = keepers.take(&self.kept).map_err(|_| busy())?;
+        tokio::time::timeout_at(deadline.into(), waiting).await.map_err(|_| busy())
     }
 
     /// A connection to change tables.

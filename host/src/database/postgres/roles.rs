@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, Row as _};
+use tokio::sync::OnceCell;
 
 use super::connection::direct_objects;
 use crate::database::ledger::{AppliedMigration, LedgerRow};
@@ -17,8 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::names::TenantId;
 
-/// Connections of a role beyond those that are in use: of those that were ended, the server may see
-/// some for a moment longer.
+/// Hosts that may use a unit at once, each with as many connections as it may have, and some more: of
+/// those that were ended, the server may see some for a moment longer. More hosts wait for each other.
+const HOSTS_MAX: u64 = 16;
 const CONNECTIONS_SPARE: u64 = 4;
 
 /// How often a unit is tried to be removed.
@@ -91,13 +93,18 @@ impl Names {
 #[derive(PartialEq, Eq)]
 enum State {
     Absent,
-    /// An earlier version made it.
-    Partial {
-        has_outbox: bool,
-        /// Whether its owner may take migrations out of the ledger.
-        can_undo: bool,
-    },
+    Partial(Missing),
     Whole,
+}
+
+/// What a unit lacks that an earlier version made, or another configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Missing {
+    outbox: bool,
+    /// That its owner may take migrations out of the ledger.
+    undoing: bool,
+    /// What bounds its roles.
+    settings: bool,
 }
 
 /// Makes units, and the passwords of their roles.
@@ -107,6 +114,8 @@ pub(super) struct Roles {
     connections_max: u64,
     temp_file_limit_kib: u64,
     lock_timeout_ms: u64,
+    /// Whether the platform may bound what a role keeps in temporary files.
+    may_limit_files: OnceCell<bool>,
 }
 
 impl Roles {
@@ -114,9 +123,10 @@ impl Roles {
         Self {
             platform,
             key,
-            connections_max: config.connections_per_unit_max.get() + CONNECTIONS_SPARE,
+            connections_max: HOSTS_MAX * config.connections_per_unit_max.get() + CONNECTIONS_SPARE,
             temp_file_limit_kib: config.temp_file_max_bytes.get() / 1024,
             lock_timeout_ms: config.wait_timeout_ms.get(),
+            may_limit_files: OnceCell::new(),
         }
     }
 
@@ -137,9 +147,7 @@ impl Roles {
     pub(super) async fn ensure(&self, names: &Names) -> Result<()> {
         let making = match self.state(names).await? {
             State::Whole => return Ok(()),
-            State::Partial { has_outbox, can_undo } => {
-                self.complete(names, has_outbox, can_undo).await
-            }
+            State::Partial(missing) => self.complete(names, missing).await,
             State::Absent => self.create(names).await,
         };
         match making {
@@ -163,37 +171,85 @@ impl Roles {
                     (SELECT count(*) FROM pg_catalog.pg_class c, pg_catalog.pg_roles r
                      WHERE c.relnamespace = n.oid AND c.relname = 'hostel_migrations'
                        AND r.rolname = $2
-                       AND pg_catalog.has_table_privilege(r.oid, c.oid, 'DELETE'))
+                       AND pg_catalog.has_table_privilege(r.oid, c.oid, 'DELETE')),
+                    (SELECT count(*) FROM pg_catalog.pg_roles r
+                     WHERE r.rolname IN ($2, $3) AND r.rolconnlimit = $4
+                       AND r.rolconfig @> string_to_array($5, ','))
              FROM pg_catalog.pg_namespace n WHERE n.nspname = $1",
-        )
-        .bind(names.schema())
-        .bind(names.role(Role::Owner))
-        .fetch_optional(&self.platform)
-        .await?;
+        );
+        let settings = self.settings(names).await?.into_iter();
+        let settings: Vec<String> =
+            settings.map(|(name, value)| format!("{name}={value}")).collect();
+        let found = found
+            .bind(names.schema())
+            .bind(names.role(Role::Owner))
+            .bind(names.role(Role::Runtime))
+            .bind(self.connections_max.cast_signed())
+            .bind(settings.join(","))
+            .fetch_optional(&self.platform)
+            .await?;
         let Some(row) = found else { return Ok(State::Absent) };
-        match (row.try_get::<i64, _>(0)? != 0, row.try_get::<i64, _>(1)? != 0) {
-            (true, true) => Ok(State::Whole),
-            (has_outbox, can_undo) => Ok(State::Partial { has_outbox, can_undo }),
-        }
+        let missing = Missing {
+            outbox: row.try_get::<i64, _>(0)? == 0,
+            undoing: row.try_get::<i64, _>(1)? == 0,
+            settings: row.try_get::<i64, _>(2)? < 2,
+        };
+        let whole = Missing { outbox: false, undoing: false, settings: false };
+        Ok(if missing == whole { State::Whole } else { State::Partial(missing) })
     }
 
     /// Adds what is missing; all of it in one message, and so in one transaction.
-    async fn complete(
-        &self,
-        names: &Names,
-        has_outbox: bool,
-        can_undo: bool,
-    ) -> Result<(), sqlx::Error> {
+    async fn complete(&self, names: &Names, missing: Missing) -> Result<(), sqlx::Error> {
         let mut script = String::new();
-        if !has_outbox {
+        if missing.outbox {
             script.push_str(&super::outbox::script(names));
         }
-        if !can_undo {
+        if missing.undoing {
             let (schema, owner) = (names.schema(), names.role(Role::Owner));
             script.push_str(&format!("GRANT DELETE ON {schema}.hostel_migrations TO {owner};"));
         }
+        if missing.settings {
+            script.push_str(&self.bounds(names).await?);
+        }
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
         Ok(())
+    }
+
+    /// What holds for every session of a unit's roles, as the catalogue has it.
+    async fn settings(&self, names: &Names) -> Result<Vec<(&'static str, String)>, sqlx::Error> {
+        let mut settings = vec![
+            ("search_path", names.schema()),
+            ("default_transaction_isolation", "serializable".to_owned()),
+            ("lock_timeout", format!("{}ms", self.lock_timeout_ms)),
+            // One processor for a statement: its parallel workers would be nobody's, and who only waits
+            // for them seems to compute nothing.
+            ("max_parallel_workers_per_gather", "0".to_owned()),
+            ("max_parallel_maintenance_workers", "0".to_owned()),
+            ("client_connection_check_interval", "2s".to_owned()),
+            ("idle_in_transaction_session_timeout", "10min".to_owned()),
+            ("statement_timeout", "10min".to_owned()),
+        ];
+        let may_limit = self.may_limit_files.get_or_try_init(|| {
+            let may = "SELECT pg_catalog.has_parameter_privilege('temp_file_limit', 'SET')";
+            sqlx::query_scalar::<_, bool>(may).fetch_one(&self.platform)
+        });
+        if *may_limit.await? {
+            settings.push(("temp_file_limit", self.temp_file_limit_kib.to_string()));
+        }
+        Ok(settings)
+    }
+
+    /// What sets the bounds of a unit's roles.
+    async fn bounds(&self, names: &Names) -> Result<String, sqlx::Error> {
+        let (settings, limit) = (self.settings(names).await?, self.connections_max);
+        let of_role = |role: Role| {
+            let role = names.role(role);
+            let each = settings
+                .iter()
+                .map(|(name, value)| format!("ALTER ROLE {role} SET {name} = '{value}';"));
+            format!("ALTER ROLE {role} CONNECTION LIMIT {limit};{}", each.collect::<String>())
+        };
+        Ok(of_role(Role::Runtime) + &of_role(Role::Owner))
     }
 
     /// What the ledgers of these units say, by schema; none of those that are not there. A ledger is
@@ -255,11 +311,10 @@ impl Roles {
             (names.schema(), names.role(Role::Runtime), names.role(Role::Owner));
         let guests = ensure_guests(&self.platform).await?;
         let (runtime_secret, owner_secret) = (self.verifier(&runtime), self.verifier(&owner));
-        let (limit, lock_timeout_ms) = (self.connections_max, self.lock_timeout_ms);
         let attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
-        let mut script = format!(
-            "CREATE ROLE {runtime} {attributes} CONNECTION LIMIT {limit} PASSWORD '{runtime_secret}' IN ROLE {guests};
-             CREATE ROLE {owner} {attributes} CONNECTION LIMIT {limit} PASSWORD '{owner_secret}' IN ROLE {guests};
+        let script = format!(
+            "CREATE ROLE {runtime} {attributes} PASSWORD '{runtime_secret}' IN ROLE {guests};
+             CREATE ROLE {owner} {attributes} PASSWORD '{owner_secret}' IN ROLE {guests};
              CREATE SCHEMA {schema};
              GRANT USAGE ON SCHEMA {schema} TO {runtime};
              GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner};
@@ -273,33 +328,10 @@ impl Roles {
              GRANT SELECT, INSERT, DELETE ON {schema}.hostel_migrations TO {owner};
              CREATE TABLE {schema}.hostel_turn ();
              GRANT UPDATE ON {schema}.hostel_turn TO {runtime};
-             {}",
-            super::outbox::script(names)
+             {}{}",
+            super::outbox::script(names),
+            self.bounds(names).await?
         );
-        let may_limit: bool = sqlx::query(
-            "SELECT pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') AS allowed",
-        )
-        .fetch_one(&self.platform)
-        .await?
-        .try_get(0)?;
-        for role in [&runtime, &owner] {
-            // One processor for a statement: its parallel workers would be nobody's, and who only
-            // waits for them seems to compute nothing.
-            script.push_str(&format!(
-                "ALTER ROLE {role} SET search_path = {schema};
-                 ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
-                 ALTER ROLE {role} SET lock_timeout = '{lock_timeout_ms}ms';
-                 ALTER ROLE {role} SET max_parallel_workers_per_gather = 0;
-                 ALTER ROLE {role} SET max_parallel_maintenance_workers = 0;
-                 ALTER ROLE {role} SET client_connection_check_interval = '2s';
-                 ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min';
-                 ALTER ROLE {role} SET statement_timeout = '10min';"
-            ));
-            if may_limit {
-                let limit = self.temp_file_limit_kib;
-                script.push_str(&format!("ALTER ROLE {role} SET temp_file_limit = {limit};"));
-            }
-        }
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.platform).await?;
         Ok(())
     }

@@ -95,14 +95,14 @@ pub(crate) struct Done {
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
 pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTime>) -> Result<()> {
-    let (manifest, goal, mut steps) = (&module.manifest, MigrationGoal::UP, Vec::new());
-    let migrated = go(manifest, unit, Precedence::GivesWay, &goal, cpu, &mut steps).await;
-    match migrated {
-        // Others are waited for with neither a transaction open nor a connection.
-        Err(error) if sql::is_for_its_turn(&error) => {
-            go(manifest, unit, Precedence::InTurn, &goal, cpu, &mut steps).await
+    let (mut precedence, mut steps) = (Precedence::GivesWay, Vec::new());
+    loop {
+        let (manifest, goal) = (&module.manifest, MigrationGoal::UP);
+        match go(manifest, unit, precedence, &goal, cpu, &mut steps).await {
+            // Others are waited for with neither a transaction open nor a connection.
+            Err(error) if sql::is_for_its_turn(&error) => precedence = Precedence::InTurn,
+            ended => return ended,
         }
-        ended => ended,
     }
 }
 

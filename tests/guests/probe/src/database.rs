@@ -5,7 +5,7 @@
 //! `{"json": …}`.
 
 use hostel_sdk::prelude::*;
-use hostel_sdk::sql::{self, Cell, Decimal, ToValue, Uuid, Value};
+use hostel_sdk::sql::{self, Cell, Decimal, Isolation, ToValue, Uuid, Value};
 use serde_json::{Map, Value as Document, json};
 
 use crate::capabilities::reveal;
@@ -146,6 +146,8 @@ pub(crate) enum Step {
     Begin,
     /// A read-only transaction that reads, and then tries to write.
     ReadOnly,
+    /// Statements in a transaction with less isolation, which is committed.
+    With(Level, Vec<String>),
     Run(String),
     /// A statement of which the rows are asked for.
     Ask(String),
@@ -158,6 +160,13 @@ pub(crate) enum Step {
     DropOuter,
     Panic,
     Sleep,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    ReadCommitted,
+    RepeatableRead,
 }
 
 /// What each step came to: `ok`, or the kind and message of its error.
@@ -188,6 +197,16 @@ fn take(step: &Step, db: &Db, open: &mut Vec<Transaction>) -> Result<(), Error> 
             return db.read_transaction(|tx| {
                 tx.query::<Row>("SELECT count(*) AS n FROM things", params![])?;
                 tx.execute("DELETE FROM things", params![]).map(|_| ())
+            });
+        }
+        Step::With(level, statements) => {
+            let isolation = match level {
+                Level::ReadCommitted => Isolation::ReadCommitted,
+                Level::RepeatableRead => Isolation::RepeatableRead,
+            };
+            return db.transaction_with(isolation, |tx| {
+                let mut each = statements.iter();
+                each.try_for_each(|statement| tx.execute(statement, params![]).map(|_| ()))
             });
         }
         Step::Run(statement) => {
