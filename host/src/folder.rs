@@ -6,10 +6,59 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::call::Trust;
+use crate::database::{ChangeBus, PlatformDatabase, Subscription, newest_revision, next_revision};
 use crate::error::{Error, Result};
 use crate::names::ModuleName;
 use crate::runtime::{ModuleSource, ModuleVersion, Registry};
 use crate::watch::Changes;
+
+/// Under which changes of modules are counted.
+const REVISION: &str = "modules";
+
+/// Other hosts, with which the folder may be shared: no system tells of what another machine does to
+/// its files.
+pub(crate) struct OtherHosts {
+    database: PlatformDatabase,
+    bus: ChangeBus,
+    heard: Subscription,
+    /// The last change that was looked at.
+    seen: i64,
+}
+
+impl OtherHosts {
+    pub(crate) async fn new(database: PlatformDatabase, bus: &ChangeBus) -> Result<Self> {
+        let seen = newest_revision(&database, REVISION).await?;
+        Ok(Self { database, bus: bus.clone(), heard: bus.subscribe(), seen })
+    }
+
+    /// Waits until somebody says that the folder changed.
+    async fn next(&mut self) {
+        loop {
+            self.heard.next().await;
+            match newest_revision(&self.database, REVISION).await {
+                Ok(newest) if newest != self.seen => {
+                    self.seen = newest;
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(cause = error.causes(), "changes of modules cannot be read");
+                }
+            }
+        }
+    }
+
+    async fn tell(&self) {
+        let telling = async {
+            let mut transaction = self.database.begin().await?;
+            next_revision(&mut transaction, REVISION).await?;
+            self.bus.commit(transaction).await
+        };
+        if let Err(error) = telling.await {
+            tracing::warn!(cause = error.causes(), "other hosts cannot be told of modules");
+        }
+    }
+}
 
 /// A folder of `.wasm` files, and what became of each.
 pub(crate) struct Folder {
@@ -47,12 +96,25 @@ impl Folder {
     }
 
     /// Serves what is put there, and no longer what is taken away, for ever.
-    pub(crate) async fn follow(mut self, registry: &Registry, mut changes: Changes) {
+    pub(crate) async fn follow(
+        mut self,
+        registry: &Registry,
+        mut changes: Changes,
+        mut others: OtherHosts,
+    ) {
         // What changed between the reading and the watching.
         self.sync(registry).await;
         loop {
-            changes.next().await;
-            self.sync(registry).await;
+            tokio::select! {
+                () = changes.next() => {
+                    if self.sync(registry).await {
+                        others.tell().await;
+                    }
+                }
+                () = others.next() => {
+                    self.sync(registry).await;
+                }
+            }
         }
     }
 
@@ -63,24 +125,26 @@ impl Folder {
         Ok(changes)
     }
 
-    async fn sync(&mut self, registry: &Registry) {
+    /// Serves what is there now, and says whether anything had changed.
+    async fn sync(&mut self, registry: &Registry) -> bool {
         let sources = match self.read().await {
             Ok(sources) => sources,
             Err(error) => {
                 tracing::error!("{error}: modules are served as before");
-                return;
+                return false;
             }
         };
         let present: HashSet<&str> = sources.iter().map(|source| source.origin.as_str()).collect();
         let before = self.modules();
         let known = self.files.len();
         self.files.retain(|origin, _| present.contains(origin.as_str()));
+        let mut has_changed = self.files.len() < known;
         // What stood in the way of a file may have gone.
-        if self.files.len() < known {
+        if has_changed {
             self.files.retain(|_, file| !file.refused || file.module.is_some());
         }
         for source in &sources {
-            self.offer(source, &before, registry).await;
+            has_changed |= self.offer(source, &before, registry).await;
         }
         let now = self.modules();
         for name in before.difference(&now) {
@@ -93,20 +157,21 @@ impl Folder {
                 Err(error) => tracing::error!(module = name.as_str(), "{error}"),
             }
         }
+        has_changed
     }
 
-    /// Serves a file that was not tried yet. One may replace what this folder served `before`, unless
-    /// another file still serves that.
+    /// Serves a file that was not tried yet, and says whether it was one. One may replace what this
+    /// folder served `before`, unless another file still serves that.
     async fn offer(
         &mut self,
         source: &ModuleSource,
         before: &HashSet<ModuleName>,
         registry: &Registry,
-    ) {
+    ) -> bool {
         let tried = digest(source);
         let known = self.files.get(&source.origin);
         if known.is_some_and(|file| file.tried == tried) {
-            return;
+            return false;
         }
         let others: HashSet<_> = self
             .files
@@ -136,6 +201,7 @@ impl Folder {
             }
         };
         self.files.insert(source.origin.clone(), File { tried, refused, module });
+        true
     }
 
     /// What is served from here.

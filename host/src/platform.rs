@@ -23,10 +23,11 @@ use crate::capabilities::tenancy::{Secrets, Tenants};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Secret};
 use crate::database::{
-    self, ChangeBus, Message, MessageId, Outbox, OwnTables, PlatformDatabase, PostgresServer, Units,
+    self, ChangeBus, Message, MessageId, Outbox, OwnTables, PlatformDatabase, PostgresServer,
+    Preparation, Units,
 };
 use crate::error::{Error, Result};
-use crate::folder::Folder;
+use crate::folder::{Folder, OtherHosts};
 use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
@@ -190,12 +191,16 @@ impl PlatformBuilder {
             self.load().await?;
         let tls = Tls::open(&config.tls)?;
         make_tenants(&config, &services.tenants).await?;
+        if let Some(url) = &config.database.url {
+            warn_of_what_is_open(url).await?;
+        }
         let stop = CancellationToken::new();
         watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
         purge_tenants(Arc::clone(&services), stop.clone());
         if config.modules.watch {
-            watch_folder(folder, Arc::clone(&registry), stop.clone());
+            let others = OtherHosts::new(services.database.clone(), services.tenants.bus()).await?;
+            watch_folder(folder, others, Arc::clone(&registry), stop.clone());
         }
         let app = Arc::new(App {
             http: ArcSwap::from_pointee(Http::new(config.http.clone())),
@@ -832,10 +837,29 @@ fn open_folder(config: &Config, data: &Data) -> Result<Folder> {
     Ok(Folder::new(path))
 }
 
+/// Says where a database lets modules do what they must not.
+async fn warn_of_what_is_open(url: &Secret) -> Result<()> {
+    let open = Preparation::left_open(url).await?;
+    if let Some(first) = open.first() {
+        tracing::warn!(
+            "the database lets modules use {} things that they must not have, {first} among them: `hostel db check` shows them, `hostel db prepare` takes them away",
+            open.len()
+        );
+    }
+    Ok(())
+}
+
 /// Serves what is put into the folder of modules, until the platform is dropped.
-fn watch_folder(folder: Folder, registry: Arc<Registry>, stop: CancellationToken) {
+fn watch_folder(
+    folder: Folder,
+    others: OtherHosts,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) {
     match folder.changes() {
-        Ok(changes) => in_background(stop, async move { folder.follow(&registry, changes).await }),
+        Ok(changes) => in_background(stop, async move {
+            folder.follow(&registry, changes, others).await;
+        }),
         Err(error) => {
             tracing::warn!("{error}: changes of modules are served from the next start on")
         }

@@ -2,7 +2,9 @@
 //! what stops who holds too much.
 
 use futures_util::future::join_all;
-use hostel_tests::{Attack, Client, Folder, TestPlatform, eventually, superuser, taken_at_most};
+use hostel_tests::{
+    Attack, Client, Folder, TestPlatform, bookings, eventually, library, superuser, taken_at_most,
+};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{
@@ -878,7 +880,7 @@ async fn listeners(server: &mut PgConnection) -> Vec<i32> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_told_through_the_server() {
     let one = TestPlatform::start().await;
-    let _two = TestPlatform::setup().beside(&one).start().await;
+    let two = TestPlatform::setup().beside(&one).start().await;
     let mut server = as_superuser(&one).await;
     let before = eventually("both hosts listen", async || {
         let listeners = listeners(&mut server).await;
@@ -905,6 +907,37 @@ async fn changes_are_told_through_the_server() {
         (listeners.iter().filter(|pid| !before.contains(pid)).count() == 2).then_some(())
     })
     .await;
+    let there = two.client("acme");
+    there.query("SELECT name FROM things", json!([])).await.ok();
+    one.inner().tenants().suspend(&"acme".parse().unwrap()).await.unwrap();
+    eventually("the other host knows of it", async || {
+        let answer = there.query("SELECT name FROM things", json!([])).await;
+        (answer.status() != 200).then_some(())
+    })
+    .await;
+}
+
+/// Where hosts share a folder of modules, the one that hears of a change tells the others: theirs may
+/// be another machine's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_looks_at_its_modules_when_another_says_that_they_changed() {
+    let one = TestPlatform::start().await;
+    let two = TestPlatform::setup().beside(&one).start().await;
+    one.tenant("acme").await;
+    let served = async |path| {
+        for platform in [&one, &two] {
+            let client = platform.client("acme");
+            eventually(path, async || (client.get(path).await.status() != 404).then_some(())).await;
+        }
+    };
+    let file = "modules/shared.wasm";
+    std::fs::copy(bookings(), one.data(file)).unwrap();
+    std::fs::hard_link(one.data(file), two.data(file)).unwrap();
+    served("/api/bookings").await;
+    // It is written by its other name, of which nobody is told who watches this one.
+    std::fs::write(one.data(file), std::fs::read(library()).unwrap()).unwrap();
+    served("/api/library/numbers").await;
+    assert_eq!(two.client("acme").get("/api/bookings").await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1043,7 +1076,20 @@ async fn a_database_is_prepared_by_the_command() {
     for mut child in creating {
         assert!(child.wait().unwrap().success());
     }
+    let checked = folder.run(&["db", "check"]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    // Somebody gives back what was taken.
+    let own: PgConnectOptions = superuser.parse().unwrap();
+    let mut within = own.database(&name).connect().await.unwrap();
+    let opened = "GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC;
+                  GRANT EXECUTE ON FUNCTION pg_sleep(float8) TO PUBLIC";
+    within.execute(opened).await.unwrap();
+    let checked = folder.run(&["db", "check"]);
+    assert_eq!(checked.code, Some(1));
+    let open: Vec<&str> = checked.stdout.lines().collect();
+    assert_eq!(open, ["function pg_sleep(double precision)", "language plpgsql"]);
     let hostel = folder.start(&["dev"]);
+    hostel.line(&["WARN", "2 things", "hostel db check"]);
     let acme = hostel.client("acme");
     acme.post("/api/notes", json!({ "title": "First" })).await.ok();
     assert_eq!(acme.get("/api/notes").await.ok()["items"][0]["title"], "First");

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteSynchronous;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::bus::ChangeBus;
+pub(crate) use self::bus::{ChangeBus, Subscription};
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::layout::{
     ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout, first_text,
@@ -42,7 +42,7 @@ pub(crate) use self::ledger::{AppliedMigration, LedgerRow, checksum};
 pub(crate) use self::outbox::Outbox;
 pub use self::outbox::{CallOutbox, Message, MessageId};
 pub use self::own_tables::{OwnMigration, OwnTables};
-pub(crate) use self::platform::{PlatformDatabase, next_revision, open_platform};
+pub(crate) use self::platform::{PlatformDatabase, newest_revision, next_revision, open_platform};
 pub use self::postgres::Preparation;
 pub(crate) use self::postgres::{
     Begin as PostgresBegin, Bounds, Connection as PostgresConnection, Lease as PostgresLease,

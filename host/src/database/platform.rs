@@ -155,6 +155,18 @@ fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refusal| refusal.is_unique_violation())
 }
 
+/// The number of the newest change of `what`.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn newest_revision(
+    database: &PlatformDatabase,
+    what: &'static str,
+) -> Result<i64> {
+    let newest = sqlx::query_scalar("SELECT value FROM revisions WHERE name = $1").bind(what);
+    Ok(newest.fetch_one(database).await?)
+}
+
 /// The next number of the order in which `what` changes, in the transaction that is open: whoever
 /// draws one waits for those who drew before, so that numbers become visible in their order.
 ///

@@ -24,18 +24,47 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Show what the PostgreSQL database of `database.url` leaves open to modules that preparing it
+    /// closes. Ends with 1 where there is something.
+    Check {
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Prepare { superuser, print, yes, options } = command;
-    let config = options.load()?;
-    let Some(url) = &config.database.url else {
-        return Err(Error::invalid("no PostgreSQL database is configured")
+    match command {
+        Command::Prepare { superuser, print, yes, options } => {
+            prepare(&Secret::new(superuser), &configured(&options)?, print, yes).await
+        }
+        Command::Check { options } => check(&configured(&options)?).await,
+    }
+}
+
+fn configured(options: &Options) -> anyhow::Result<Secret> {
+    options.load()?.database.url.ok_or_else(|| {
+        Error::invalid("no PostgreSQL database is configured")
             .hint("put `url` into `[database]` of platform.toml, or into HOSTEL_DATABASE_URL")
-            .into());
-    };
-    let preparation = Preparation::plan(&Secret::new(superuser), url).await?;
+            .into()
+    })
+}
+
+async fn check(url: &Secret) -> anyhow::Result<()> {
+    let open = Preparation::left_open(url).await?;
+    for each in &open {
+        println!("{each}");
+    }
+    if open.is_empty() {
+        println!("Nothing is left open that modules must not have.");
+        return Ok(());
+    }
+    let what = format!("modules may use {} things that they must not have", open.len());
+    Err(Error::invalid(what).hint("`hostel db prepare` takes them from everybody").into())
+}
+
+async fn prepare(superuser: &Secret, url: &Secret, print: bool, yes: bool) -> anyhow::Result<()> {
+    let preparation = Preparation::plan(superuser, url).await?;
     for statement in preparation.statements() {
         println!("{statement};");
     }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::LookupsConfig;
 use super::table::{self, LookupRow, Parsed, Table};
 use crate::clock::Clock;
-use crate::database::{ChangeBus, PlatformDatabase, next_revision};
+use crate::database::{ChangeBus, PlatformDatabase, newest_revision, next_revision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::LookupName;
 
@@ -234,10 +234,7 @@ impl Lookups {
     /// Learns which look-ups there are, where any has changed.
     pub(crate) async fn refresh(&self) -> Result<()> {
         let _alone = self.looking.lock().await;
-        let revision: i64 = sqlx::query_scalar("SELECT value FROM revisions WHERE name = $1")
-            .bind(REVISION)
-            .fetch_one(&self.database)
-            .await?;
+        let revision = newest_revision(&self.database, REVISION).await?;
         let before = self.known.load_full();
         if before.revision == Some(revision) {
             return Ok(());

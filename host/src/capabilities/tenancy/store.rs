@@ -10,7 +10,7 @@ use super::TenancyConfig;
 use super::settings::Declarations;
 use crate::call::{Tenant, TenantStatus};
 use crate::clock::Clock;
-use crate::database::{ChangeBus, PlatformDatabase, Units, next_revision};
+use crate::database::{ChangeBus, PlatformDatabase, Units, newest_revision, next_revision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Plans, TighterLimits};
 use crate::names::{TenantId, TenantSlug};
@@ -367,11 +367,7 @@ impl Tenants {
 
     /// The newest change of any tenant.
     pub(crate) async fn newest_revision(&self) -> Result<i64> {
-        let row = sqlx::query("SELECT value FROM revisions WHERE name = $1")
-            .bind(REVISION)
-            .fetch_one(&self.database)
-            .await?;
-        Ok(row.try_get(0)?)
+        newest_revision(&self.database, REVISION).await
     }
 
     /// Tenants that changed after `revision`, each with whether it is gone, and the newest revision.

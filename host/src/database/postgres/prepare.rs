@@ -129,6 +129,19 @@ impl Preparation {
         self.server.iter().chain(&self.within).map(String::as_str)
     }
 
+    /// What the database of `url` leaves open to everybody, and so to modules, that preparing it closes.
+    /// No superuser is needed.
+    ///
+    /// # Errors
+    /// When the address makes no sense, or the server does not answer.
+    pub async fn left_open(url: &Secret) -> Result<Vec<String>> {
+        let mut connection = connect(&address(url, "`database.url`")?).await?;
+        let open = sqlx::query_scalar(LEFT_OPEN).bind(FUNCTIONS).bind(VIEWS);
+        let open = open.fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok(open)
+    }
+
     /// Does it. What was done before may be done again.
     ///
     /// # Errors
@@ -154,6 +167,27 @@ const FUNCTIONS_LIKE: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.p
 const VIEWS_LIKE: &str = "SELECT 'pg_catalog.' || c.relname FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pg_catalog'
     WHERE c.relkind = 'v' AND c.relname LIKE ANY ($1) ORDER BY 1";
+
+/// What everybody may use of what is to be taken from everybody.
+const LEFT_OPEN: &str = "SELECT 'database ' || d.datname FROM pg_catalog.pg_database d
+    WHERE d.datname = current_database()
+      AND has_database_privilege('public', d.oid, 'CONNECT, TEMPORARY')
+    UNION ALL
+    SELECT 'schema ' || n.nspname FROM pg_catalog.pg_namespace n
+    WHERE n.nspname = 'public' AND has_schema_privilege('public', n.oid, 'USAGE, CREATE')
+    UNION ALL
+    SELECT 'language ' || l.lanname FROM pg_catalog.pg_language l
+    WHERE l.lanname IN ('plpgsql', 'sql') AND has_language_privilege('public', l.oid, 'USAGE')
+    UNION ALL
+    SELECT 'function ' || p.oid::regprocedure FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
+    WHERE p.proname LIKE ANY ($1) AND has_function_privilege('public', p.oid, 'EXECUTE')
+    UNION ALL
+    SELECT 'view ' || c.relname FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pg_catalog'
+    WHERE c.relkind = 'v' AND c.relname LIKE ANY ($2)
+      AND has_table_privilege('public', c.oid, 'SELECT')
+    ORDER BY 1";
 
 /// What there is on this server that matches the patterns.
 async fn matching(
