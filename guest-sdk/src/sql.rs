@@ -72,7 +72,9 @@ pub trait Connection {
     /// Runs one statement and returns how many rows it changed.
     ///
     /// # Errors
-    /// `conflict` and `invalid` for broken constraints, and the other kinds as they are documented.
+    /// `conflict` and `invalid` for broken constraints, and the other kinds as they are documented. The
+    /// subject is the constraint's name on PostgreSQL; SQLite tells that of a check, the columns of what
+    /// is unique (`things.name`), and nothing of a foreign key. Entities know them by either.
     fn execute(&self, statement: &str, parameters: &[Value]) -> Result<u64, Error>;
 
     /// Runs statements in one transaction and in one call of the host: all take effect or none.

@@ -441,6 +441,22 @@ const ON_POSTGRES: &[(Outcome, &str)] = &[
     (Refused, "DROP VIEW IF EXISTS pg_catalog.pg_user"),
     (Refused, "ALTER VIEW pg_catalog.pg_user RENAME TO planted"),
     (Refused, "CREATE OR REPLACE VIEW pg_catalog.pg_user AS SELECT 1"),
+    // Published: what runs as its owner when the server or a superuser comes by (CVE-2020-25695,
+    // CVE-2022-1552, CVE-2024-0985), and what goes with an extension (CVE-2020-1720).
+    (
+        Refused,
+        "CREATE MATERIALIZED VIEW x42 AS SELECT 1 AS a; CREATE UNIQUE INDEX x42_a ON x42 (a); REFRESH MATERIALIZED VIEW CONCURRENTLY x42",
+    ),
+    (Refused, "CREATE INDEX x43 ON things (pg_temp.f(name))"),
+    (
+        Refused,
+        "CREATE FUNCTION f(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'; CREATE INDEX x44 ON things (f(name))",
+    ),
+    (
+        Refused,
+        "CREATE CONSTRAINT TRIGGER x45 AFTER INSERT ON things INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f()",
+    ),
+    (Applied, "CREATE INDEX x46 ON things (amount); ALTER INDEX x46 DEPENDS ON EXTENSION plpgsql"),
     // Trojans, and names of others' tables.
     (
         Applied,

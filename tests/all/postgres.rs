@@ -126,6 +126,25 @@ pub(crate) const ATTACKS: &[&str] = &[
     "SELECT * FROM pg_hba_file_rules",
     "SELECT * FROM pg_stat_statements",
     "SELECT pg_database_size(current_database())",
+    // Where the server is, and since when.
+    "SELECT inet_server_addr()::text",
+    "SELECT inet_client_port()",
+    "SELECT pg_postmaster_start_time()",
+    "SELECT system_identifier FROM pg_control_system()",
+    "SELECT * FROM pg_replication_slots",
+    // Published: programs (CVE-2019-9193), names in a schema that is everybody's (CVE-2018-1058), samples
+    // of others' columns (CVE-2017-7484, CVE-2019-10130, CVE-2024-4317), tables with a schema
+    // (CVE-2023-2454), signals to the server's own processes (CVE-2023-5870), scripts of extensions
+    // (CVE-2020-14350), an environment (CVE-2024-10979), connections of the server's (CVE-2007-6601).
+    "COPY (SELECT 1) TO PROGRAM 'id'",
+    "CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT $1'",
+    "SELECT stavalues1::text FROM pg_statistic",
+    "SELECT stxdmcv::text FROM pg_statistic_ext_data",
+    "CREATE SCHEMA AUTHORIZATION CURRENT_USER CREATE TABLE more (a int)",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE '%launcher'",
+    "ALTER EXTENSION plpgsql UPDATE",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE plperl AS '$ENV{PATH} = 1'",
+    "SELECT dblink_connect('host=127.0.0.1')",
     // Statements about statements.
     "EXPLAIN ANALYZE DELETE FROM things",
     "PREPARE a AS SELECT 1",

@@ -63,6 +63,24 @@ async fn a_batch_that_fails_changes_nothing_and_says_where_on_sqlite() {
     assert_eq!(batch(&acme, refused, true).await.code(), "403 denied");
 }
 
+/// A server gets hundreds of runs at once, and says of none of them which it is.
+#[tokio::test]
+async fn a_batch_says_which_of_many_runs_has_failed() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    for failing in [2, 200, 201, 650] {
+        let name = |n: usize| if n == failing { 0 } else { n };
+        let runs: Vec<Value> = (0..700).map(|n| json!([format!("row {}", name(n)), n])).collect();
+        let delete = json!({ "statement": "DELETE FROM things WHERE name = $1", "runs": [["x"]] });
+        let statements = json!([delete, { "statement": ADD, "runs": runs }]);
+        let failed = batch(&acme, statements, false).await;
+        assert_eq!(failed.code(), "409 conflict");
+        let run = format!("statement 2, run {}", failing + 1);
+        assert!(failed.text().contains(&run), "{}", failed.text());
+        assert_eq!(names(&acme).await, [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn ten_thousand_rows_are_inserted_at_once() {
     let platform = TestPlatform::start().await;

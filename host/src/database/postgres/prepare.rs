@@ -14,7 +14,8 @@ use crate::secret::Secret;
 
 /// Functions that reach beyond the rows of a role: settings of the session, locks and messages that
 /// others see, time that is slept away, files, large objects, statements in text, and what tells of
-/// other sessions and of other tables: how large they are, how much is done with them. As patterns of `LIKE`.
+/// other sessions and of other tables: how large they are, how much is done with them; where the server
+/// is, and since when. As patterns of `LIKE`.
 const FUNCTIONS: &[&str] = &[
     "set\\_config",
     "pg\\_advisory%",
@@ -41,6 +42,12 @@ const FUNCTIONS: &[&str] = &[
     "pg\\_show\\_all\\_settings",
     "pg\\_current\\_wal%",
     "pg\\_isolation\\_test%",
+    "pg\\_control\\_%",
+    "pg\\_postmaster\\_start\\_time",
+    "pg\\_conf\\_load\\_time",
+    "pg\\_get\\_replication\\_slots",
+    "inet\\_%\\_addr",
+    "inet\\_%\\_port",
     "lo\\_%",
     "loread",
     "lowrite",
@@ -64,6 +71,7 @@ const VIEWS: &[&str] = &[
     "pg\\_user",
     "pg\\_group",
     "pg\\_seclabels",
+    "pg\\_replication\\_%",
 ];
 
 const UNBOUNDED: &str = "one statement of a module can take all memory of the server's machine, \
