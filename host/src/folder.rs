@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use crate::call::Trust;
-use crate::database::{ChangeBus, PlatformDatabase, Subscription, newest_revision, next_revision};
+use crate::database::{ChangeBus, PlatformDatabase, newest_revision, next_revision};
 use crate::error::{Error, Result};
 use crate::names::ModuleName;
 use crate::runtime::{ModuleSource, ModuleVersion, Registry};
@@ -15,36 +16,34 @@ use crate::watch::Changes;
 /// Under which changes of modules are counted.
 const REVISION: &str = "modules";
 
+/// The number of the newest change of modules that a host has told of.
+pub(crate) async fn newest_change(database: &PlatformDatabase) -> Result<i64> {
+    newest_revision(database, REVISION).await
+}
+
 /// Other hosts, with which the folder may be shared: no system tells of what another machine does to
 /// its files.
 pub(crate) struct OtherHosts {
     database: PlatformDatabase,
     bus: ChangeBus,
-    heard: Subscription,
-    /// The last change that was looked at.
-    seen: i64,
+    /// The newest change that one of them has told of.
+    newest: watch::Receiver<i64>,
 }
 
 impl OtherHosts {
-    pub(crate) async fn new(database: PlatformDatabase, bus: &ChangeBus) -> Result<Self> {
-        let seen = newest_revision(&database, REVISION).await?;
-        Ok(Self { database, bus: bus.clone(), heard: bus.subscribe(), seen })
+    pub(crate) fn new(
+        database: PlatformDatabase,
+        bus: ChangeBus,
+        newest: watch::Receiver<i64>,
+    ) -> Self {
+        Self { database, bus, newest }
     }
 
     /// Waits until somebody says that the folder changed.
     async fn next(&mut self) {
-        loop {
-            self.heard.next().await;
-            match newest_revision(&self.database, REVISION).await {
-                Ok(newest) if newest != self.seen => {
-                    self.seen = newest;
-                    return;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(cause = error.causes(), "changes of modules cannot be read");
-                }
-            }
+        if self.newest.changed().await.is_err() {
+            // Nobody listens any more: the platform is dropped.
+            std::future::pending::<()>().await;
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::archive::Archives;
@@ -27,7 +27,7 @@ use crate::database::{
     Preparation, Units,
 };
 use crate::error::{Error, Result};
-use crate::folder::{Folder, OtherHosts};
+use crate::folder::{Folder, OtherHosts, newest_change};
 use crate::http::openapi::{Documents, document};
 use crate::http::{self, App, Authentication, Authenticator, Http, Tls};
 use crate::key::{OperatorToken, PlatformKey};
@@ -195,11 +195,16 @@ impl PlatformBuilder {
             warn_of_what_is_open(url).await?;
         }
         let stop = CancellationToken::new();
-        watch_changes(Arc::clone(&services), Arc::clone(&registry), stop.clone()).await?;
+        let modules = watch::Sender::new(newest_change(&services.database).await?);
+        let others = OtherHosts::new(
+            services.database.clone(),
+            services.tenants.bus().clone(),
+            modules.subscribe(),
+        );
+        watch_changes(Arc::clone(&services), Arc::clone(&registry), modules, stop.clone()).await?;
         keep_usage(Arc::clone(&services), stop.clone());
         purge_tenants(Arc::clone(&services), stop.clone());
         if config.modules.watch {
-            let others = OtherHosts::new(services.database.clone(), services.tenants.bus()).await?;
             watch_folder(folder, others, Arc::clone(&registry), stop.clone());
         }
         let app = Arc::new(App {
@@ -866,11 +871,12 @@ fn watch_folder(
     }
 }
 
-/// Forgets tenants that somebody changed, and learns of look-ups that somebody loaded, until the
-/// platform is dropped.
+/// Forgets tenants that somebody changed, learns of look-ups that somebody loaded, and tells of changes
+/// of `modules`, until the platform is dropped.
 async fn watch_changes(
     services: Arc<Services>,
     registry: Arc<Registry>,
+    modules: watch::Sender<i64>,
     stop: CancellationToken,
 ) -> Result<()> {
     let mut changes = services.tenants.bus().subscribe();
@@ -881,6 +887,14 @@ async fn watch_changes(
             changes.next().await;
             if let Err(error) = services.lookups.refresh().await {
                 tracing::warn!(cause = error.causes(), "changes of look-ups cannot be read");
+            }
+            match newest_change(&services.database).await {
+                Ok(newest) => {
+                    modules.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
+                }
+                Err(error) => {
+                    tracing::warn!(cause = error.causes(), "changes of modules cannot be read");
+                }
             }
             match services.tenants.changed_since(revision).await {
                 Ok((changed, newest)) => {

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteSynchronous;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::bus::{ChangeBus, Subscription};
+pub(crate) use self::bus::ChangeBus;
 pub(crate) use self::guard::{Allowance, Speaker};
 pub(crate) use self::layout::{
     ColumnLayout, Expression, IndexLayout, Layout, Order, ReferenceLayout, TableLayout, first_text,
