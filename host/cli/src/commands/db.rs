@@ -59,7 +59,7 @@ async fn check(url: &Secret) -> anyhow::Result<()> {
         println!("Nothing is left open that modules must not have.");
         return Ok(());
     }
-    let what = format!("modules may use {} things that they must not have", open.len());
+    let what = format!("what modules must not have is open to them ({} in all)", open.len());
     Err(Error::invalid(what).hint("`hostel db prepare` takes them from everybody").into())
 }
 
