@@ -322,7 +322,6 @@ impl Pace {
     /// Leaves its turn to what comes after it on the same way.
     pub(super) fn leave_turn_to(mut self, way: &mut Way) {
         self.settle();
-        self.began = Instant::now();
         if let Way::Again(turn @ None) = way {
             *turn = self.turn.take();
         }
@@ -345,7 +344,6 @@ impl Pace {
     pub(super) fn run_again(&mut self) {
         self.settle();
         self.is_long = false;
-        self.began = Instant::now();
         self.next_look = self.next_look.map(|_| self.began + FIRST_LOOK);
     }
 
@@ -364,10 +362,11 @@ impl Pace {
         self.has_ended = true;
     }
 
-    /// What it took in its turn is taken out of the unit's credit as a whole.
+    /// What it took in its turn is taken out of the unit's credit as a whole, once.
     fn settle(&mut self) {
+        let began = std::mem::replace(&mut self.began, Instant::now());
         if self.next_look.is_none() {
-            let took = self.began.elapsed();
+            let took = began.elapsed();
             if took >= FIRST_LOOK {
                 self.is_long = true;
                 self.unit.charge(took);
