@@ -191,10 +191,10 @@ impl PlatformBuilder {
             self.load().await?;
         let tls = Tls::open(&config.tls)?;
         make_tenants(&config, &services.tenants).await?;
-        if let Some(url) = &config.database.url {
-            warn_of_what_is_open(url).await?;
-        }
         let stop = CancellationToken::new();
+        if let Some(url) = config.database.url.clone() {
+            warn_of_what_is_open(url, stop.clone());
+        }
         let modules = watch::Sender::new(newest_change(&services.database).await?);
         let others = OtherHosts::new(
             services.database.clone(),
@@ -842,16 +842,23 @@ fn open_folder(config: &Config, data: &Data) -> Result<Folder> {
     Ok(Folder::new(path))
 }
 
-/// Says where a database lets modules do what they must not.
-async fn warn_of_what_is_open(url: &Secret) -> Result<()> {
-    let open = Preparation::left_open(url).await?;
-    if let Some(first) = open.first() {
-        tracing::warn!(
-            "the database lets modules use {} things that they must not have, {first} among them: `hostel db check` shows them, `hostel db prepare` takes them away",
-            open.len()
-        );
-    }
-    Ok(())
+/// Says whether the database lets modules do what they must not. Nobody waits for that.
+fn warn_of_what_is_open(url: Secret, stop: CancellationToken) {
+    in_background(stop, async move {
+        match Preparation::left_open(&url).await {
+            Ok(open) => {
+                if let Some(first) = open.first() {
+                    tracing::warn!(
+                        "the database lets modules use {} things that they must not have, {first} among them: `hostel db check` shows them, `hostel db prepare` takes them away",
+                        open.len()
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(cause = error.causes(), "what the database leaves open is not known")
+            }
+        }
+    });
 }
 
 /// Serves what is put into the folder of modules, until the platform is dropped.

@@ -132,6 +132,14 @@ pub(crate) const ATTACKS: &[&str] = &[
     "SELECT pg_postmaster_start_time()",
     "SELECT system_identifier FROM pg_control_system()",
     "SELECT * FROM pg_replication_slots",
+    // What versions after 15 brought.
+    "SELECT * FROM pg_available_wal_summaries()",
+    "SELECT pg_get_wal_summarizer_state()::text",
+    "SELECT pg_clear_relation_stats('OTHER', 'things')",
+    "SELECT pg_restore_relation_stats('schemaname', 'OTHER', 'relname', 'things', 'relpages', 1)",
+    "SELECT pg_sync_replication_slots()",
+    "SELECT pg_create_logical_replication_slot('a', 'pgoutput', false, false, true)",
+    "MERGE INTO OTHER.things t USING things s ON true WHEN MATCHED THEN DELETE RETURNING t.name",
     // Published: programs (CVE-2019-9193), names in a schema that is everybody's (CVE-2018-1058), samples
     // of others' columns (CVE-2017-7484, CVE-2019-10130, CVE-2024-4317), tables with a schema
     // (CVE-2023-2454), signals to the server's own processes (CVE-2023-5870), scripts of extensions
@@ -526,6 +534,38 @@ async fn the_bounds_of_a_unit_are_those_of_the_configuration() {
     }
 }
 
+/// From PostgreSQL 16 on, who made a role may change it, and an upgrade of the server does not say who that
+/// was. Preparing the database again does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roles_of_an_upgraded_server_are_the_platforms_again() {
+    let platform = TestPlatform::start().await;
+    platform.tenant("acme").await.execute(INSERT, json!([])).await.ok();
+    let schema = platform.schema("acme").await;
+    let mut server = as_superuser(&platform).await;
+    let url = platform.inner().config().database.url.clone().unwrap();
+    let own: PgConnectOptions = url.expose().parse().unwrap();
+    let owner = schema.replacen('t', "o", 1);
+    // As it is after an upgrade from 15, where it was none of them.
+    let (name, guests) = (own.get_username(), format!("{}_guests", own.get_database().unwrap()));
+    let upgrade = format!(
+        "REVOKE {schema}, {owner}, {guests} FROM {name} CASCADE;
+         GRANT {guests} TO {schema}, {owner}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(upgrade)).execute(&mut server).await.unwrap();
+    let superuser = hostel::Secret::new(superuser().unwrap());
+    hostel::Preparation::plan(&superuser, &url).await.unwrap().apply().await.unwrap();
+
+    let setup = platform.stop().await.config("[sql]\nwait_timeout_ms = 1234");
+    let platform = setup.start().await;
+    // Its roles are changed, which only who made them may.
+    platform.client("acme").execute(INSERT, json!([])).await.ok();
+    platform.tenant("later").await.execute(INSERT, json!([])).await.ok();
+    let slug = "acme".parse().unwrap();
+    platform.inner().tenants().delete_now(&slug).await.unwrap();
+    let left = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1").bind(&schema);
+    assert!(left.fetch_optional(&mut server).await.unwrap().is_none());
+}
+
 /// Less isolation sees what others commit in between, or does not, and waits for nobody's turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_is_as_isolated_as_it_asks_to_be() {
@@ -670,6 +710,86 @@ async fn values_come_back_as_what_they_are() {
     let wrong = acme.execute(numbers, json!(["c", "seven", 1])).await;
     assert_eq!(wrong.code(), "422 invalid", "{}", wrong.text());
     assert!(wrong.text().contains("parameter $2 is a text"), "{}", wrong.text());
+}
+
+/// The server's types are more than the contract's. What has none of those is refused by its name, and
+/// no value is ever taken for one of another type.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_value_is_taken_for_one_of_another_type() {
+    let walls = Walls::new().await;
+    let shown = [
+        ("'a'::\"char\"", json!("a")),
+        ("'a'::name", json!("a")),
+        ("7::oid", json!(7)),
+        ("'infinity'::float8::text", json!("Infinity")),
+        ("'7.10'::numeric", json!({ "decimal": "7.1" })),
+        ("'[1, null]'::json", json!({ "json": [1, null] })),
+        ("'{}'::jsonb", json!({ "json": {} })),
+        ("NULL::record", json!(null)),
+        ("NULL::int[]", json!(null)),
+        ("'infinity'::timestamptz", json!({ "timestamp": i64::MAX })),
+    ];
+    for (expression, expected) in shown {
+        let answer = walls.acme.query(&format!("SELECT {expression} AS a"), json!([])).await;
+        assert_eq!(answer.ok(), json!([{ "a": expected }]), "{expression}");
+    }
+    let refused = [
+        "ROW(1, 'a')",
+        "(SELECT things FROM things)",
+        "ARRAY(SELECT things FROM things)",
+        "'{1,2}'::int[]",
+        "'{\"a\"}'::text[]",
+        "'1 2'::oidvector",
+        "'(0,1)'::tid",
+        "'1'::xid8",
+        "'1/1'::pg_lsn",
+        "'pg_class'::regclass",
+        "'NaN'::numeric",
+        "'infinity'::date",
+        "'24:00'::time",
+        "'1 day'::interval",
+        "'1.1.1.1'::inet",
+        "B'101'",
+        "'$'::jsonpath",
+        "int4range(1, 2)",
+        "'<a/>'::xml",
+        "'1.5'::money",
+        "point(1, 2)",
+        "to_tsvector('a')",
+        "'a'::refcursor",
+        "pg_current_snapshot()",
+    ];
+    for expression in refused {
+        let answer = walls.acme.query(&format!("SELECT {expression} AS a"), json!([])).await;
+        assert_eq!(answer.code(), "422 invalid", "{expression}: {}", answer.text());
+    }
+    walls.are_whole("values of all types").await;
+}
+
+/// Whatever is said to be whatever, the server takes or refuses, and the next statement finds the
+/// connection as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_of_any_type_is_taken_or_refused() {
+    let walls = Walls::new().await;
+    let values = json!([
+        null, true, 7, i64::MIN, 0.5, "", "7", "OTHER.things", { "bytes": [0, 255] },
+        { "bytes": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] },
+        { "uuid": "0192f0c1-2345-7890-abcd-ef0123456789" }, { "timestamp": i64::MIN },
+        { "timestamp": 0 }, { "json": [1] }, { "decimal": "1e300" },
+    ]);
+    let types = "bool int2 int4 int8 oid float4 float8 numeric numeric(3,1) text varchar(2) char(2) \
+        name \"char\" json jsonb bytea uuid timestamp timestamptz date time interval int[] record \
+        regclass tid xid cid pg_lsn oidvector inet bit xml money point int4range tsvector refcursor \
+        jsonpath void cstring anyelement internal pg_node_tree aclitem";
+    for kind in types.split_whitespace() {
+        for value in values.as_array().unwrap() {
+            let asked = format!("SELECT count($1::{kind}) AS n");
+            let answer = walls.acme.query(&asked, json!([value])).await;
+            let is_known = [200, 422].contains(&answer.status());
+            assert!(is_known, "{value} as {kind}: {}", answer.text());
+        }
+    }
+    walls.are_whole("parameters of all types").await;
 }
 
 #[tokio::test]
@@ -1068,7 +1188,7 @@ async fn a_database_is_prepared_by_the_command() {
     let asked = folder.run(&prepare);
     assert!(asked.stderr.contains("nobody is there to be asked"), "{}", asked.stderr);
     let printed = folder.run(&["db", "prepare", "--superuser", &superuser, "--print"]);
-    assert!(printed.stdout.contains("REVOKE USAGE ON LANGUAGE"), "{}", printed.stdout);
+    assert!(printed.stdout.contains("REVOKE ALL ON LANGUAGE"), "{}", printed.stdout);
     assert!(!printed.stdout.contains("secret"), "{}", printed.stdout);
     assert!(!printed.stderr.contains("memory"), "its processes have a limit: {}", printed.stderr);
     // The database is still not there.

@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use super::roles::guests_of;
 use crate::database::quoted;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -41,6 +42,7 @@ const FUNCTIONS: &[&str] = &[
     "pg\\_total\\_relation\\_size",
     "pg\\_show\\_all\\_settings",
     "pg\\_current\\_wal%",
+    "pg\\_%wal\\_summar%",
     "pg\\_isolation\\_test%",
     "pg\\_control\\_%",
     "pg\\_postmaster\\_start\\_time",
@@ -119,11 +121,15 @@ impl Preparation {
         if !known.try_get::<bool, _>(1)? {
             server.push(format!("CREATE DATABASE {database} OWNER {role}"));
         }
-        let functions = matching(&mut connection, FUNCTIONS_LIKE, FUNCTIONS).await?;
-        let views = matching(&mut connection, VIEWS_LIKE, VIEWS).await?;
+        let lost = lost(&mut connection, platform.get_username(), &name).await?;
+        if !lost.is_empty() {
+            let grant = format!("GRANT {lost} TO {role} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+            server.push(grant);
+        }
+        let taken = taken(&mut connection).await?;
         let may_take_all_memory = may_take_all_memory(&mut connection).await;
         connection.close().await?;
-        let within = within_database(&role, &database, &functions, &views);
+        let within = within_database(&role, &database, &taken);
         Ok(Self { server, within, as_superuser, name, may_take_all_memory })
     }
 
@@ -144,10 +150,10 @@ impl Preparation {
     /// When the address makes no sense, or the server does not answer.
     pub async fn left_open(url: &Secret) -> Result<Vec<String>> {
         let mut connection = connect(&address(url, "`database.url`")?).await?;
-        let open = sqlx::query_scalar(LEFT_OPEN).bind(FUNCTIONS).bind(VIEWS);
-        let open = open.fetch_all(&mut connection).await?;
+        let taken = taken(&mut connection).await?;
         connection.close().await?;
-        Ok(open)
+        let open = taken.into_iter().filter(|it| it.is_open);
+        Ok(open.map(|it| format!("{} {}", it.kind, it.name)).collect())
     }
 
     /// Does it. What was done before may be done again.
@@ -168,44 +174,61 @@ impl Preparation {
     }
 }
 
-/// Functions, with the types of their arguments.
-const FUNCTIONS_LIKE: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
-    WHERE p.proname LIKE ANY ($1) ORDER BY 1";
-const VIEWS_LIKE: &str = "SELECT 'pg_catalog.' || c.relname FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pg_catalog'
-    WHERE c.relkind = 'v' AND c.relname LIKE ANY ($1) ORDER BY 1";
+/// The roles of units that the platform's own may not change: from PostgreSQL 16 on, who makes a role may
+/// change it, and an upgrade from 15 tells nobody who made those that there are. None but those, whomever
+/// somebody else has made a guest.
+async fn lost(connection: &mut PgConnection, platform: &str, database: &str) -> Result<String> {
+    let lost = sqlx::query_scalar(
+        "SELECT coalesce(string_agg(pg_catalog.quote_ident(r.rolname), ', ' ORDER BY r.rolname), '')
+         FROM pg_catalog.pg_roles r
+         LEFT JOIN pg_catalog.pg_roles p ON p.rolname = $1
+         LEFT JOIN pg_catalog.pg_roles g ON g.rolname = $2
+         WHERE pg_catalog.current_setting('server_version_num')::int >= 160000
+           AND NOT r.rolsuper
+           AND (r.oid = g.oid OR r.rolname ~ '^[to]_[0-9a-f]{32}$'
+                AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m
+                            WHERE m.roleid = g.oid AND m.member = r.oid))
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
+                           WHERE m.roleid = r.oid AND m.member = p.oid AND m.admin_option)",
+    );
+    Ok(lost.bind(platform).bind(guests_of(database)).fetch_one(connection).await?)
+}
 
-/// What everybody may use of what is to be taken from everybody.
-const LEFT_OPEN: &str = "SELECT 'database ' || d.datname FROM pg_catalog.pg_database d
-    WHERE d.datname = current_database()
-      AND has_database_privilege('public', d.oid, 'CONNECT, TEMPORARY')
-    UNION ALL
-    SELECT 'schema ' || n.nspname FROM pg_catalog.pg_namespace n
-    WHERE n.nspname = 'public' AND has_schema_privilege('public', n.oid, 'USAGE, CREATE')
-    UNION ALL
-    SELECT 'language ' || l.lanname FROM pg_catalog.pg_language l
-    WHERE l.lanname IN ('plpgsql', 'sql') AND has_language_privilege('public', l.oid, 'USAGE')
-    UNION ALL
-    SELECT 'function ' || p.oid::regprocedure FROM pg_catalog.pg_proc p
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'pg_catalog'
-    WHERE p.proname LIKE ANY ($1) AND has_function_privilege('public', p.oid, 'EXECUTE')
-    UNION ALL
-    SELECT 'view ' || c.relname FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pg_catalog'
-    WHERE c.relkind = 'v' AND c.relname LIKE ANY ($2)
-      AND has_table_privilege('public', c.oid, 'SELECT')
-    ORDER BY 1";
+/// Something that is taken from everybody.
+#[derive(sqlx::FromRow)]
+struct Taken {
+    /// What it is, as `GRANT` says that, in small letters.
+    kind: String,
+    /// As it is written in a statement; functions with the types of their arguments.
+    name: String,
+    /// Whether everybody has it.
+    is_open: bool,
+}
 
-/// What there is on this server that matches the patterns.
-async fn matching(
-    connection: &mut PgConnection,
-    query: &'static str,
-    patterns: &[&str],
-) -> Result<String> {
-    let rows = sqlx::query(query).bind(patterns).fetch_all(connection).await?;
-    let names = rows.iter().map(|row| row.try_get::<String, _>(0));
-    Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
+/// What there is on this server, and in this database, of what is taken from everybody.
+async fn taken(connection: &mut PgConnection) -> Result<Vec<Taken>> {
+    let taken = sqlx::query_as(
+        "SELECT 'database' AS kind, pg_catalog.quote_ident(d.datname) AS name,
+                has_database_privilege('public', d.oid, 'CONNECT, TEMPORARY') AS is_open
+         FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+         UNION ALL
+         SELECT 'schema', n.nspname, has_schema_privilege('public', n.oid, 'USAGE, CREATE')
+         FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'
+         UNION ALL
+         SELECT 'language', l.lanname, has_language_privilege('public', l.oid, 'USAGE')
+         FROM pg_catalog.pg_language l WHERE l.lanname IN ('plpgsql', 'sql')
+         UNION ALL
+         SELECT 'function', p.oid::regprocedure::text, has_function_privilege('public', p.oid, 'EXECUTE')
+         FROM pg_catalog.pg_proc p
+         WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname LIKE ANY ($1)
+         UNION ALL
+         SELECT 'view', 'pg_catalog.' || c.relname, has_table_privilege('public', c.oid, 'SELECT')
+         FROM pg_catalog.pg_class c
+         WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'v'
+           AND c.relname LIKE ANY ($2)
+         ORDER BY 1, 2",
+    );
+    Ok(taken.bind(FUNCTIONS).bind(VIEWS).fetch_all(connection).await?)
 }
 
 /// Whether a process of the server's may have as much memory as it asks for. No, where the server does
@@ -236,20 +259,34 @@ fn of_whole_server(grant: String) -> [String; 4] {
     ["BEGIN".to_owned(), lock.to_owned(), grant, "COMMIT".to_owned()]
 }
 
-fn within_database(role: &str, database: &str, functions: &str, views: &str) -> Vec<String> {
-    vec![
+fn within_database(role: &str, database: &str, taken: &[Taken]) -> Vec<String> {
+    let names = |kind: &str| {
+        let names = taken.iter().filter(|it| it.kind == kind).map(|it| it.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (functions, views) = (names("function"), names("view"));
+    let mut statements = vec![
         format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
         // It passes the right to connect on to its guests.
         format!(
             "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {role} WITH GRANT OPTION"
         ),
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned(),
-        "REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC".to_owned(),
+    ];
+    for kind in ["schema", "language"] {
+        let names = names(kind);
+        // Somebody may have removed them.
+        if !names.is_empty() {
+            let kind = kind.to_ascii_uppercase();
+            statements.push(format!("REVOKE ALL ON {kind} {names} FROM PUBLIC"));
+        }
+    }
+    statements.extend([
         format!("REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC"),
         format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}, pg_monitor"),
         format!("REVOKE ALL ON {views} FROM PUBLIC"),
         format!("GRANT SELECT ON {views} TO {role}, pg_monitor"),
-    ]
+    ]);
+    statements
 }
 
 fn address(url: &Secret, what: &str) -> Result<PgConnectOptions> {

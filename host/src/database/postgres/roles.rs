@@ -412,18 +412,16 @@ impl Roles {
     }
 }
 
-/// The role that all units' roles are members of, made when it is not there: it may connect to this
-/// database, and that is all.
+/// The role that all units' roles are members of, quoted, and made when it is not there: it may connect
+/// to this database, and that is all.
 pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT current_database()::text AS name,
-                (SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = current_database() || '_guests') AS known",
-    )
-    .fetch_one(platform)
-    .await?;
-    let database: String = row.try_get(0)?;
-    let guests = quoted(&format!("{database}_guests"));
-    if row.try_get::<i64, _>(1)? == 0 {
+    let name = sqlx::query_scalar("SELECT current_database()::text");
+    let database: String = name.fetch_one(platform).await?;
+    let guests = guests_of(&database);
+    let known = sqlx::query("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1").bind(&guests);
+    let is_known = known.fetch_optional(platform).await?.is_some();
+    let guests = quoted(&guests);
+    if !is_known {
         let script = format!(
             "CREATE ROLE {guests} NOLOGIN; GRANT CONNECT ON DATABASE {} TO {guests}",
             quoted(&database)
@@ -435,6 +433,11 @@ pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String,
         }
     }
     Ok(guests)
+}
+
+/// The name of the role that all units' roles in `database` are members of.
+pub(super) fn guests_of(database: &str) -> String {
+    format!("{database}_guests")
 }
 
 /// One of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
