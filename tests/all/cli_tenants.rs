@@ -28,6 +28,35 @@ fn a_tenant_lives_by_the_command() {
     ));
 }
 
+/// What belongs to a tenant is changed, shown and taken back by the command.
+#[tokio::test]
+async fn a_tenant_is_set_up_by_the_command() {
+    let folder = Folder::warm().await;
+    assert_snapshot!(folder.transcript(
+        "tenant",
+        &[
+            "create acme --name Acme",
+            "set acme --limit cpu_ms=500 --limit sql_rows_max=10",
+            "set acme --limit sql_rows_max=5",
+            "set acme --no-limits --limit memory_max_bytes=1",
+            "set acme --no-limits",
+            "setting set acme notes page-size 7",
+            "setting list acme",
+            "setting unset acme notes page-size",
+            "setting list acme",
+            "setting set acme notes page-size many",
+            "setting set acme notes no_such_setting 7",
+            "create beta",
+            "list --limit 1",
+            "list --limit 1 --after acme",
+            "rename acme --name Corporation",
+            "list --name corp",
+            "usage acme",
+            "secret list acme",
+        ],
+    ));
+}
+
 /// The first of them makes the platform's key and tables, and nobody knows which that is.
 #[test]
 fn commands_that_come_at_once_to_an_empty_folder_all_succeed() {

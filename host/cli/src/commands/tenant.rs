@@ -220,8 +220,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
                 let limits = limit.iter().try_fold(own, |own, (key, value)| own.with(key, *value));
                 change.limits = Some(limits?);
             }
-            let tenant = tenants.change(&slug, change).await?;
-            println!("{}", as_json(&tenant));
+            show(&tenants.change(&slug, change).await?, false);
         }
         Command::Usage { slug, from, to, json, options } => {
             let config = options.load()?;
