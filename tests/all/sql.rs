@@ -1,9 +1,12 @@
 //! The contract of `hostel:sql`: types, errors, transactions, limits, tenants.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hostel_tests::{Client, Folder, TestPlatform, probe};
+use hostel_tests::{Client, Folder, TestPlatform, eventually, probe};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -82,6 +85,36 @@ async fn an_expression_has_the_type_of_its_value_on_sqlite() {
     assert_eq!(rows, expected);
     let nothing = acme.query("SELECT name FROM things", json!([])).await.ok();
     assert_eq!(nothing, json!([]));
+}
+
+/// SQLite keeps whatever it is given, and columns only say what they would like. What does not fit is
+/// told as what it is; texts in columns of documents alone are told as such, and read by nobody before
+/// the module does.
+#[tokio::test]
+async fn a_value_that_does_not_fit_its_column_is_told_as_what_it_is_on_sqlite() {
+    let platform = TestPlatform::start().await;
+    let acme = platform.tenant("acme").await;
+    acme.execute(
+        "INSERT INTO things (id, name, amount) VALUES ($1, 'a', 0)",
+        json!([{ "uuid": ID }]),
+    )
+    .await
+    .ok();
+    let mut told = String::new();
+    for column in ["done", "data", "made_at", "price"] {
+        for value in ["7", "-9e999", "0.5", "'7'", "'text'", "''", "'{\"a\":'", "x'00ff'", "x''"] {
+            let update = format!("UPDATE things SET {column} = {value}");
+            acme.execute(&update, json!([])).await.ok();
+            let answer = acme.query(&format!("SELECT {column} AS a FROM things"), json!([])).await;
+            writeln!(told, "{column} = {value}: {}", answer.text()).unwrap();
+        }
+    }
+    for value in ["7", "0.5", "'text'", "x'00'", "zeroblob(17)"] {
+        acme.execute(&format!("UPDATE things SET id = {value}"), json!([])).await.ok();
+        let answer = acme.query("SELECT id AS a FROM things", json!([])).await;
+        writeln!(told, "id = {value}: {}", answer.text()).unwrap();
+    }
+    assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -321,6 +354,40 @@ async fn what_was_written_is_there_after_a_restart() {
     insert(&platform.tenant("acme").await, "kept").await.ok();
     let platform = platform.stop().await.start().await;
     assert_eq!(names(&platform.client("acme")).await, ["kept"]);
+}
+
+/// The files of units that this process has open.
+fn open_units() -> BTreeSet<PathBuf> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    // Some are closed while they are looked at.
+    let files = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    files.filter(|file| file.ends_with("tenant.db")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_that_were_closed_for_others_are_opened_again_on_sqlite() {
+    const OPEN_MAX: usize = 3;
+
+    let platform = TestPlatform::configured(&format!("[sql]\nunits_open_max = {OPEN_MAX}")).await;
+    let mut tenants = Vec::new();
+    for n in 0..12 {
+        tenants.push(platform.tenant(&format!("tenant-{n}")).await);
+    }
+    let rounds = ["first", "second", "third"];
+    for round in rounds {
+        for answer in join_all(tenants.iter().map(|tenant| insert(tenant, round))).await {
+            answer.ok();
+        }
+        // Those that are too many are closed while others are asked.
+        eventually("no more are open than may be", async || {
+            names(&tenants[0]).await;
+            (open_units().len() <= OPEN_MAX).then_some(())
+        })
+        .await;
+    }
+    for tenant in &tenants {
+        assert_eq!(names(tenant).await, rounds);
+    }
 }
 
 #[tokio::test]

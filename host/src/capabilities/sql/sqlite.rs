@@ -81,14 +81,12 @@ impl<'a> Rows<'a> {
             }
             ("INTEGER", Some(ColumnKind::Timestamp)) => to.timestamp(decode(value)?),
             ("INTEGER", _) => to.integer(decode(value)?),
-            ("REAL", Some(ColumnKind::Json)) => to.json(&decode::<f64>(value)?.to_string()),
             ("REAL", declared) => {
                 let value: f64 = decode(value)?;
-                match declared {
+                match declared.filter(|_| value.is_finite()) {
                     // The shortest text that means the same real.
-                    Some(ColumnKind::Decimal) if value.is_finite() => {
-                        to.decimal(&value.to_string())
-                    }
+                    Some(ColumnKind::Decimal) => to.decimal(&value.to_string()),
+                    Some(ColumnKind::Json) => to.json(&value.to_string()),
                     _ => to.real(value),
                 }
             }
