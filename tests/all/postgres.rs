@@ -1183,6 +1183,9 @@ async fn a_database_is_prepared_by_the_command() {
     assert_eq!(unprepared.code, Some(1));
     assert!(unprepared.stderr.contains("hostel db prepare"), "{}", unprepared.stderr);
     assert!(!unprepared.stderr.contains("secret"), "{}", unprepared.stderr);
+    let unchecked = folder.run(&["db", "check"]);
+    assert_eq!(unchecked.code, Some(1));
+    assert!(unchecked.stderr.contains("hint: `hostel db prepare`"), "{}", unchecked.stderr);
 
     let prepare = ["db", "prepare", "--superuser", &superuser];
     let asked = folder.run(&prepare);

@@ -149,7 +149,10 @@ impl Preparation {
     /// # Errors
     /// When the address makes no sense, or the server does not answer.
     pub async fn left_open(url: &Secret) -> Result<Vec<String>> {
-        let mut connection = connect(&address(url, "`database.url`")?).await?;
+        let connecting = connect(&address(url, "`database.url`")?).await;
+        let mut connection = connecting.map_err(|error| {
+            error.hint("`hostel db prepare` makes the role and the database where they are missing")
+        })?;
         let taken = taken(&mut connection).await?;
         connection.close().await?;
         let open = taken.into_iter().filter(|it| it.is_open);
