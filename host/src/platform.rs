@@ -845,18 +845,15 @@ fn open_folder(config: &Config, data: &Data) -> Result<Folder> {
 /// Says whether the database lets modules do what they must not. Nobody waits for that.
 fn warn_of_what_is_open(url: Secret, stop: CancellationToken) {
     in_background(stop, async move {
-        match Preparation::left_open(&url).await {
-            Ok(open) => {
-                if let Some(first) = open.first() {
-                    tracing::warn!(
-                        "the database lets modules use {} things that they must not have, {first} among them: `hostel db check` shows them, `hostel db prepare` takes them away",
-                        open.len()
-                    );
-                }
-            }
-            Err(error) => {
-                tracing::warn!(cause = error.causes(), "what the database leaves open is not known")
-            }
+        let open = Preparation::left_open(&url).await.unwrap_or_else(|error| {
+            tracing::warn!(cause = error.causes(), "what the database leaves open is not known");
+            Vec::new()
+        });
+        if let Some(first) = open.first() {
+            tracing::warn!(
+                "the database lets modules use {} things that they must not have, {first} among them: `hostel db check` shows them, `hostel db prepare` takes them away",
+                open.len()
+            );
         }
     });
 }

@@ -76,6 +76,10 @@ const VIEWS: &[&str] = &[
     "pg\\_replication\\_%",
 ];
 
+/// What else everybody has in a new database: a place for tables, and what runs code.
+const SCHEMAS: &[&str] = &["public"];
+const LANGUAGES: &[&str] = &["plpgsql", "sql"];
+
 const UNBOUNDED: &str = "one statement of a module can take all memory of the server's machine, \
     which ends everybody's: give its processes a limit (docs/postgres.md, \"Memory\")";
 
@@ -216,10 +220,10 @@ async fn taken(connection: &mut PgConnection) -> Result<Vec<Taken>> {
          FROM pg_catalog.pg_database d WHERE d.datname = current_database()
          UNION ALL
          SELECT 'schema', n.nspname, has_schema_privilege('public', n.oid, 'USAGE, CREATE')
-         FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'
+         FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($3)
          UNION ALL
          SELECT 'language', l.lanname, has_language_privilege('public', l.oid, 'USAGE')
-         FROM pg_catalog.pg_language l WHERE l.lanname IN ('plpgsql', 'sql')
+         FROM pg_catalog.pg_language l WHERE l.lanname = ANY ($4)
          UNION ALL
          SELECT 'function', p.oid::regprocedure::text, has_function_privilege('public', p.oid, 'EXECUTE')
          FROM pg_catalog.pg_proc p
@@ -231,7 +235,8 @@ async fn taken(connection: &mut PgConnection) -> Result<Vec<Taken>> {
            AND c.relname LIKE ANY ($2)
          ORDER BY 1, 2",
     );
-    Ok(taken.bind(FUNCTIONS).bind(VIEWS).fetch_all(connection).await?)
+    let taken = taken.bind(FUNCTIONS).bind(VIEWS).bind(SCHEMAS).bind(LANGUAGES);
+    Ok(taken.fetch_all(connection).await?)
 }
 
 /// Whether a process of the server's may have as much memory as it asks for. No, where the server does
@@ -268,28 +273,19 @@ fn within_database(role: &str, database: &str, taken: &[Taken]) -> Vec<String> {
         names.collect::<Vec<_>>().join(", ")
     };
     let (functions, views) = (names("function"), names("view"));
-    let mut statements = vec![
+    vec![
         format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
         // It passes the right to connect on to its guests.
         format!(
             "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {role} WITH GRANT OPTION"
         ),
-    ];
-    for kind in ["schema", "language"] {
-        let names = names(kind);
-        // Somebody may have removed them.
-        if !names.is_empty() {
-            let kind = kind.to_ascii_uppercase();
-            statements.push(format!("REVOKE ALL ON {kind} {names} FROM PUBLIC"));
-        }
-    }
-    statements.extend([
+        format!("REVOKE ALL ON SCHEMA {} FROM PUBLIC", SCHEMAS.join(", ")),
+        format!("REVOKE ALL ON LANGUAGE {} FROM PUBLIC", LANGUAGES.join(", ")),
         format!("REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC"),
         format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}, pg_monitor"),
         format!("REVOKE ALL ON {views} FROM PUBLIC"),
         format!("GRANT SELECT ON {views} TO {role}, pg_monitor"),
-    ]);
-    statements
+    ]
 }
 
 fn address(url: &Secret, what: &str) -> Result<PgConnectOptions> {

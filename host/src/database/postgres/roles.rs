@@ -23,6 +23,9 @@ use crate::names::TenantId;
 const HOSTS_MAX: u64 = 16;
 const CONNECTIONS_SPARE: u64 = 4;
 
+/// How the role that all units' roles are members of is called, after its database.
+const GUESTS_SUFFIX: &str = "_guests";
+
 /// How often a unit is tried to be removed.
 const REMOVE_ATTEMPTS_MAX: u32 = 5;
 /// How often ledgers are tried to be read, while units are removed.
@@ -415,13 +418,16 @@ impl Roles {
 /// The role that all units' roles are members of, quoted, and made when it is not there: it may connect
 /// to this database, and that is all.
 pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
-    let name = sqlx::query_scalar("SELECT current_database()::text");
-    let database: String = name.fetch_one(platform).await?;
-    let guests = guests_of(&database);
-    let known = sqlx::query("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1").bind(&guests);
-    let is_known = known.fetch_optional(platform).await?.is_some();
-    let guests = quoted(&guests);
-    if !is_known {
+    let row = sqlx::query(
+        "SELECT current_database()::text,
+                EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = current_database() || $1)",
+    )
+    .bind(GUESTS_SUFFIX)
+    .fetch_one(platform)
+    .await?;
+    let database: String = row.try_get(0)?;
+    let guests = quoted(&guests_of(&database));
+    if !row.try_get::<bool, _>(1)? {
         let script = format!(
             "CREATE ROLE {guests} NOLOGIN; GRANT CONNECT ON DATABASE {} TO {guests}",
             quoted(&database)
@@ -437,7 +443,7 @@ pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String,
 
 /// The name of the role that all units' roles in `database` are members of.
 pub(super) fn guests_of(database: &str) -> String {
-    format!("{database}_guests")
+    format!("{database}{GUESTS_SUFFIX}")
 }
 
 /// One of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
