@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitsConfig, TighterLimits};
 use crate::metering::Meter;
-use crate::names::{AccountId, ModuleName, RequestId, TenantId, TenantSlug};
+use crate::names::{AccountId, ModuleName, RequestId, TenantId, TenantSlug, UnitId};
 use crate::processor::CpuTime;
 
 /// One customer of the platform. Its data, modules and limits are its own.
@@ -152,6 +152,33 @@ pub enum Trust {
     Operator,
 }
 
+/// Where a module has the rows that it keeps for a tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleDatabase {
+    /// In the database that the tenant's modules share: each may read and change what others keep.
+    #[default]
+    Shared,
+    /// In a database of its own, which no other module reaches, and from which it reaches no other.
+    Own,
+}
+
+impl ModuleDatabase {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl fmt::Display for ModuleDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Which code is running.
 #[derive(Debug)]
 pub struct ModuleIdentity {
@@ -161,6 +188,26 @@ pub struct ModuleIdentity {
     pub version: semver::Version,
     /// Who put it on the platform.
     pub trust: Trust,
+    /// Where it keeps its rows.
+    pub database: ModuleDatabase,
+}
+
+impl ModuleIdentity {
+    /// The unit in which it keeps a tenant's rows.
+    pub(crate) fn unit(&self, tenant: TenantId) -> UnitId {
+        match self.database {
+            ModuleDatabase::Shared => UnitId::shared(tenant),
+            ModuleDatabase::Own => UnitId::own(tenant, self.name.clone()),
+        }
+    }
+
+    /// The one in which it would keep them if it were configured otherwise.
+    pub(crate) fn other_unit(&self, tenant: TenantId) -> UnitId {
+        match self.database {
+            ModuleDatabase::Shared => UnitId::own(tenant, self.name.clone()),
+            ModuleDatabase::Own => UnitId::shared(tenant),
+        }
+    }
 }
 
 /// What one call has used of what it may use.
@@ -261,6 +308,11 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// The unit in which the module keeps the tenant's rows.
+    pub(crate) fn unit(&self) -> UnitId {
+        self.module.unit(self.tenant.id)
+    }
+
     /// Does what a guest asked for until the call's deadline: wasm interrupts do not bound host calls.
     ///
     /// # Errors

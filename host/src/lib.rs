@@ -96,7 +96,9 @@ pub use wasmtime;
 
 pub use self::archive::{Archives, Exported, Imported};
 pub use self::bounded::Bounded;
-pub use self::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant, TenantStatus, Trust};
+pub use self::call::{
+    Budget, CallContext, ModuleDatabase, ModuleIdentity, Principal, Tenant, TenantStatus, Trust,
+};
 pub use self::capabilities::http_client::{HostPattern, Outbound};
 pub use self::capabilities::lookups::{Lookup, LookupPage, LookupRow, Lookups};
 pub use self::capabilities::permissions::Caller;

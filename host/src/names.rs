@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 
 /// The longest DNS label (RFC 1035, section 2.3.4).
 const LABEL_LENGTH_MAX: usize = 63;
-/// Leaves room for a tenant's id beside it in a database identifier of 63 bytes.
-const MODULE_NAME_LENGTH_MAX: usize = 32;
+/// Leaves room for a tenant's id beside it in a name of PostgreSQL's, of 63 bytes: `t_<id>_<module>`,
+/// with the id's 32 hexadecimal digits.
+const MODULE_NAME_LENGTH_MAX: usize = 28;
 
 /// A name that is a DNS label in lower case: letters, digits and inner hyphens.
 fn check_label(kind: &str, text: &str, length_max: usize) -> Result<()> {
@@ -124,6 +125,27 @@ impl fmt::Display for TenantId {
     }
 }
 
+/// Which unit of a tenant's rows: the one that its modules share, or that of one of them alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct UnitId {
+    /// Whose.
+    pub(crate) tenant: TenantId,
+    /// The module that has it for itself; none of the shared one.
+    pub(crate) module: Option<ModuleName>,
+}
+
+impl UnitId {
+    /// The unit that a tenant's modules share.
+    pub(crate) const fn shared(tenant: TenantId) -> Self {
+        Self { tenant, module: None }
+    }
+
+    /// The unit of one of its modules alone.
+    pub(crate) const fn own(tenant: TenantId, module: ModuleName) -> Self {
+        Self { tenant, module: Some(module) }
+    }
+}
+
 /// A request's id, in every log line and every error.
 ///
 /// Taken from the client's `X-Request-Id` where that is 1 to 64 visible ASCII characters, which
@@ -213,7 +235,8 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a b", "../x", &"a".repeat(64)] {
             assert!(bad.parse::<TenantSlug>().is_err(), "{bad}");
         }
-        assert!("a".repeat(33).parse::<ModuleName>().is_err());
+        assert!("a".repeat(28).parse::<ModuleName>().is_ok());
+        assert!("a".repeat(29).parse::<ModuleName>().is_err());
     }
 
     #[test]

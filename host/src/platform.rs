@@ -799,7 +799,11 @@ fn configured(config: &Config) -> Result<Configured> {
         });
         settings.insert(module.clone(), values.collect::<Result<_>>()?);
     }
-    Ok(Configured { instances: config.modules.instances.clone(), settings })
+    Ok(Configured {
+        instances: config.modules.instances.clone(),
+        databases: config.modules.databases.clone(),
+        settings,
+    })
 }
 
 /// Nobody configures a module that is not there, unless by mistake.
@@ -807,7 +811,8 @@ fn check_known(configured: &Configured, modules: &[Arc<ModuleVersion>]) -> Resul
     let is_known = |name: &str| modules.iter().any(|one| one.manifest.name.as_str() == name);
     let settings = configured.settings.keys().map(|name| ("settings", name.as_str()));
     let instances = configured.instances.keys().map(|name| ("modules.instances", name.as_str()));
-    match settings.chain(instances).find(|(_, name)| !is_known(name)) {
+    let databases = configured.databases.keys().map(|name| ("modules.databases", name.as_str()));
+    match settings.chain(instances).chain(databases).find(|(_, name)| !is_known(name)) {
         Some((section, name)) => {
             Err(Error::invalid(format!("`{section}.{name}`: there is no module `{name}`")))
         }

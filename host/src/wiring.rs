@@ -133,7 +133,7 @@ impl CallState {
     pub fn outbox(&self) -> CallOutbox {
         CallOutbox {
             outbox: self.services.outbox.clone(),
-            tenant: self.call.tenant.id,
+            unit: self.call.unit(),
             size_max: self.call.limits.database_max_bytes.get(),
             deadline: self.call.deadline,
             writing: self.writing.clone(),

@@ -9,6 +9,9 @@ use hostel_tests::{Client, Hostel, TestPlatform, eventually, probe};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
+/// One module of a tenant shares its database with nobody, and one has it to share.
+const APART: &str = "[modules.databases]\nprobe = 'own'";
+
 /// Few, as one of many tests; more by `HOSTEL_TEST_KILLS`.
 pub(crate) fn kills() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]
@@ -38,8 +41,8 @@ async fn is_left(platform: &TestPlatform, id: &str) -> bool {
     };
     let mut server = PgConnection::connect(url.expose()).await.unwrap();
     let left: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%' || $1)
-              + (SELECT count(*) FROM pg_roles WHERE rolname LIKE '%' || $1)",
+        "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%' || $1 || '%')
+              + (SELECT count(*) FROM pg_roles WHERE rolname LIKE '%' || $1 || '%')",
     )
     .bind(id.replace('-', ""))
     .fetch_one(&mut server)
@@ -63,7 +66,7 @@ async fn is_seen_as(client: &Client, status: TenantStatus) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_it_removes_a_tenant_it_goes_on_with_the_next_call() {
-    let platform = TestPlatform::start().await;
+    let platform = TestPlatform::configured(APART).await;
     let tenants = platform.inner().tenants();
     let mut span = None;
     for nth in 0..=kills() {
@@ -71,6 +74,7 @@ async fn killed_while_it_removes_a_tenant_it_goes_on_with_the_next_call() {
         let (slug, client) = (name.parse().unwrap(), platform.tenant(&name).await);
         let insert = "INSERT INTO things (id, name, amount) VALUES (randomblob(16), 'kept', 1)";
         client.execute(insert, json!([])).await.ok();
+        client.post("/api/notes", json!({ "title": "First" })).await.ok();
         let id = tenants.get(&slug).await.unwrap().id.to_string();
         assert!(is_left(&platform, &id).await);
 
@@ -100,8 +104,10 @@ async fn killed_while_it_removes_a_tenant_it_goes_on_with_the_next_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_it_makes_tenants_databases_it_makes_them_at_the_next_request() {
     const AT_ONCE: u32 = 8;
+    const NOTES_APART: &str = "[modules.databases]\nnotes = 'own'";
 
-    let platform = TestPlatform::start().await;
+    let platform = TestPlatform::configured(NOTES_APART).await;
+    std::fs::write(platform.data("platform.toml"), NOTES_APART).unwrap();
     let start = || {
         let mut serving = command(&platform, &["dev", "--listen", "127.0.0.1:0"]);
         serving.stderr(Stdio::null());
@@ -140,7 +146,7 @@ async fn killed_while_it_makes_tenants_databases_it_makes_them_at_the_next_reque
     for name in names {
         let answer = note(hostel.client(&name)).await.unwrap();
         assert_eq!(answer.status(), 201, "{name}: {}", answer.text());
-        // Another module's tables are made beside them.
+        // What modules share is made beside them.
         platform.client(&name).query("SELECT name FROM things", json!([])).await.ok();
     }
 }
@@ -149,8 +155,8 @@ async fn killed_while_it_makes_tenants_databases_it_makes_them_at_the_next_reque
 async fn killed_while_it_imports_a_tenant_it_is_there_whole_or_not_at_all() {
     const ROWS: i64 = 5_000;
 
-    let platform = TestPlatform::start().await;
-    platform.tenant("acme").await;
+    let platform = TestPlatform::configured(APART).await;
+    platform.tenant("acme").await.post("/api/notes", json!({ "title": "First" })).await.ok();
     let (acme, archive) = ("acme".parse().unwrap(), platform.data("acme.zip"));
     let numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)";
     let id = match platform.inner().config().database.url {
@@ -166,7 +172,7 @@ async fn killed_while_it_imports_a_tenant_it_is_there_whole_or_not_at_all() {
     let modules = platform.data("more");
     std::fs::create_dir(&modules).unwrap();
     std::fs::copy(probe(), modules.join("probe.wasm")).unwrap();
-    let config = format!("[modules]\ndirectory = '{}'", modules.display());
+    let config = format!("{APART}\n[modules]\ndirectory = '{}'", modules.display());
     std::fs::write(platform.data("platform.toml"), config).unwrap();
 
     let (mut span, mut whole, mut killed) = (None, 0, 0);
@@ -188,6 +194,8 @@ async fn killed_while_it_imports_a_tenant_it_is_there_whole_or_not_at_all() {
             let client = platform.client(&name);
             let count = client.query("SELECT count(*) AS n FROM things", json!([])).await.ok();
             assert_eq!(count, json!([{ "n": ROWS }]), "{name}");
+            let notes = client.get("/api/notes").await.ok();
+            assert_eq!(notes["items"][0]["title"], "First", "{name}");
             whole += 1;
         }
     }

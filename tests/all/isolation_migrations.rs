@@ -474,13 +474,36 @@ enum Inspector {
     Postgres(Box<PgConnection>),
 }
 
-/// A tenant whose module is hostile, and one that is served beside it.
+/// Whom the hostile module attacks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Neighbour {
+    /// Another tenant.
+    Tenant,
+    /// The modules of its own tenant, which share a database, while it has its own.
+    Modules,
+}
+
+impl Neighbour {
+    /// In which tenant it is.
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Tenant => "canary",
+            Self::Modules => "hostile",
+        }
+    }
+}
+
+/// A tenant whose module is hostile, and whoever is served beside it.
 struct Attacked {
     platform: TestPlatform,
     hostile: Client,
     canary: Client,
     scripts: Vec<String>,
     inspector: Inspector,
+    /// The attacker's schema, and its neighbour's.
+    own: String,
+    other: String,
+    neighbour: Neighbour,
     /// The platform's. What was refused is tried again later.
     clock: Clock,
 }
@@ -494,21 +517,29 @@ impl Attacked {
     /// `{other}` in a script is the schema of the other tenant, `{id}` what its roles are called by, and
     /// `{own}` the attacker's schema.
     async fn by(scripts: &[&str]) -> Self {
-        Self::on("", scripts).await
+        Self::on("", Neighbour::Tenant, scripts).await
     }
 
-    async fn on(config: &str, scripts: &[&str]) -> Self {
+    async fn on(config: &str, neighbour: Neighbour, scripts: &[&str]) -> Self {
         // The ids of tenants are known once they are there.
         let platform = TestPlatform::configured(config).await;
-        let (hostile, canary) = (platform.tenant("hostile").await, platform.tenant("canary").await);
-        for (client, name) in [(&hostile, "own"), (&canary, "canary")] {
-            client.execute(INSERT, json!([name])).await.ok();
-        }
-        let (own, other) = (platform.schema("hostile").await, platform.schema("canary").await);
+        let hostile = platform.tenant("hostile").await;
+        let (own, other) = match neighbour {
+            Neighbour::Tenant => {
+                hostile.execute(INSERT, json!(["own"])).await.ok();
+                platform.tenant("canary").await.execute(INSERT, json!(["canary"])).await.ok();
+                (platform.schema("hostile").await, platform.schema("canary").await)
+            }
+            Neighbour::Modules => {
+                hostile.execute(INSERT, json!(["canary"])).await.ok();
+                let own = platform.schema_of("hostile", Some("hostile")).await;
+                (own, platform.schema("hostile").await)
+            }
+        };
         let id = other.trim_start_matches("t_").to_owned();
         let secrets = platform.inner().secrets();
         let kept = hostel::Secret::new("hunter2".to_owned());
-        secrets.set(&"canary".parse().unwrap(), "KEY", &kept).await.unwrap();
+        secrets.set(&neighbour.slug().parse().unwrap(), "KEY", &kept).await.unwrap();
         let scripts: Vec<String> = scripts
             .iter()
             .map(|script| {
@@ -524,23 +555,29 @@ impl Attacked {
             Some(_) => Inspector::Postgres(Box::new(as_superuser(&platform).await)),
             None => Inspector::Sqlite,
         };
-        let (hostile, canary) = (platform.client("hostile"), platform.client("canary"));
+        let (hostile, canary) = (platform.client("hostile"), platform.client(neighbour.slug()));
         canary.query("SELECT name FROM things", json!([])).await.ok();
-        Self { platform, hostile, canary, scripts, inspector, clock }
+        Self { platform, hostile, canary, scripts, inspector, own, other, neighbour, clock }
     }
 
-    async fn unit(&self, slug: &str) -> SqliteConnection {
-        let path = self.platform.unit(slug).await;
+    async fn own_unit(&self) -> SqliteConnection {
+        let module = (self.neighbour == Neighbour::Modules).then_some("hostile");
+        let path = self.platform.unit_of("hostile", module).await;
+        SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+    }
+
+    async fn other_unit(&self) -> SqliteConnection {
+        let path = self.platform.unit(self.neighbour.slug()).await;
         SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
     }
 
     /// The ids of the hostile module's migrations that are in its tenant's ledger.
     async fn applied(&mut self) -> Vec<String> {
-        let schema = self.platform.schema("hostile").await;
+        let schema = &self.own;
         match &mut self.inspector {
             Inspector::Sqlite => {
                 let statement = "SELECT id FROM hostel_migrations WHERE module = 'hostile'";
-                sqlx::query_scalar(statement).fetch_all(&mut self.unit("hostile").await).await
+                sqlx::query_scalar(statement).fetch_all(&mut self.own_unit().await).await
             }
             Inspector::Postgres(server) => {
                 let statement =
@@ -554,12 +591,12 @@ impl Attacked {
     /// Writes a migration down as applied.
     async fn skip(&mut self, n: usize) {
         let checksum = Sha256::digest(self.scripts[n].as_bytes()).to_vec();
-        let schema = self.platform.schema("hostile").await;
+        let schema = &self.own;
         match &mut self.inspector {
             Inspector::Sqlite => {
                 let statement = "INSERT INTO hostel_migrations (module, id, checksum) VALUES ('hostile', $1, $2)";
                 let insert = sqlx::query(statement).bind(id(n)).bind(checksum);
-                insert.execute(&mut self.unit("hostile").await).await.unwrap();
+                insert.execute(&mut self.own_unit().await).await.unwrap();
             }
             Inspector::Postgres(server) => {
                 let statement = format!(
@@ -634,7 +671,7 @@ const LOOKED_AT: &str = "
     UNION ALL SELECT 'member ' || to_jsonb(m)::text FROM pg_auth_members m
         WHERE member IN (SELECT oid FROM roles)
     UNION ALL SELECT 'depends on the neighbour ' || to_jsonb(d)::text FROM pg_shdepend d
-        WHERE refobjid IN (SELECT oid FROM roles WHERE rolname ~ substr('{other}', 3))
+        WHERE refobjid IN (SELECT oid FROM roles WHERE rolname ~ (substr('{other}', 3) || '$'))
     UNION ALL SELECT 'database ' || concat_ws(' ', datname, datdba, datacl) FROM pg_database
         WHERE datname IN (SELECT name FROM names)
     UNION ALL SELECT 'extension ' || extname FROM pg_extension
@@ -682,10 +719,8 @@ fn files(folder: &std::path::Path, found: &mut Vec<String>) {
 impl Attacked {
     /// What must be the same afterwards.
     async fn look(&mut self) -> Vec<String> {
-        let (own, other) =
-            (self.platform.schema("hostile").await, self.platform.schema("canary").await);
         if let Inspector::Postgres(server) = &mut self.inspector {
-            let statement = LOOKED_AT.replace("{own}", &own).replace("{other}", &other);
+            let statement = LOOKED_AT.replace("{own}", &self.own).replace("{other}", &self.other);
             return sqlx::query_scalar(AssertSqlSafe(statement))
                 .fetch_all(&mut **server)
                 .await
@@ -700,11 +735,11 @@ impl Attacked {
         {
             found.extend(dump(&mut platform, table).await);
         }
-        let mut canary = self.unit("canary").await;
+        let mut canary = self.other_unit().await;
         for table in ["sqlite_schema", "hostel_migrations", "things"] {
             found.extend(dump(&mut canary, table).await);
         }
-        let ledger = dump(&mut self.unit("hostile").await, "hostel_migrations").await;
+        let ledger = dump(&mut self.own_unit().await, "hostel_migrations").await;
         found.extend(ledger.into_iter().filter(|row| !row.contains("'hostile'")));
         found
     }
@@ -724,12 +759,36 @@ fn dialect() -> &'static [(Outcome, &'static str)] {
 #[tokio::test]
 async fn no_migration_reaches_beyond_its_unit() {
     let scripts: Vec<&str> = dialect().iter().map(|(_, script)| *script).collect();
-    let mut attacked = Attacked::by(&scripts).await;
+    let attacked = Attacked::by(&scripts).await;
+    all_become_what_they_should(attacked, dialect()).await;
+}
+
+/// Nor does one of a module that has its own database reach what the others of its tenant share.
+#[tokio::test]
+async fn no_migration_reaches_from_a_modules_own_database_into_the_shared_one() {
+    let id = match superuser() {
+        Some(_) => "'00000000-0000-7000-8000-000000000001'",
+        None => "x'00000000000070008000000000000001'",
+    };
+    let things = include_str!("../guests/probe/migrations/0001_things.up.sql").trim_end();
+    let things = format!("{things}; INSERT INTO things (id, name, amount) VALUES ({id}, 'own', 1)");
+    let first = [(Applied, things.as_str())];
+    let all = [&first[..], dialect()].concat();
+    let scripts: Vec<&str> = all.iter().map(|(_, script)| *script).collect();
+    let apart = "[modules.databases]\nhostile = 'own'";
+    let attacked = Attacked::on(apart, Neighbour::Modules, &scripts).await;
+    // The unit is there before anybody looks.
+    attacked.hostile.get("/api/hostile/counter").await;
+    attacked.clock.set(attacked.clock.now_micros() + LATER);
+    all_become_what_they_should(attacked, &all).await;
+}
+
+async fn all_become_what_they_should(mut attacked: Attacked, expected: &[(Outcome, &str)]) {
     let before = attacked.look().await;
     let outcomes = attacked.attack().await;
     let wrong: Vec<_> = outcomes
         .iter()
-        .zip(dialect())
+        .zip(expected)
         .filter(|((_, outcome), (expected, _))| outcome != expected)
         .map(|((script, outcome), _)| format!("{outcome:?}: {script}"))
         .collect();
@@ -766,7 +825,8 @@ async fn a_migration_does_not_outgrow_its_tenants_quota() {
         "DROP TABLE IF EXISTS first",
         "CREATE TABLE third (a integer)",
     ];
-    let mut attacked = Attacked::on("[limits]\ndatabase_max_bytes = 2097152", &scripts).await;
+    let mut attacked =
+        Attacked::on("[limits]\ndatabase_max_bytes = 2097152", Neighbour::Tenant, &scripts).await;
     let outcomes: Vec<Outcome> =
         attacked.attack().await.into_iter().map(|(_, outcome)| outcome).collect();
     // PostgreSQL measures, where SQLite counts.

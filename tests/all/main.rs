@@ -48,6 +48,7 @@ mod mutated;
 mod new;
 mod openapi;
 mod outbox;
+mod own_databases;
 mod postgres;
 mod postgres_long;
 mod postgres_migrations;

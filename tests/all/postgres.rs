@@ -215,7 +215,7 @@ pub(super) async fn as_superuser(platform: &TestPlatform) -> PgConnection {
 async fn guests(connection: &mut PgConnection) -> (i64, i64) {
     let row = sqlx::query(
         "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity
-         WHERE datname = current_database() AND usename ~ '^[to]_[0-9a-f]{32}$'",
+         WHERE datname = current_database() AND usename ~ '^[to]_[0-9a-f]{32}(_|$)'",
     )
     .fetch_one(connection)
     .await

@@ -274,16 +274,31 @@ impl TestPlatform {
         self.setup.data.path().join(path)
     }
 
-    /// The schema of a tenant's tables, on PostgreSQL.
+    /// The schema of the tables that a tenant's modules share, on PostgreSQL.
     pub async fn schema(&self, slug: &str) -> String {
-        let tenant = self.platform.tenants().get(&slug.parse().unwrap()).await.unwrap();
-        format!("t_{}", tenant.id.to_string().replace('-', ""))
+        self.schema_of(slug, None).await
     }
 
-    /// The file of a tenant's tables.
+    /// The same, or that of one module's own tables.
+    pub async fn schema_of(&self, slug: &str, module: Option<&str>) -> String {
+        let tenant = self.platform.tenants().get(&slug.parse().unwrap()).await.unwrap();
+        let module = module.map(|name| format!("_{name}")).unwrap_or_default();
+        format!("t_{}{module}", tenant.id.to_string().replace('-', ""))
+    }
+
+    /// The file of the tables that a tenant's modules share.
     pub async fn unit(&self, slug: &str) -> PathBuf {
+        self.unit_of(slug, None).await
+    }
+
+    /// The same, or that of one module's own tables.
+    pub async fn unit_of(&self, slug: &str, module: Option<&str>) -> PathBuf {
         let tenant = self.platform.tenants().find(&slug.parse().unwrap()).await.unwrap().unwrap();
-        self.data("tenants").join(tenant.id.to_string()).join("tenant.db")
+        let folder = self.data("tenants").join(tenant.id.to_string());
+        match module {
+            None => folder.join("tenant.db"),
+            Some(module) => folder.join("modules").join(format!("{module}.db")),
+        }
     }
 
     /// Sends bytes that no client library would, and reads until the host closes the connection.

@@ -1,4 +1,4 @@
-//! A tenant into a file: all of its tables as they are at one moment.
+//! A tenant into a file: all tables of each of its databases as they are at one moment.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use data_encoding::HEXLOWER;
 use super::Archives;
 use super::file::Writer;
 use super::manifest::{
-    ArchiveManifest, ArchivedMigration, ArchivedModule, ArchivedTable, ArchivedTenant, FORMAT,
-    entry_of,
+    ArchiveManifest, ArchivedMigration, ArchivedModule, ArchivedSequence, ArchivedTable,
+    ArchivedTenant, FORMAT, entry_of,
 };
-use crate::call::{Tenant, TenantStatus};
+use crate::call::{ModuleDatabase, Tenant, TenantStatus};
 use crate::capabilities::tenancy::wrong_status;
 use crate::database::{AppliedMigration, Dialect, Snapshot};
 use crate::error::{Error, Result};
-use crate::names::{ModuleName, TenantSlug};
+use crate::names::{ModuleName, TenantSlug, UnitId};
 
 /// How long it is waited for connections.
 pub(super) const WAIT: Duration = Duration::from_secs(60);
@@ -36,8 +36,8 @@ pub struct Exported {
 
 impl Archives {
     /// Writes a tenant's rows, settings, plan and limits to a new file, which only its owner may
-    /// read. All rows are those of one moment, whatever is written meanwhile. Secrets are left out,
-    /// and so is what was used.
+    /// read. All rows of one database are those of one moment, whatever is written meanwhile. Secrets
+    /// are left out, and so is what was used.
     ///
     /// # Errors
     /// `tenant-not-found`, `file-exists`, or `conflict` for a tenant of which parts are missing.
@@ -50,19 +50,19 @@ impl Archives {
         let settings = services.tenants.settings_of(tenant.id).await?;
         let secrets = services.secrets.names(slug).await?;
         let (_, limits) = runtime.limits_of(&tenant);
-        let unit = services.units.of_tenant(tenant.id, limits.database_max_bytes.get()).await?;
-        let dialect = services.units.dialect();
-        let mut snapshot = unit.snapshot(Instant::now() + WAIT).await?;
-        let mut manifest = self.describe(&tenant, dialect, snapshot.ledger().await?)?;
+        let size_max = limits.database_max_bytes.get();
+        let mut manifest = self.describe(&tenant, services.units.dialect());
         manifest.settings = settings;
         manifest.secrets = secrets.into_iter().map(|(name, _)| name).collect();
-        match write_tables(&mut snapshot, &writer).await {
-            Ok(tables) => manifest.tables = tables,
-            Err(error) => return Err(writer.explain(error).await),
+        for id in services.units.of_tenants(&[tenant.id]).await? {
+            let unit = services.units.unit(&id, size_max).await?;
+            let mut snapshot = unit.snapshot(Instant::now() + WAIT).await?;
+            self.add_ledger(&mut manifest, &id, snapshot.ledger().await?)?;
+            if let Err(error) = add_tables(&mut manifest, &id, &mut snapshot, &writer).await {
+                return Err(writer.explain(error).await);
+            }
+            snapshot.end().await?;
         }
-        manifest.sequences = snapshot.sequences().await?;
-        snapshot.end().await?;
-        drop(unit);
         self.check_still_there(&tenant).await?;
         writer.finish(&manifest).await?;
         Ok(Exported {
@@ -73,25 +73,9 @@ impl Archives {
         })
     }
 
-    fn describe(
-        &self,
-        tenant: &Tenant,
-        dialect: Dialect,
-        ledger: Vec<(String, AppliedMigration)>,
-    ) -> Result<ArchiveManifest> {
-        let served = self.registry.modules();
-        let (mut modules, mut migrations) = (Vec::<ArchivedModule>::new(), Vec::new());
-        for (name, applied) in ledger {
-            let module: ModuleName = name.parse()?;
-            if modules.iter().all(|known| known.name != module) {
-                let version = served.iter().find(|served| served.manifest.name == module);
-                let version = version.map(|served| served.manifest.version.clone());
-                modules.push(ArchivedModule { name: module.clone(), version });
-            }
-            let checksum = HEXLOWER.encode(&applied.checksum);
-            migrations.push(ArchivedMigration { module, id: applied.id, checksum });
-        }
-        Ok(ArchiveManifest {
+    /// An archive in which there is nothing yet.
+    fn describe(&self, tenant: &Tenant, dialect: Dialect) -> ArchiveManifest {
+        ArchiveManifest {
             format: FORMAT,
             hostel: env!("CARGO_PKG_VERSION").to_owned(),
             dialect,
@@ -103,13 +87,41 @@ impl Archives {
                 limits: tenant.limits.clone(),
                 created_at: tenant.created_at,
             },
-            modules,
-            migrations,
+            modules: Vec::new(),
+            migrations: Vec::new(),
             tables: Vec::new(),
             sequences: Vec::new(),
             settings: Default::default(),
             secrets: Vec::new(),
-        })
+        }
+    }
+
+    fn add_ledger(
+        &self,
+        manifest: &mut ArchiveManifest,
+        unit: &UnitId,
+        ledger: Vec<(String, AppliedMigration)>,
+    ) -> Result<()> {
+        let served = self.registry.modules();
+        let database = match unit.module {
+            None => ModuleDatabase::Shared,
+            Some(_) => ModuleDatabase::Own,
+        };
+        for (name, applied) in ledger {
+            let module: ModuleName = name.parse()?;
+            // Nothing of another module's is in a unit of one's own, whatever its migrations wrote.
+            if unit.module.as_ref().is_some_and(|own| *own != module) {
+                continue;
+            }
+            if manifest.modules.iter().all(|known| known.name != module) {
+                let version = served.iter().find(|served| served.manifest.name == module);
+                let version = version.map(|served| served.manifest.version.clone());
+                manifest.modules.push(ArchivedModule { name: module.clone(), version, database });
+            }
+            let checksum = HEXLOWER.encode(&applied.checksum);
+            manifest.migrations.push(ArchivedMigration { module, id: applied.id, checksum });
+        }
+        Ok(())
     }
 
     /// A tenant that was removed meanwhile may have lost rows before they were read, and its unit
@@ -136,20 +148,29 @@ fn check_whole(tenant: &Tenant) -> Result<()> {
     }
 }
 
-async fn write_tables(snapshot: &mut Snapshot, writer: &Writer) -> Result<Vec<ArchivedTable>> {
-    let mut tables = Vec::new();
-    for (number, table) in (1..).zip(snapshot.tables().await?) {
-        let entry = entry_of(number);
+/// Writes the rows of a unit, each table to an entry of its own.
+async fn add_tables(
+    manifest: &mut ArchiveManifest,
+    unit: &UnitId,
+    snapshot: &mut Snapshot,
+    writer: &Writer,
+) -> Result<()> {
+    for table in snapshot.tables().await? {
+        let entry = entry_of(manifest.tables.len() + 1);
         let lines = writer.entry(&entry).await?;
         let rows = snapshot.rows(&table, &lines.pieces).await?;
         let digest = lines.end().await?;
-        tables.push(ArchivedTable {
+        manifest.tables.push(ArchivedTable {
             entry,
+            module: unit.module.clone(),
             table,
             rows,
             bytes: digest.bytes,
             sha256: digest.sha256,
         });
     }
-    Ok(tables)
+    let module = &unit.module;
+    let archived = |sequence| ArchivedSequence { module: module.clone(), sequence };
+    manifest.sequences.extend(snapshot.sequences().await?.into_iter().map(archived));
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! A file into a tenant: there as a whole in the end, or not at all, whatever happens before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use tokio::time::MissedTickBehavior;
 use super::Archives;
 use super::export::WAIT;
 use super::file::Reader;
-use super::manifest::ArchiveManifest;
-use crate::call::Tenant;
+use super::manifest::{ArchiveManifest, ArchivedTable};
+use crate::call::{ModuleDatabase, Tenant};
 use crate::capabilities::tenancy::{Arrival, Importing};
-use crate::database::{Loader, Unit};
+use crate::database::{Loader, Sequence, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::TenantSlug;
+use crate::names::{ModuleName, TenantId, TenantSlug, UnitId};
 use crate::runtime::migrations::{self, Seen};
 
 /// How often an import says that it goes on: several times before it is taken for abandoned.
@@ -145,33 +146,98 @@ impl Archives {
         let id = importing.tenant.id;
         let (_, limits) = runtime.limits_of(&importing.tenant);
         let size_max = limits.database_max_bytes.get();
-        check_size(manifest, size_max)?;
         let units = &runtime.services.units;
-        let unit: Unit = units.of_tenant(id, size_max).await?;
-        migrations::migrate_as_seen(seen, &unit, Instant::now() + WAIT).await?;
-        let mut loader = Loader::begin(&unit, Instant::now() + WAIT).await?;
-        let carried = |name: &str| manifest.tables.iter().any(|table| table.table.name == name);
-        if let Some(table) = loader.tables().iter().find(|table| !carried(&table.name)) {
-            return Err(Error::invalid(format!(
-                "the modules here make a table `{}`, of which the archive has nothing",
-                table.name
-            )));
+        let layout = Layout::new(id, manifest, seen);
+        check_size(manifest, size_max.saturating_mul(layout.units.len() as u64))?;
+        let mut loaded = BTreeSet::new();
+        for unit_id in &layout.units {
+            let unit = units.unit(unit_id, size_max).await?;
+            let seen = seen.iter().filter(|seen| seen.unit(id) == *unit_id);
+            migrations::migrate_as_seen(seen, &unit, Instant::now() + WAIT).await?;
+            let mut loader = Loader::begin(&unit, Instant::now() + WAIT).await?;
+            for archived in layout.tables_of(unit_id, loader.tables())? {
+                loaded.insert(&*archived.entry);
+                let (to, mut batches) = mpsc::channel(BATCHES);
+                let reading = reader.read(archived, to);
+                let loading = async {
+                    let loaded = loader.load(&archived.table, manifest.dialect, &mut batches).await;
+                    // Whoever reads on stops.
+                    drop(batches);
+                    loaded
+                };
+                let (read, loaded) = tokio::join!(reading, loading);
+                loaded.map_err(|error| in_entry(&archived.entry, error))?;
+                reader = read?;
+            }
+            loader.finish(manifest.dialect, &layout.sequences_of(unit_id)).await?;
         }
-        for archived in &manifest.tables {
-            let (to, mut batches) = mpsc::channel(BATCHES);
-            let reading = reader.read(archived, to);
-            let loading = async {
-                let loaded = loader.load(&archived.table, manifest.dialect, &mut batches).await;
-                // Whoever reads on stops.
-                drop(batches);
-                loaded
-            };
-            let (read, loaded) = tokio::join!(reading, loading);
-            loaded.map_err(|error| in_entry(&archived.entry, error))?;
-            reader = read?;
+        if let Some(left) = manifest.tables.iter().find(|table| !loaded.contains(&*table.entry)) {
+            let message = format!("the modules here make no table `{}`", left.table.name);
+            return Err(in_entry(&left.entry, Error::invalid(message)));
         }
-        loader.finish(manifest.dialect, &manifest.sequences).await?;
         units.sync_names(id).await
+    }
+}
+
+/// Where the tables of an archive go: modules may share a database here that had their own there, and
+/// the other way round.
+struct Layout<'a> {
+    manifest: &'a ArchiveManifest,
+    /// Those of modules that have tables here.
+    homes: BTreeMap<&'a ModuleName, UnitId>,
+    /// All that are filled.
+    units: BTreeSet<UnitId>,
+}
+
+impl<'a> Layout<'a> {
+    fn new(tenant: TenantId, manifest: &'a ArchiveManifest, seen: &'a [Seen]) -> Self {
+        let homes: BTreeMap<_, _> =
+            seen.iter().map(|seen| (seen.module_name(), seen.unit(tenant))).collect();
+        let units = homes.values().cloned().collect();
+        Self { manifest, homes, units }
+    }
+
+    /// Whether what was in the shared database, or in that of `module`, may be for this unit.
+    fn leads_to(&self, unit: &UnitId, module: Option<&ModuleName>) -> bool {
+        match (module, &unit.module) {
+            (Some(module), _) => self.homes.get(module) == Some(unit),
+            (None, None) => true,
+            (None, Some(own)) => self.manifest.modules.iter().any(|archived| {
+                archived.name == *own && archived.database == ModuleDatabase::Shared
+            }),
+        }
+    }
+
+    /// What is to be loaded into the tables that there are.
+    fn tables_of(&self, unit: &UnitId, there: &[Table]) -> Result<Vec<&'a ArchivedTable>> {
+        let archived = self.manifest.tables.iter();
+        let archived: Vec<_> = archived
+            .filter(|archived| self.leads_to(unit, archived.module.as_ref()))
+            .filter(|archived| there.iter().any(|table| table.name == archived.table.name))
+            .collect();
+        for Table { name, .. } in there {
+            match archived.iter().filter(|archived| archived.table.name == *name).count() {
+                1 => {}
+                0 => {
+                    return Err(Error::invalid(format!(
+                        "the modules here make a table `{name}`, of which the archive has nothing"
+                    )));
+                }
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "several modules that share a database here have a table `{name}`"
+                    ))
+                    .hint("give each its own: `modules.databases`"));
+                }
+            }
+        }
+        Ok(archived)
+    }
+
+    fn sequences_of(&self, unit: &UnitId) -> Vec<Sequence> {
+        let archived = self.manifest.sequences.iter();
+        let archived = archived.filter(|one| self.leads_to(unit, one.module.as_ref()));
+        archived.map(|one| one.sequence.clone()).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize};
 
+use crate::call::ModuleDatabase;
 use crate::capabilities::tenancy::TenantSettings;
 use crate::database::{AppliedMigration, Dialect, Sequence, Table};
 use crate::error::{Error, Result};
@@ -30,7 +31,7 @@ pub(super) struct ArchiveManifest {
     /// In the order in which they were applied: those of one module may stand on tables of another.
     pub(super) migrations: Vec<ArchivedMigration>,
     pub(super) tables: Vec<ArchivedTable>,
-    pub(super) sequences: Vec<Sequence>,
+    pub(super) sequences: Vec<ArchivedSequence>,
     pub(super) settings: TenantSettings,
     /// The names of secrets, whose values stay where they are.
     pub(super) secrets: Vec<String>,
@@ -55,6 +56,13 @@ pub(super) struct ArchivedModule {
     pub(super) name: ModuleName,
     /// None of one that was not served any more.
     pub(super) version: Option<semver::Version>,
+    /// Where its tables were.
+    #[serde(default, skip_serializing_if = "is_shared")]
+    pub(super) database: ModuleDatabase,
+}
+
+fn is_shared(database: &ModuleDatabase) -> bool {
+    *database == ModuleDatabase::Shared
 }
 
 /// A migration that was applied.
@@ -72,12 +80,25 @@ pub(super) struct ArchivedMigration {
 pub(super) struct ArchivedTable {
     /// The name of its entry.
     pub(super) entry: String,
+    /// The module in whose own database it was; none where modules share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) module: Option<ModuleName>,
     #[serde(flatten)]
     pub(super) table: Table,
     pub(super) rows: u64,
     pub(super) bytes: u64,
     /// Of the entry's lines, in hexadecimal digits.
     pub(super) sha256: String,
+}
+
+/// What numbers rows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ArchivedSequence {
+    /// The module in whose own database it was; none where modules share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) module: Option<ModuleName>,
+    #[serde(flatten)]
+    pub(super) sequence: Sequence,
 }
 
 impl ArchivedMigration {
@@ -129,7 +150,7 @@ impl ArchiveManifest {
                     entry_of(number)
                 )));
             }
-            if !names.insert(name) {
+            if !names.insert((&archived.module, name)) {
                 return Err(Error::invalid(format!(
                     "manifest.json: table `{name}` is there twice"
                 )));

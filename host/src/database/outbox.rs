@@ -2,7 +2,7 @@
 //! belongs to, in one transaction with them.
 //!
 //! It is written on connections of guests, since those have the transactions. So a row proves by a
-//! MAC that the host wrote it, for this tenant, and what does not is thrown away. Who delivers, how
+//! MAC that the host wrote it, for this unit, and what does not is thrown away. Who delivers, how
 //! often and to whom, is not decided here.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use super::unit::{Lease, Unit, Units};
 use super::units::{Access, GuestConnection};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::names::TenantId;
+use crate::names::{TenantId, UnitId};
 
 /// What is larger belongs into a store, with a link to it in the message.
 pub(super) const BODY_MAX_BYTES: usize = 1 << 20;
@@ -93,24 +93,34 @@ impl Outbox {
         Self { units, clock, key }
     }
 
-    /// The oldest messages of a tenant that nobody has removed, at most `limit`. What a guest has
-    /// put among them is removed.
+    /// The oldest messages of a tenant that nobody has removed, at most `limit`, of all its units.
+    /// What a guest has put among them is removed.
     ///
     /// # Errors
-    /// When the unit cannot be read.
+    /// When a unit cannot be read.
     pub(crate) async fn pending(
         &self,
         tenant: TenantId,
         size_max: u64,
         limit: u32,
     ) -> Result<Vec<Message>> {
-        let unit = self.units.of_tenant(tenant, size_max).await?;
+        let mut pending = Vec::new();
+        for id in self.units.of_tenants(&[tenant]).await? {
+            pending.extend(self.pending_in(&id, size_max, limit).await?);
+        }
+        pending.sort_unstable_by_key(|message| message.id);
+        pending.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(pending)
+    }
+
+    async fn pending_in(&self, id: &UnitId, size_max: u64, limit: u32) -> Result<Vec<Message>> {
+        let unit = self.units.unit(id, size_max).await?;
         loop {
             let stored = unit.messages(limit.min(FORGED_AT_ONCE_MAX)).await?;
             let mut forged = Vec::new();
             let mut messages = Vec::with_capacity(stored.len());
             for one in stored {
-                match self.verified(tenant, one) {
+                match self.verified(id, one) {
                     Ok(message) => messages.push(message),
                     Err(id) => forged.push(id),
                 }
@@ -119,7 +129,8 @@ impl Outbox {
                 return Ok(messages);
             }
             tracing::warn!(
-                %tenant,
+                tenant = %id.tenant,
+                module = id.module.as_ref().map(tracing::field::display),
                 count = forged.len(),
                 "rows that the host did not write are removed from an outbox"
             );
@@ -127,52 +138,59 @@ impl Outbox {
         }
     }
 
-    /// Removes messages that were delivered, or are not to be. Those that are gone stay so.
+    /// Removes messages that were delivered, or are not to be, whichever of the tenant's units has
+    /// them. Those that are gone stay so.
     ///
     /// # Errors
-    /// When the unit cannot be written.
+    /// When a unit cannot be written.
     pub(crate) async fn remove(
         &self,
         tenant: TenantId,
         size_max: u64,
         messages: &[MessageId],
     ) -> Result<()> {
-        let unit = self.units.of_tenant(tenant, size_max).await?;
-        unit.remove_messages(messages.iter().map(|id| id.0.as_bytes().to_vec()).collect()).await
+        let ids: Vec<_> = messages.iter().map(|id| id.0.as_bytes().to_vec()).collect();
+        for id in self.units.of_tenants(&[tenant]).await? {
+            self.units.unit(&id, size_max).await?.remove_messages(ids.clone()).await?;
+        }
+        Ok(())
     }
 
-    fn sealed(&self, tenant: TenantId, message: &Message) -> Stored {
+    fn sealed(&self, unit: &UnitId, message: &Message) -> Stored {
         Stored {
             id: message.id.0.as_bytes().to_vec(),
             kind: message.kind.clone(),
             key: message.key.clone(),
             body: message.body.clone(),
             made_at: message.made_at,
-            mac: self.mac(tenant, message).finalize().into_bytes().to_vec(),
+            mac: self.mac(unit, message).finalize().into_bytes().to_vec(),
         }
     }
 
     /// The message, or the id of a row that the host did not write.
-    fn verified(&self, tenant: TenantId, stored: Stored) -> Result<Message, Vec<u8>> {
+    fn verified(&self, unit: &UnitId, stored: Stored) -> Result<Message, Vec<u8>> {
         let Ok(id) = uuid::Uuid::from_slice(&stored.id) else { return Err(stored.id) };
         let Stored { kind, key, body, made_at, mac, .. } = stored;
         let message = Message { id: MessageId(id), kind, key, body, made_at };
-        match self.mac(tenant, &message).verify_slice(&mac) {
+        match self.mac(unit, &message).verify_slice(&mac) {
             Ok(()) => Ok(message),
             Err(_) => Err(stored.id),
         }
     }
 
     /// Over everything that a row says, and whose it is: lengths stand before what has any.
-    fn mac(&self, tenant: TenantId, message: &Message) -> Hmac<Sha256> {
+    fn mac(&self, unit: &UnitId, message: &Message) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(tenant.as_bytes());
+        mac.update(unit.tenant.as_bytes());
         mac.update(message.id.0.as_bytes());
         mac.update(&message.made_at.to_be_bytes());
         mac.update(&[u8::from(message.key.is_some())]);
         let key = message.key.as_deref().unwrap_or_default();
-        for part in [message.kind.as_bytes(), key.as_bytes(), &message.body] {
+        // Nothing where modules share the unit.
+        let module = unit.module.as_ref().map(|module| module.as_str().as_bytes());
+        let said = [message.kind.as_bytes(), key.as_bytes(), &message.body];
+        for part in said.into_iter().chain(module) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
@@ -180,10 +198,10 @@ impl Outbox {
     }
 }
 
-/// What one call may put into its tenant's outbox.
+/// What one call may put into the outbox of the unit that it writes to.
 pub struct CallOutbox {
     pub(crate) outbox: Outbox,
-    pub(crate) tenant: TenantId,
+    pub(crate) unit: UnitId,
     pub(crate) size_max: u64,
     pub(crate) deadline: Instant,
     /// The transaction that the call has open and may write in.
@@ -209,7 +227,7 @@ impl CallOutbox {
             body,
             made_at: self.outbox.clock.now_micros(),
         };
-        let stored = self.outbox.sealed(self.tenant, &message);
+        let stored = self.outbox.sealed(&self.unit, &message);
         match &self.writing {
             Some(transaction) => {
                 let mut working = transaction.innermost().await?;
@@ -217,7 +235,7 @@ impl CallOutbox {
                 working.checked(kept).await?;
             }
             None => {
-                let unit = self.outbox.units.of_tenant(self.tenant, self.size_max).await?;
+                let unit = self.outbox.units.unit(&self.unit, self.size_max).await?;
                 let _turn = unit.writer(self.deadline).await?;
                 let mut connection = unit.lease(self.deadline).await?;
                 connection.keep_message(stored, self.deadline).await?;
@@ -376,9 +394,15 @@ mod tests {
     #[test]
     fn a_row_is_believed_as_the_host_wrote_it_and_in_no_other_way() {
         let (outbox, tenant) = (outbox(), TenantId::new());
-        let stored = || outbox.sealed(tenant, &message());
-        assert_eq!(outbox.verified(tenant, stored()), Ok(message()));
-        assert!(outbox.verified(TenantId::new(), stored()).is_err(), "another tenant's");
+        let unit = UnitId::shared(tenant);
+        let own = UnitId::own(tenant, "mail".parse().unwrap());
+        let stored = || outbox.sealed(&unit, &message());
+        assert_eq!(outbox.verified(&unit, stored()), Ok(message()));
+        let elsewhere = UnitId::shared(TenantId::new());
+        assert!(outbox.verified(&elsewhere, stored()).is_err(), "another tenant's");
+        assert!(outbox.verified(&own, stored()).is_err(), "another unit's");
+        assert!(outbox.verified(&unit, outbox.sealed(&own, &message())).is_err());
+        assert_eq!(outbox.verified(&own, outbox.sealed(&own, &message())), Ok(message()));
         let changes: [fn(&mut Stored); 8] = [
             |row| row.id[0] ^= 1,
             |row| row.id.push(0),
@@ -392,10 +416,10 @@ mod tests {
         for (number, change) in changes.into_iter().enumerate() {
             let mut row = stored();
             change(&mut row);
-            assert!(outbox.verified(tenant, row).is_err(), "change {number}");
+            assert!(outbox.verified(&unit, row).is_err(), "change {number}");
         }
         let other = Outbox { key: [8; 32], ..outbox.clone() };
-        assert!(other.verified(tenant, stored()).is_err(), "another platform's");
+        assert!(other.verified(&unit, stored()).is_err(), "another platform's");
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::at_hand::{UnitsAtHand, gone};
 use super::guard::Allowance;
 use super::layout::{Layout, TableLayout};
 use super::ledger::{AppliedMigration, LedgerRow};
@@ -15,17 +16,17 @@ use super::transfer::Dialect;
 use super::units::{self as sqlite, Access, Failure};
 use super::{SqlConfig, postgres};
 use crate::error::{Error, Result};
-use crate::names::TenantId;
+use crate::names::{TenantId, UnitId};
 use crate::turns;
 
-/// Files whose ledgers are read at once.
-const LEDGERS_AT_ONCE: usize = 4;
+/// Folders and files that are read at once.
+const FILES_AT_ONCE: usize = 4;
 
 /// All units of this platform.
 pub(crate) enum Units {
-    /// One file per tenant.
+    /// Files in a folder per tenant.
     Sqlite(sqlite::Units),
-    /// One schema per tenant.
+    /// Schemas.
     Postgres(PostgresUnits),
 }
 
@@ -33,9 +34,7 @@ pub(crate) enum Units {
 pub(crate) struct PostgresUnits {
     server: Arc<postgres::Server>,
     slow_statement: Duration,
-    known: moka::future::Cache<TenantId, Arc<postgres::Unit>>,
-    /// Tenants whose unit was removed. Calls that still run must not make it again.
-    removed: moka::sync::Cache<TenantId, ()>,
+    open: UnitsAtHand<postgres::Unit>,
 }
 
 /// One unit. Clones are the same unit.
@@ -55,10 +54,9 @@ impl Units {
 
     /// Units that are schemas.
     pub(crate) fn on_server(server: Arc<postgres::Server>, config: &SqlConfig) -> Self {
-        let known = moka::future::Cache::new(config.units_open_max.get());
+        let open = UnitsAtHand::new(config.units_open_max.get());
         let slow_statement = config.slow_statement_ms.as_millis();
-        let removed = moka::sync::Cache::new(sqlite::REMOVED_MAX);
-        Self::Postgres(PostgresUnits { server, slow_statement, known, removed })
+        Self::Postgres(PostgresUnits { server, slow_statement, open })
     }
 
     /// How long a statement may run before it is told of in the log.
@@ -77,48 +75,80 @@ impl Units {
         }
     }
 
-    /// The unit of a tenant's system and operator modules.
+    /// A unit, made when it is not there.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(crate) async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Unit> {
+    pub(crate) async fn unit(&self, id: &UnitId, size_max: u64) -> Result<Unit> {
         match self {
-            Self::Sqlite(units) => units.of_tenant(tenant, size_max).await.map(Unit::Sqlite),
-            Self::Postgres(units) => units.of_tenant(tenant, size_max).await.map(Unit::Postgres),
+            Self::Sqlite(units) => units.unit(id, size_max).await.map(Unit::Sqlite),
+            Self::Postgres(units) => units.unit(id, size_max).await.map(Unit::Postgres),
         }
     }
 
-    /// What the ledgers of these tenants' units say, each with the largest size that its unit may
-    /// have; none of those that have no unit yet. Nothing is made.
+    /// The units that these tenants have, those of each together and the shared one first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn of_tenants(&self, tenants: &[TenantId]) -> Result<Vec<UnitId>> {
+        match self {
+            Self::Sqlite(units) => {
+                let listing = tenants.iter().map(|tenant| units.of_tenant(*tenant));
+                let listed = stream::iter(listing).buffered(FILES_AT_ONCE);
+                Ok(listed.try_collect::<Vec<_>>().await?.concat())
+            }
+            Self::Postgres(units) => units.server.of_tenants(tenants).await,
+        }
+    }
+
+    /// What a unit's ledger says; none where there is no such unit. Nothing is made.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn ledger(
+        &self,
+        id: &UnitId,
+        size_max: u64,
+    ) -> Result<Option<Vec<LedgerRow>>> {
+        match self {
+            Self::Sqlite(units) => units.ledger(id, size_max).await,
+            Self::Postgres(units) => {
+                Ok(units.server.ledgers(std::slice::from_ref(id)).await?.remove(id))
+            }
+        }
+    }
+
+    /// What the ledgers of these units say, each with the largest size that it may have; none of
+    /// those that are not there. Nothing is made.
     ///
     /// # Errors
     /// When the server does not answer. Of a file that cannot be read, the others are.
     pub(crate) async fn ledgers(
         &self,
-        tenants: &[(TenantId, u64)],
-    ) -> Result<HashMap<TenantId, Result<Vec<LedgerRow>>>> {
+        ids: &[(UnitId, u64)],
+    ) -> Result<HashMap<UnitId, Result<Vec<LedgerRow>>>> {
         match self {
             Self::Sqlite(units) => {
-                let reading = tenants.iter().map(async |&(tenant, size_max)| {
-                    (tenant, units.ledger(tenant, size_max).await.transpose())
+                let reading = ids.iter().map(async |(id, size_max)| {
+                    (id.clone(), units.ledger(id, *size_max).await.transpose())
                 });
-                let read = stream::iter(reading).buffer_unordered(LEDGERS_AT_ONCE);
-                let there = read.filter_map(async |(tenant, ledger)| Some((tenant, ledger?)));
+                let read = stream::iter(reading).buffer_unordered(FILES_AT_ONCE);
+                let there = read.filter_map(async |(id, ledger)| Some((id, ledger?)));
                 Ok(there.collect().await)
             }
             Self::Postgres(units) => {
-                let tenants: Vec<TenantId> = tenants.iter().map(|(tenant, _)| *tenant).collect();
-                let read = units.server.ledgers(&tenants).await?;
-                Ok(read.into_iter().map(|(tenant, ledger)| (tenant, Ok(ledger))).collect())
+                let ids: Vec<UnitId> = ids.iter().map(|(id, _)| id.clone()).collect();
+                let read = units.server.ledgers(&ids).await?;
+                Ok(read.into_iter().map(|(id, ledger)| (id, Ok(ledger))).collect())
             }
         }
     }
 
-    /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
+    /// Removes a tenant's units with everything in them, for good. Nothing is left to be removed when
     /// it was done before, or by another process.
     ///
     /// # Errors
-    /// When something of it cannot be removed: the same call goes on with the rest.
+    /// When something of them cannot be removed: the same call goes on with the rest.
     pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
         match self {
             Self::Sqlite(units) => units.remove(tenant).await,
@@ -134,7 +164,8 @@ impl Units {
         }
     }
 
-    /// Takes to the disk that there is this unit, where its database does not do so by itself.
+    /// Takes to the disk that a tenant has the units that it has, where the database does not do so
+    /// by itself.
     ///
     /// # Errors
     /// When the disk does not answer.
@@ -145,43 +176,42 @@ impl Units {
         }
     }
 
-    /// Whether a tenant's unit is at hand.
+    /// Whether any of a tenant's units is at hand.
     pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
         match self {
-            Self::Sqlite(units) => units.is_open(tenant),
-            Self::Postgres(units) => units.known.contains_key(&tenant),
+            Self::Sqlite(units) => units.at_hand().has_any(tenant),
+            Self::Postgres(units) => units.open.has_any(tenant),
         }
     }
 
-    /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
+    /// Closes a tenant's units once nobody uses them: they open again with the limits of then.
     pub(crate) async fn forget(&self, tenant: TenantId) {
         match self {
-            Self::Sqlite(units) => units.forget(tenant).await,
-            Self::Postgres(units) => units.known.invalidate(&tenant).await,
+            Self::Sqlite(units) => units.at_hand().forget(tenant).await,
+            Self::Postgres(units) => units.open.forget(tenant).await,
         }
     }
 }
 
 impl PostgresUnits {
     async fn remove(&self, tenant: TenantId) -> Result<()> {
-        self.removed.insert(tenant, ());
-        self.known.invalidate(&tenant).await;
+        self.open.bury(tenant).await;
         self.server.remove(tenant).await
     }
 
-    async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Arc<postgres::Unit>> {
-        if let Some(unit) = self.known.get(&tenant).await {
+    async fn unit(&self, id: &UnitId, size_max: u64) -> Result<Arc<postgres::Unit>> {
+        if let Some(unit) = self.open.get(id).await {
             return Ok(unit);
         }
         let opening = Box::pin(async {
-            let unit = self.server.of_tenant(tenant, size_max).await?;
-            if self.removed.contains_key(&tenant) {
-                self.server.remove(tenant).await?;
-                return Err(sqlite::gone());
+            let unit = self.server.unit(id, size_max).await?;
+            if self.open.is_buried(id.tenant) {
+                self.server.remove(id.tenant).await?;
+                return Err(gone());
             }
             Ok(unit)
         });
-        self.known.try_get_with(tenant, opening).await.map_err(|shared: Arc<Error>| {
+        self.open.get_or_open(id, opening).await.map_err(|shared| {
             Error::new(shared.kind(), shared.code(), shared.message().to_owned()).because(shared)
         })
     }

@@ -1,5 +1,5 @@
-//! Units: one SQLite file per tenant for what its modules write, opened when first needed and closed
-//! when others are needed more.
+//! Units as SQLite files: one per tenant for what its modules share, and one for each module that has
+//! its own. They are opened when first needed and closed when others are needed more.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -23,13 +23,14 @@ use sqlx::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::at_hand::{UnitsAtHand, gone};
 use super::guard::{self, Allowance, Guard, Speaker, harden};
 use super::ledger::LedgerRow;
 use super::moments::{LongLately, Moments};
 use super::postgres::Refusal;
 use super::{SqlConfig, check_objects, layout, temporary, turn, words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::TenantId;
+use crate::names::{TenantId, UnitId};
 
 /// Statements of which a connection remembers something; modules have tens of them.
 const STATEMENTS_KNOWN_MAX: usize = 500;
@@ -104,60 +105,81 @@ impl Drop for Lease {
 pub(crate) struct Units {
     folder: PathBuf,
     config: SqlConfig,
-    units: moka::future::Cache<TenantId, Arc<Unit>>,
-    /// Tenants whose unit was removed. Calls that still run must not make it again.
-    removed: moka::sync::Cache<TenantId, ()>,
+    open: UnitsAtHand<Unit>,
     /// Where their long statements take turns.
     moments: Arc<Moments>,
 }
 
-/// Removed tenants that are remembered: far more than there are calls that still run.
-pub(super) const REMOVED_MAX: u64 = 100_000;
+/// How the file of the unit that modules share is called.
+const SHARED: &str = "tenant.db";
+/// The folder of those that modules have for themselves, and how their names end.
+const OWN: &str = "modules";
+const OWN_SUFFIX: &str = ".db";
 
 impl Units {
     /// Units below `folder`, one folder per tenant.
     pub(crate) fn new(folder: PathBuf, config: SqlConfig) -> Self {
-        let units = moka::future::Cache::new(config.units_open_max.get());
-        let removed = moka::sync::Cache::new(REMOVED_MAX);
-        Self { folder, config, units, removed, moments: Arc::new(Moments::new()) }
+        let open = UnitsAtHand::new(config.units_open_max.get());
+        Self { folder, config, open, moments: Arc::new(Moments::new()) }
     }
 
-    /// The unit of a tenant's system and operator modules.
+    /// A unit, made when it is not there.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(crate) async fn of_tenant(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
-        if let Some(unit) = self.units.get(&tenant).await {
+    pub(crate) async fn unit(&self, id: &UnitId, size_max: u64) -> Result<Arc<Unit>> {
+        if let Some(unit) = self.open.get(id).await {
             return Ok(unit);
         }
-        Box::pin(self.open(tenant, size_max)).await
+        Box::pin(self.open(id, size_max)).await
     }
 
-    /// The ledger of a tenant's unit; none where there is no unit yet.
+    /// The units that a tenant has, the shared one first.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub(crate) async fn of_tenant(&self, tenant: TenantId) -> Result<Vec<UnitId>> {
+        let mut units = Vec::new();
+        if tokio::fs::try_exists(self.file(&UnitId::shared(tenant))).await? {
+            units.push(UnitId::shared(tenant));
+        }
+        let mut files = match tokio::fs::read_dir(self.folder_of(tenant).join(OWN)).await {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(units),
+            Err(error) => return Err(error.into()),
+        };
+        while let Some(file) = files.next_entry().await? {
+            // Beside each lie those that SQLite makes.
+            let name = file.file_name();
+            let module = name.to_str().and_then(|name| name.strip_suffix(OWN_SUFFIX));
+            if let Some(Ok(module)) = module.map(str::parse) {
+                units.push(UnitId::own(tenant, module));
+            }
+        }
+        units.sort_unstable();
+        Ok(units)
+    }
+
+    /// The ledger of a unit; none where there is no such unit.
     ///
     /// # Errors
     /// When it cannot be read.
     pub(crate) async fn ledger(
         &self,
-        tenant: TenantId,
+        id: &UnitId,
         size_max: u64,
     ) -> Result<Option<Vec<LedgerRow>>> {
-        if !tokio::fs::try_exists(self.file(tenant)).await? {
+        if !tokio::fs::try_exists(self.file(id)).await? {
             return Ok(None);
         }
-        let unit = self.of_tenant(tenant, size_max).await?;
+        let unit = self.unit(id, size_max).await?;
         let mut connection = unit.lease(Instant::now() + unit.wait).await?;
         connection.ledger().await.map(Some)
     }
 
-    /// Whether a tenant's unit is at hand.
-    pub(crate) fn is_open(&self, tenant: TenantId) -> bool {
-        self.units.contains_key(&tenant)
-    }
-
-    /// Closes a tenant's unit once nobody uses it: it opens again with the limits of then.
-    pub(crate) async fn forget(&self, tenant: TenantId) {
-        self.units.invalidate(&tenant).await;
+    /// Those that are open.
+    pub(super) fn at_hand(&self) -> &UnitsAtHand<Unit> {
+        &self.open
     }
 
     /// How long a statement may run before it is told of in the log.
@@ -170,51 +192,65 @@ impl Units {
         self.moments.waiting()
     }
 
-    /// Removes a tenant's unit with everything in it, for good. Nothing is left to be removed when
+    /// Removes a tenant's units with everything in them, for good. Nothing is left to be removed when
     /// it was done before, or by another process.
     ///
     /// # Errors
-    /// When something of it cannot be removed: the same call goes on with the rest.
+    /// When something of them cannot be removed: the same call goes on with the rest.
     pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
-        self.removed.insert(tenant, ());
-        self.forget(tenant).await;
+        self.open.bury(tenant).await;
         self.remove_files(tenant).await
     }
 
-    /// Takes the names of a unit's files to the disk.
+    /// Takes the names of a tenant's files to the disk.
     ///
     /// # Errors
     /// When the disk does not answer.
     pub(crate) async fn sync_names(&self, tenant: TenantId) -> Result<()> {
-        for folder in [&self.folder.join(tenant.to_string()), &self.folder] {
-            tokio::fs::File::open(folder).await?.sync_all().await?;
+        let own = self.folder_of(tenant);
+        for folder in [&own.join(OWN), &own, &self.folder] {
+            match tokio::fs::File::open(folder).await {
+                Ok(folder) => folder.sync_all().await?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 
-    fn file(&self, tenant: TenantId) -> PathBuf {
-        self.folder.join(tenant.to_string()).join("tenant.db")
+    fn folder_of(&self, tenant: TenantId) -> PathBuf {
+        self.folder.join(tenant.to_string())
+    }
+
+    fn file(&self, id: &UnitId) -> PathBuf {
+        let folder = self.folder_of(id.tenant);
+        match &id.module {
+            None => folder.join(SHARED),
+            Some(module) => folder.join(OWN).join(format!("{module}{OWN_SUFFIX}")),
+        }
     }
 
     async fn remove_files(&self, tenant: TenantId) -> Result<()> {
-        match tokio::fs::remove_dir_all(self.folder.join(tenant.to_string())).await {
+        match tokio::fs::remove_dir_all(self.folder_of(tenant)).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }
 
-    async fn open(&self, tenant: TenantId, size_max: u64) -> Result<Arc<Unit>> {
+    async fn open(&self, id: &UnitId, size_max: u64) -> Result<Arc<Unit>> {
         let opening = async {
-            tokio::fs::create_dir_all(self.folder.join(tenant.to_string())).await?;
-            let unit =
-                Unit::open(&self.file(tenant), size_max, &self.config, &self.moments).await?;
-            if self.removed.contains_key(&tenant) {
-                self.remove_files(tenant).await?;
+            let file = self.file(id);
+            if let Some(folder) = file.parent() {
+                tokio::fs::create_dir_all(folder).await?;
+            }
+            let unit = Unit::open(&file, size_max, &self.config, &self.moments).await?;
+            if self.open.is_buried(id.tenant) {
+                self.remove_files(id.tenant).await?;
                 return Err(gone());
             }
             Ok(unit)
         };
-        self.units.try_get_with(tenant, opening).await.map_err(|shared| {
+        self.open.get_or_open(id, opening).await.map_err(|shared| {
             Error::new(ErrorKind::Unavailable, "database", "the tenant's database cannot be opened")
                 .because(shared)
         })
@@ -335,10 +371,6 @@ impl Unit {
         self.kinds.store(Arc::new(kinds));
         Ok(())
     }
-}
-
-pub(super) fn gone() -> Error {
-    Error::new(ErrorKind::NotFound, "tenant-not-found", "the tenant is gone")
 }
 
 fn busy(what: &str) -> Error {

@@ -23,10 +23,12 @@ pub use self::run::{
     MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated,
 };
 pub use self::status::{AppliedStep, ModuleTables, TablesState};
+use crate::call::ModuleIdentity;
 use crate::capabilities::tenancy::{Quarantine, QuarantineQuery, wrong_status};
 use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
+use crate::runtime::migrations::Home;
 use crate::runtime::{
     Direction, Manifest, MigrationGoal, ModuleSource, ModuleVersion, Registry, Until,
 };
@@ -122,9 +124,17 @@ impl Migrations {
             return Err(wrong_status(&tenant, "active or suspended"));
         }
         let manifest = self.manifest_of(module).await?;
-        let size_max = runtime.limits_of(&tenant).1.database_max_bytes.get();
-        let unit = runtime.services.units.of_tenant(tenant.id, size_max).await?;
-        Generator::new(manifest, Some((tenant.slug, &unit))).await
+        let identity = ModuleIdentity {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            trust: module.trust,
+            database: self.registry.database_of(&manifest.name),
+        };
+        let (units, size_max) =
+            (&runtime.services.units, runtime.limits_of(&tenant).1.database_max_bytes.get());
+        let home = Home::open(units, tenant.id, &identity, size_max).await?;
+        home.check_none_elsewhere(&manifest.name).await?;
+        Generator::new(manifest, Some((tenant.slug, &home.unit))).await
     }
 
     /// The same, beside what the module's migrations make on an empty SQLite database.

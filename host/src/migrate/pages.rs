@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::vec;
 
 use super::{MigrationScope, Migrations};
-use crate::call::Tenant;
+use crate::call::{ModuleDatabase, Tenant};
 use crate::capabilities::tenancy::{Quarantine, TenantQuery, wrong_status};
 use crate::database::{AppliedMigration, LedgerRow};
-use crate::error::Result;
-use crate::names::{ModuleName, TenantSlug};
+use crate::error::{Error, Result};
+use crate::names::{ModuleName, TenantId, TenantSlug, UnitId};
+use crate::runtime::migrations::elsewhere;
 use crate::runtime::{ModuleVersion, Registry};
 
 /// Tenants that are read at once. On SQLite each of them may have files open meanwhile.
@@ -37,8 +38,10 @@ pub(super) struct TenantTables {
     pub(super) tenant: Tenant,
     /// Of its database.
     pub(super) size_max: u64,
-    /// What was applied, by module; why that cannot be told.
+    /// What was applied, by module; why that cannot be told of any.
     pub(super) ledger: Result<HashMap<String, Vec<LedgerRow>>>,
+    /// Why it cannot be told of one.
+    problems: HashMap<ModuleName, Error>,
     /// What it is served, and is in the scope.
     pub(super) modules: Vec<Arc<ModuleVersion>>,
     pub(super) quarantines: Vec<Quarantine>,
@@ -105,16 +108,33 @@ impl Pages {
         let runtime = self.registry.runtime();
         let units = &runtime.services.units;
         let size_max = |tenant| runtime.limits_of(tenant).1.database_max_bytes.get();
-        let sizes: Vec<_> = tenants.iter().map(|it| (it.id, size_max(it))).collect();
-        let were_open: Vec<bool> = sizes.iter().map(|(id, _)| units.is_open(*id)).collect();
-        let mut ledgers = units.ledgers(&sizes).await?;
-        let sizes = sizes.into_iter().zip(were_open);
-        let tables = tenants.into_iter().zip(sizes).map(|(tenant, ((id, size_max), was_open))| {
-            let ledger = ledgers.remove(&id).unwrap_or_else(|| Ok(Vec::new())).map(by_module);
+        let sizes: Vec<_> = tenants.iter().map(size_max).collect();
+        let were_open: Vec<bool> = tenants.iter().map(|it| units.is_open(it.id)).collect();
+        let asked = tenants.iter().zip(&sizes).flat_map(|(tenant, size_max)| {
+            let own = self.modules.iter().filter(|module| module.is_for(tenant));
+            let own = own.map(|module| UnitId::own(tenant.id, module.manifest.name.clone()));
+            own.chain([UnitId::shared(tenant.id)]).map(|unit| (unit, *size_max))
+        });
+        let mut ledgers = units.ledgers(&asked.collect::<Vec<_>>()).await?;
+        let known = tenants.into_iter().zip(sizes.into_iter().zip(were_open));
+        let tables = known.map(|(tenant, (size_max, was_open))| {
+            let id = tenant.id;
+            let shared = ledgers.remove(&UnitId::shared(id));
+            let mut ledger = shared.unwrap_or_else(|| Ok(Vec::new())).map(by_module);
+            let mut problems = HashMap::new();
+            if let Ok(ledger) = &mut ledger {
+                for module in &self.modules {
+                    let own = ledgers.remove(&UnitId::own(id, module.manifest.name.clone()));
+                    if let Err(problem) = add_own(ledger, module, id, own) {
+                        problems.insert(module.manifest.name.clone(), problem);
+                    }
+                }
+            }
             let of_tenant = quarantines.iter().filter(|it| it.tenant_id == id);
             let modules = self.modules.iter().filter(|module| {
-                let name = module.manifest.name.as_str();
-                let is_used = ledger.as_ref().is_ok_and(|ledger| ledger.contains_key(name));
+                let name = &module.manifest.name;
+                let is_used = problems.contains_key(name)
+                    || ledger.as_ref().is_ok_and(|ledger| ledger.contains_key(name.as_str()));
                 module.is_for(&tenant) && (is_used || !self.used_only)
             });
             TenantTables {
@@ -123,6 +143,7 @@ impl Pages {
                 tenant,
                 size_max,
                 ledger,
+                problems,
                 registry: Arc::clone(&self.registry),
                 was_open,
             }
@@ -139,7 +160,38 @@ fn by_module(rows: Vec<LedgerRow>) -> HashMap<String, Vec<LedgerRow>> {
     ledger
 }
 
+/// Puts what a module's own unit says, where it has one, to what the shared one says.
+///
+/// # Errors
+/// That it cannot be read, or that the module's tables are not where they should be.
+fn add_own(
+    ledger: &mut HashMap<String, Vec<LedgerRow>>,
+    module: &ModuleVersion,
+    tenant: TenantId,
+    own: Option<Result<Vec<LedgerRow>>>,
+) -> Result<()> {
+    let name = &module.manifest.name;
+    let mut own = own.transpose()?.unwrap_or_default();
+    own.retain(|row| row.module == name.as_str());
+    let (here, there) = match module.identity.database {
+        ModuleDatabase::Shared => (ledger.remove(name.as_str()).unwrap_or_default(), own),
+        ModuleDatabase::Own => (own, ledger.remove(name.as_str()).unwrap_or_default()),
+    };
+    if here.is_empty() && !there.is_empty() {
+        return Err(elsewhere(&module.identity.other_unit(tenant), name));
+    }
+    if !here.is_empty() {
+        ledger.insert(name.to_string(), here);
+    }
+    Ok(())
+}
+
 impl TenantTables {
+    /// Why nothing can be told of a module's tables, if nothing can.
+    pub(super) fn problem(&self, module: &ModuleName) -> Option<&Error> {
+        self.ledger.as_ref().err().or_else(|| self.problems.get(module))
+    }
+
     /// What was applied of a module; nothing where that cannot be told.
     pub(super) fn rows(&self, module: &ModuleName) -> &[LedgerRow] {
         let ledger = self.ledger.as_ref().ok();

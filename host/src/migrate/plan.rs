@@ -67,6 +67,11 @@ impl Migrations {
                 }
                 for module in tables.modules.iter().filter(|_| tables.ledger.is_ok()) {
                     let manifest = &module.manifest;
+                    if let Some(problem) = tables.problem(&manifest.name) {
+                        let name = Some(&manifest.name);
+                        failures.push(MigrationFailure::of(slug, name, problem));
+                        continue;
+                    }
                     let applied = tables.applied(&manifest.name);
                     let plan = match planned(&manifest.migrations, &applied, dialect, goal) {
                         Ok(plan) => plan,

@@ -10,10 +10,9 @@ use tokio::task::JoinSet;
 use super::pages::{Pages, TenantTables};
 use super::{MigrationScope, Migrations};
 use crate::call::Tenant;
-use crate::database::Unit;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
-use crate::runtime::migrations::{self, planned};
+use crate::runtime::migrations::{self, Home, planned};
 use crate::runtime::{Direction, MigrationGoal, ModuleVersion, Registry};
 
 /// What a run came to.
@@ -173,6 +172,10 @@ impl Work {
         }
         for module in &self.tables.modules {
             let name = &module.manifest.name;
+            if let Some(problem) = self.tables.problem(name) {
+                done.failures.push(MigrationFailure::of(&tenant.slug, Some(name), problem));
+                continue;
+            }
             // One tenant's misfortune is nobody else's.
             let working = AssertUnwindSafe(self.module(module, &mut done.steps)).catch_unwind();
             let outcome = working.await;
@@ -215,8 +218,9 @@ impl Work {
                     // First: else calls would apply again what is taken back here.
                     tenants.hold(id, name, &module.migrations_digest).await?;
                 }
-                let unit = services.units.of_tenant(id, tables.size_max).await?;
-                self.bring(module, &unit, steps).await
+                let units = &services.units;
+                let home = Home::open(units, id, &module.identity, tables.size_max).await?;
+                self.bring(module, &home, steps).await
             }
             Err(error) => Err(error),
         };
@@ -244,12 +248,12 @@ impl Work {
     async fn bring(
         &self,
         module: &Arc<ModuleVersion>,
-        unit: &Unit,
+        home: &Home<'_>,
         steps: &mut Vec<MigratedStep>,
     ) -> Result<()> {
         // The operator's, who asked for it.
         let cpu = Arc::default();
-        let done = migrations::bring(module, unit, &self.goal, &cpu).await;
+        let done = migrations::bring(module, home, &self.goal, &cpu).await;
         let name = &module.manifest.name;
         let own = |migration| MigratedStep { module: name.clone(), migration };
         steps.extend(done.steps.into_iter().map(own));

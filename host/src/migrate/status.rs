@@ -140,7 +140,7 @@ impl Migrations {
                 .collect(),
             unknown: unknown(&manifest.migrations, &applied).map(own).collect(),
             quarantine: tables.quarantine(module).cloned(),
-            unreadable: tables.ledger.as_ref().err().map(|error| {
+            unreadable: tables.problem(&manifest.name).map(|error| {
                 error.causes().map_or_else(|| error.to_string(), |why| format!("{error}: {why}"))
             }),
         }

@@ -48,7 +48,7 @@ pub use self::module::ModuleVersion;
 pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
 pub use self::validate::{Inspection, RequestedImport};
-use crate::call::{Tenant, Trust};
+use crate::call::{ModuleDatabase, Tenant, Trust};
 use crate::error::{Error, Result};
 use crate::limits::{LimitsConfig, Plans};
 use crate::metering::locked;
@@ -70,6 +70,8 @@ pub struct ModulesConfig {
     pub grants: GrantsConfig,
     /// Which modules keep their instances between requests of a tenant.
     pub instances: BTreeMap<ModuleName, Instances>,
+    /// Which modules keep their rows apart from those of others.
+    pub databases: BTreeMap<ModuleName, ModuleDatabase>,
 }
 
 impl Default for ModulesConfig {
@@ -79,6 +81,7 @@ impl Default for ModulesConfig {
             watch: true,
             grants: GrantsConfig::default(),
             instances: BTreeMap::new(),
+            databases: BTreeMap::new(),
         }
     }
 }
@@ -86,6 +89,7 @@ impl Default for ModulesConfig {
 /// What the configuration says of modules, by their names.
 pub(crate) struct Configured {
     pub(crate) instances: BTreeMap<ModuleName, Instances>,
+    pub(crate) databases: BTreeMap<ModuleName, ModuleDatabase>,
     pub(crate) settings: HashMap<String, HashMap<String, serde_json::Value>>,
 }
 

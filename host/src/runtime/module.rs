@@ -18,7 +18,7 @@ use super::{Configured, Instances, Manifest, ModuleSource, Runtime};
 use crate::bindings::ModulePre;
 use crate::bindings::exports::hostel::module::guest::{Problem, Response};
 use crate::bindings::hostel::http::types as wit;
-use crate::call::{Budget, CallContext, ModuleIdentity, Principal, Tenant};
+use crate::call::{Budget, CallContext, ModuleDatabase, ModuleIdentity, Principal, Tenant, Trust};
 use crate::capabilities::http_client::HostPattern;
 use crate::capabilities::settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -76,6 +76,7 @@ impl Runtime {
                 name: manifest.name.clone(),
                 version: manifest.version.clone(),
                 trust: source.trust,
+                database: configured.databases.get(&manifest.name).copied().unwrap_or_default(),
             }),
             routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
             instances: configured.instances.get(&manifest.name).copied().unwrap_or_default(),
@@ -203,7 +204,8 @@ impl Runtime {
             module: Arc::new(ModuleIdentity {
                 name: "describe".parse().expect("a constant that is a label"),
                 version: semver::Version::new(0, 0, 0),
-                trust: crate::call::Trust::Operator,
+                trust: Trust::Operator,
+                database: ModuleDatabase::Shared,
             }),
             request_id: RequestId::new(),
             deadline: Instant::now() + self.describe_timeout(),

@@ -15,7 +15,7 @@ use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::tables::Tables;
 use super::{Configured, ModuleVersion, Runtime, manifest};
-use crate::call::{Budget, CallContext, Principal, Tenant};
+use crate::call::{Budget, CallContext, ModuleDatabase, Principal, Tenant};
 use crate::capabilities::settings;
 use crate::capabilities::tenancy::TenantSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +104,11 @@ impl Registry {
     /// The modules that every tenant is served.
     pub fn modules(&self) -> Arc<Vec<Arc<ModuleVersion>>> {
         self.modules.load_full()
+    }
+
+    /// Where a module keeps its rows, whether it is served or not.
+    pub(crate) fn database_of(&self, module: &ModuleName) -> ModuleDatabase {
+        self.configured.databases.get(module).copied().unwrap_or_default()
     }
 
     /// The tenant of that slug.

@@ -1,4 +1,4 @@
-//! Sql: statements of a module on its tenant's unit.
+//! Sql: statements of a module on the unit in which it keeps its tenant's rows.
 //!
 //! `SqlView` finds the unit, pays from the budgets and hands out turns; `transaction.rs` and
 //! `cursor.rs` are what a guest holds, `statement.rs` is what runs. `sqlite.rs` and `postgres.rs`
@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How often what stands for itself is tried, where others come in between.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// What one call may do with its tenant's unit.
+/// What one call may do with the unit of its module.
 pub struct SqlView<'a> {
     pub(crate) call: &'a mut CallContext,
     pub(crate) table: &'a mut ResourceTable,
@@ -69,7 +69,7 @@ pub fn explain(failure: Failure) -> Error {
 impl SqlView<'_> {
     async fn unit(&mut self) -> Result<Unit> {
         let size_max = self.call.limits.database_max_bytes.get();
-        self.units.of_tenant(self.call.tenant.id, size_max).await
+        self.units.unit(&self.call.unit(), size_max).await
     }
 
     /// A statement that has been paid for.

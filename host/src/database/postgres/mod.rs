@@ -47,7 +47,7 @@ use super::{DatabaseConfig, PlatformDatabase, SqlConfig, check_objects, full, tu
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
 use crate::metering::locked;
-use crate::names::TenantId;
+use crate::names::{TenantId, UnitId};
 use crate::turns::{Lane, Turn, Turns};
 
 /// How long a connection that nobody uses is kept.
@@ -77,6 +77,8 @@ pub(crate) struct Server {
     long: Arc<Turns>,
     /// Those of long migrations, which take minutes: they keep nobody's statements waiting.
     long_migrations: Arc<Turns>,
+    /// What a tenant's units share of all of these.
+    shares: moka::sync::Cache<TenantId, Arc<Share>>,
     /// Connections that nobody uses; those used last are at the end.
     idle: Mutex<VecDeque<Idle>>,
     /// How many wait for a permit.
@@ -89,6 +91,14 @@ struct Idle {
     unit: u64,
     since: Instant,
     connection: Connection,
+}
+
+/// What a tenant has in turns that all tenants share: however many units it has, no more than that.
+struct Share {
+    /// Its connections among those that are kept.
+    kept: Arc<Lane>,
+    long: Arc<LongStatements>,
+    migrations: Arc<LongStatements>,
 }
 
 /// One unit.
@@ -105,10 +115,8 @@ pub(crate) struct Unit {
     returned: Notify,
     /// Those of them that may be kept for longer than one statement, to read.
     readers: Arc<Semaphore>,
-    /// Its connections among those that are kept.
-    kept: Arc<Lane>,
-    long: Arc<LongStatements>,
-    migrations: Arc<LongStatements>,
+    /// Its tenant's.
+    share: Arc<Share>,
     /// The one transaction of this process that has its turn to write, or waits for other processes'.
     writer: Arc<Semaphore>,
     /// Grows when its tables change: connections of before would trust plans of before.
@@ -156,6 +164,7 @@ impl Server {
             permits: Arc::new(Semaphore::new(connections_max)),
             long: Turns::shared(sql.long_statements()),
             long_migrations: Turns::shared(sql.long_statements()),
+            shares: moka::sync::Cache::new(sql.units_open_max.get()),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
@@ -164,17 +173,13 @@ impl Server {
         Ok(server)
     }
 
-    /// The unit of a tenant's system and operator modules, made when it is not there.
+    /// A unit, made when it is not there.
     ///
     /// # Errors
     /// When the server does not answer or does not allow it.
-    pub(crate) async fn of_tenant(
-        self: &Arc<Self>,
-        tenant: TenantId,
-        size_max: u64,
-    ) -> Result<Arc<Unit>> {
+    pub(crate) async fn unit(self: &Arc<Self>, id: &UnitId, size_max: u64) -> Result<Arc<Unit>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let names = Names::of_tenant(tenant);
+        let names = Names::of(id);
         self.roles.ensure(&names).await?;
         Ok(Arc::new(Unit {
             server: Arc::clone(self),
@@ -186,9 +191,7 @@ impl Server {
             readers: Arc::new(Semaphore::new(
                 self.connections_per_unit_max.saturating_sub(2).max(1),
             )),
-            kept: Lane::new(tenant, usize::MAX, usize::MAX, 1),
-            long: LongStatements::new(&self.long, tenant, self.wait),
-            migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
+            share: self.share_of(id.tenant),
             writer: Arc::new(Semaphore::new(1)),
             generation: AtomicU64::new(0),
             size_max,
@@ -196,32 +199,54 @@ impl Server {
         }))
     }
 
+    fn share_of(&self, tenant: TenantId) -> Arc<Share> {
+        self.shares.get_with(tenant, || {
+            Arc::new(Share {
+                kept: Lane::new(tenant, usize::MAX, usize::MAX, 1),
+                long: LongStatements::new(&self.long, tenant, self.wait),
+                migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
+            })
+        })
+    }
+
     /// How many long statements and migrations wait for their turn.
     pub(crate) fn long_statements_waiting(&self) -> usize {
         self.long.waiting() + self.long_migrations.waiting()
     }
 
-    /// Removes a tenant's unit, with all that is connected to it.
+    /// Removes all units of a tenant, with all that is connected to them.
     ///
     /// # Errors
     /// When the server does not answer or does not allow it.
     pub(crate) async fn remove(&self, tenant: TenantId) -> Result<()> {
-        self.roles.remove(&Names::of_tenant(tenant)).await
+        for unit in self.of_tenants(&[tenant]).await? {
+            self.roles.remove(&Names::of(&unit)).await?;
+        }
+        self.shares.invalidate(&tenant);
+        Ok(())
     }
 
-    /// What the ledgers of these tenants' units say; none of those that have no unit yet.
+    /// The units that these tenants have, those of each together and the shared one first.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn of_tenants(&self, tenants: &[TenantId]) -> Result<Vec<UnitId>> {
+        self.roles.of_tenants(tenants).await
+    }
+
+    /// What the ledgers of these units say; none of those that are not there.
     ///
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn ledgers(
         &self,
-        tenants: &[TenantId],
-    ) -> Result<HashMap<TenantId, Vec<LedgerRow>>> {
-        let names: Vec<Names> = tenants.iter().copied().map(Names::of_tenant).collect();
+        units: &[UnitId],
+    ) -> Result<HashMap<UnitId, Vec<LedgerRow>>> {
+        let names: Vec<Names> = units.iter().map(Names::of).collect();
         let mut by_schema = self.roles.ledgers(&names).await?;
-        let found = tenants.iter().zip(&names);
+        let found = units.iter().zip(&names);
         Ok(found
-            .filter_map(|(id, names)| Some((*id, by_schema.remove(&names.schema())?)))
+            .filter_map(|(id, names)| Some((id.clone(), by_schema.remove(&names.schema())?)))
             .collect())
     }
 
@@ -367,7 +392,7 @@ impl Unit {
         deadline: Instant,
     ) -> Result<Lease> {
         let turn = match in_turn {
-            true => Some(self.long.turn(deadline).await?),
+            true => Some(self.share.long.turn(deadline).await?),
             false => None,
         };
         self.lease_on(Way::Again(turn), deadline).await
@@ -411,7 +436,7 @@ impl Unit {
                 break;
             }
         }
-        let long = Some(Arc::clone(&self.long));
+        let long = Some(Arc::clone(&self.share.long));
         self.server.connect(self.login(Role::Runtime, long, generation), deadline).await
     }
 
@@ -427,7 +452,7 @@ impl Unit {
 
     /// A connection as the owner of the tables. Where there is a way for what is long, it goes that way.
     async fn connect_as_owner(&self, way: Option<Way>, deadline: Instant) -> Result<Connection> {
-        let long = way.is_some().then(|| Arc::clone(&self.migrations));
+        let long = way.is_some().then(|| Arc::clone(&self.share.migrations));
         let login = self.login(Role::Owner, long, 0);
         let mut connection = self.server.connect(login, deadline).await?;
         connection.way = way.unwrap_or_default();
@@ -461,11 +486,11 @@ impl Unit {
     /// `unavailable` when others did not end in time.
     pub(crate) async fn keeper(&self, deadline: Instant) -> Result<Turn> {
         let keepers = &self.server.keepers;
-        if let Some(turn) = keepers.try_take(&self.kept) {
+        if let Some(turn) = keepers.try_take(&self.share.kept) {
             return Ok(turn);
         }
         let deadline = deadline.min(Instant::now() + self.server.wait);
-        let waiting = keepers.take(&self.kept).map_err(|_| busy())?;
+        let waiting = keepers.take(&self.share.kept).map_err(|_| busy())?;
         tokio::time::timeout_at(deadline.into(), waiting).await.map_err(|_| busy())
     }
 
@@ -481,7 +506,9 @@ impl Unit {
         let way = match precedence {
             Precedence::Operator => None,
             Precedence::GivesWay => Some(Way::Again(None)),
-            Precedence::InTurn => Some(Way::Again(Some(self.migrations.turn(deadline).await?))),
+            Precedence::InTurn => {
+                Some(Way::Again(Some(self.share.migrations.turn(deadline).await?)))
+            }
         };
         let deadline = deadline.min(Instant::now() + self.server.wait);
         let turn = turn(&self.turns, deadline).await.ok_or_else(busy)?;

@@ -16,7 +16,7 @@ use crate::database::ledger::{AppliedMigration, LedgerRow};
 use crate::database::{PlatformDatabase, SqlConfig, quoted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::PlatformKey;
-use crate::names::TenantId;
+use crate::names::{TenantId, UnitId};
 
 /// Hosts that may use a unit at once, each with as many connections as it may have, and some more: of
 /// those that were ended, the server may see some for a moment longer. More hosts wait for each other.
@@ -70,13 +70,31 @@ pub(super) enum Role {
 /// The names of one unit.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
+    /// `<tenant>` or `<tenant>_<module>`: nothing in it needs quotes.
     id: String,
 }
 
 impl Names {
-    /// The unit of a tenant's system and operator modules.
-    pub(super) fn of_tenant(tenant: TenantId) -> Self {
-        Self { id: tenant.to_string().replace('-', "") }
+    pub(super) fn of(unit: &UnitId) -> Self {
+        let tenant = unit.tenant.to_string().replace('-', "");
+        let id = match &unit.module {
+            None => tenant,
+            // Names of modules have no `_`, so that no two of them become one.
+            Some(module) => format!("{tenant}_{}", module.as_str().replace('-', "_")),
+        };
+        Self { id }
+    }
+
+    /// The unit of a tenant's whose schema, or role, has this name; none where it is no unit's.
+    fn unit(tenant: TenantId, name: &str) -> Option<UnitId> {
+        let own = Self::of(&UnitId::shared(tenant)).id;
+        match name.get(2..)?.strip_prefix(&own)? {
+            "" => Some(UnitId::shared(tenant)),
+            module => {
+                let module = module.strip_prefix('_')?.replace('_', "-").parse().ok()?;
+                Some(UnitId::own(tenant, module))
+            }
+        }
     }
 
     /// The schema; no quoting is needed.
@@ -253,6 +271,29 @@ impl Roles {
             format!("ALTER ROLE {role} CONNECTION LIMIT {limit};{}", each.collect::<String>())
         };
         Ok(of_role(Role::Runtime) + &of_role(Role::Owner))
+    }
+
+    /// The units that these tenants have, or have something of.
+    pub(super) async fn of_tenants(&self, tenants: &[TenantId]) -> Result<Vec<UnitId>> {
+        let ids: Vec<_> = tenants.iter().map(|id| Names::of(&UnitId::shared(*id)).id).collect();
+        // As ranges, so that the server looks into an index; after `_` comes a backquote.
+        let found: Vec<(String, String)> = sqlx::query_as(
+            "SELECT t.id, s.name
+             FROM unnest(string_to_array($1, ',')) t(id),
+             LATERAL (
+                 SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+                 WHERE n.nspname >= ('t_' || t.id)::name AND n.nspname < ('t_' || t.id || '`')::name
+                 UNION
+                 SELECT r.rolname::text FROM pg_catalog.pg_roles r
+                 WHERE r.rolname >= ('t_' || t.id)::name AND r.rolname < ('t_' || t.id || '`')::name
+             ) s(name)
+             ORDER BY 1, 2",
+        )
+        .bind(ids.join(","))
+        .fetch_all(&self.platform)
+        .await?;
+        let unit = |(id, name): &(String, String)| Names::unit(id.parse().ok()?, name);
+        Ok(found.iter().filter_map(unit).collect())
     }
 
     /// What the ledgers of these units say, by schema; none of those that are not there. A ledger is

@@ -26,7 +26,7 @@ use self::write::Way;
 use super::check::{MigrationWarning, check_migration};
 use crate::database::{Dialect, Layout, Migrator, Precedence, SqlConfig, Unit, Units};
 use crate::error::{Error, Result};
-use crate::names::{ModuleName, TenantId, TenantSlug};
+use crate::names::{ModuleName, TenantId, TenantSlug, UnitId};
 use crate::runtime::migrations::{Trial, bring_scratch, rehearsed};
 use crate::runtime::{Manifest, Script};
 
@@ -197,7 +197,7 @@ impl Generator {
         }
         let folder = tempfile::tempdir()?;
         let units = Units::in_files(folder.path().to_owned(), SqlConfig::default());
-        let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await?;
+        let unit = units.unit(&UnitId::shared(TenantId::new()), SCRATCH_MAX_BYTES).await?;
         let declared = declared::layout(&manifest.entities);
         bring_scratch(&manifest, &unit).await?;
         let scratch = layout_of(&unit).await?;

@@ -25,6 +25,11 @@ fn manifest(entities: Vec<Entity>, migrations: Vec<Migration>) -> Manifest {
     }
 }
 
+/// A unit of a tenant that there is not.
+fn nobodys() -> UnitId {
+    UnitId::shared(TenantId::new())
+}
+
 fn column(name: &str, kind: ColumnType) -> EntityColumn {
     EntityColumn { name: name.to_owned(), kind, nullable: false, default: None }
 }
@@ -281,7 +286,7 @@ async fn rows_and_what_refers_to_them_survive_a_table_that_is_made_anew() {
     let made = second(&before, &after, &Decisions::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let units = Units::in_files(folder.path().to_owned(), SqlConfig::default());
-    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let unit = units.unit(&nobodys(), SCRATCH_MAX_BYTES).await.unwrap();
     let mut trial = Trial::begin(&unit).await.unwrap();
     trial.run(&first(&before).await.up.sqlite).await.unwrap();
     let rows = "INSERT INTO shop_teas VALUES (x'01', 'Assam'), (x'02', 'Ceylon');
@@ -369,7 +374,7 @@ async fn values_are_converted(unit: &Unit) {
 async fn values_become_those_of_another_type() {
     let folder = tempfile::tempdir().unwrap();
     let units = Units::in_files(folder.path().to_owned(), SqlConfig::default());
-    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let unit = units.unit(&nobodys(), SCRATCH_MAX_BYTES).await.unwrap();
     values_are_converted(&unit).await;
     // What is no number is not made one.
     let of = |kind| with(vec![EntityColumn { nullable: true, ..column("size", kind) }]);
@@ -385,7 +390,7 @@ async fn values_become_those_of_another_type() {
 #[tokio::test]
 async fn a_new_name_leads_there_and_back_on_postgres() {
     let units = on_server().await;
-    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let unit = units.unit(&nobodys(), SCRATCH_MAX_BYTES).await.unwrap();
     let (before, after) = renamed();
     let renames = ["shop_teas:shop_herbs", "shop_herbs.state:status"];
     let renames = renames.map(|it| it.parse().unwrap()).to_vec();
@@ -405,7 +410,7 @@ async fn a_new_name_leads_there_and_back_on_postgres() {
 #[tokio::test]
 async fn values_become_those_of_another_type_on_postgres() {
     let units = on_server().await;
-    let unit = units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES).await.unwrap();
+    let unit = units.unit(&nobodys(), SCRATCH_MAX_BYTES).await.unwrap();
     values_are_converted(&unit).await;
 }
 
@@ -587,7 +592,7 @@ fn whatever_entities_become_it_is_so_on_postgres() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _within = runtime.enter();
     let units = runtime.block_on(on_server());
-    let unit = runtime.block_on(units.of_tenant(TenantId::new(), SCRATCH_MAX_BYTES)).unwrap();
+    let unit = runtime.block_on(units.unit(&nobodys(), SCRATCH_MAX_BYTES)).unwrap();
     let cases = Config::default().cases / 16;
     holds_for_some(cases, |before, after| {
         runtime.block_on(there_and_back(before, after, Some(&unit)));

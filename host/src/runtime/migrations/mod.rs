@@ -1,16 +1,18 @@
 //! Brings a tenant's unit to the schema that a module expects, or back to an earlier one.
 //!
-//! Each step is a transaction of its own, in which the ledger is read before anything is done: so it
+//! A module's tables are in one unit of a tenant's (`home.rs`). Each step is a transaction of its own, in which the ledger is read before anything is done: so it
 //! does not matter who else does the same at that moment, nor where it is cut short. Only what
 //! PostgreSQL builds concurrently is done beside that transaction, and again by whoever comes after one
 //! that was cut short.
 
+mod home;
 mod seen;
 mod trial;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::home::{Home, elsewhere};
 pub(crate) use self::seen::{Seen, migrate_as_seen};
 pub(crate) use self::trial::{Trial, bring_scratch, rehearsed};
 use super::manifest::Script;
@@ -88,17 +90,21 @@ pub(crate) struct Done {
     pub(crate) outcome: Result<()>,
 }
 
-/// Applies what the unit's ledger lacks. Safe to run at once from several processes, and again after
+/// Applies what the ledger of the module's unit lacks. Safe to run at once from several processes, and again after
 /// it was cut short. What is long gives way to others'. What SQLite uses on a processor is added to
 /// `cpu`.
 ///
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
-pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTime>) -> Result<()> {
+pub(super) async fn migrate(
+    module: &ModuleVersion,
+    home: &Home<'_>,
+    cpu: &Arc<CpuTime>,
+) -> Result<()> {
     let (mut precedence, mut steps) = (Precedence::GivesWay, Vec::new());
     loop {
         let (manifest, goal) = (&module.manifest, MigrationGoal::UP);
-        match go(manifest, unit, precedence, &goal, cpu, &mut steps).await {
+        match go(manifest, home, precedence, &goal, cpu, &mut steps).await {
             // Others are waited for with neither a transaction open nor a connection.
             Err(error) if sql::is_for_its_turn(&error) => precedence = Precedence::InTurn,
             ended => return ended,
@@ -106,23 +112,23 @@ pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTi
     }
 }
 
-/// Brings the unit's tables to a goal, as [`migrate`] does, but gives way to nobody. The error is about
+/// Brings the module's tables to a goal, as [`migrate`] does, but gives way to nobody. The error is about
 /// the migration that failed.
 pub(crate) async fn bring(
     module: &ModuleVersion,
-    unit: &Unit,
+    home: &Home<'_>,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
 ) -> Done {
     let mut steps = Vec::new();
     let first = Precedence::Operator;
-    let outcome = go(&module.manifest, unit, first, goal, cpu, &mut steps).await;
+    let outcome = go(&module.manifest, home, first, goal, cpu, &mut steps).await;
     Done { steps, outcome }
 }
 
 async fn go(
     manifest: &Manifest,
-    unit: &Unit,
+    home: &Home<'_>,
     precedence: Precedence,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
@@ -134,7 +140,7 @@ async fn go(
     }
     let deadline = Instant::now() + WAIT_MAX;
     let mut migrator = loop {
-        match unit.migrator(precedence, deadline).await {
+        match home.unit.migrator(precedence, deadline).await {
             // Others have their turn first, however long that takes.
             Err(error) if error.code() == BUSY && Instant::now() < deadline => {}
             found => break found?,
@@ -144,6 +150,9 @@ async fn go(
     let applied = migrator.applied(name.as_str()).await?;
     if planned(migrations, &applied, migrator.dialect(), goal)?.is_empty() {
         return migrator.tables_may_have_changed().await;
+    }
+    if applied.is_empty() {
+        home.check_none_elsewhere(name).await?;
     }
     let outcome = loop {
         match step(manifest, goal, &mut migrator, cpu).await {

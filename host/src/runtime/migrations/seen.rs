@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::apply;
 use crate::database::{AppliedMigration, Dialect, Precedence, Unit, checksum};
 use crate::error::{Error, Result};
+use crate::names::{ModuleName, TenantId, UnitId};
 use crate::runtime::{Manifest, ModuleVersion};
 
 /// A migration that another unit has seen, of a module that is served here.
@@ -42,13 +43,27 @@ impl Seen {
         }
         Ok(Self { module: Arc::clone(module), step })
     }
+
+    /// Whose it is.
+    pub(crate) fn module_name(&self) -> &ModuleName {
+        &self.module.manifest.name
+    }
+
+    /// Where a tenant's tables of its module are.
+    pub(crate) fn unit(&self, tenant: TenantId) -> UnitId {
+        self.module.identity.unit(tenant)
+    }
 }
 
 /// Makes the tables that another unit has, by the migrations that it has seen, in their order.
 ///
 /// # Errors
 /// Names the migration, and why it failed.
-pub(crate) async fn migrate_as_seen(seen: &[Seen], unit: &Unit, deadline: Instant) -> Result<()> {
+pub(crate) async fn migrate_as_seen(
+    seen: impl Iterator<Item = &Seen>,
+    unit: &Unit,
+    deadline: Instant,
+) -> Result<()> {
     let mut migrator = unit.migrator(Precedence::Operator, deadline).await?;
     // The operator's, who imports.
     let cpu = Arc::default();
