@@ -80,7 +80,7 @@ limits! {
     sql_rows_max: 1..=10_000_000, 10_000;
     /// Bytes in one answer to SQL.
     sql_result_max_bytes: 1024..=1_073_741_824, 4_194_304;
-    /// A tenant's database.
+    /// Each of a tenant's databases.
     database_max_bytes: 1_048_576..=281_474_976_710_656, 1_073_741_824;
     /// Calls of one tenant at once.
     tenant_calls_max: 1..=100_000, 200;

@@ -93,7 +93,7 @@ fn a_module_is_made_with_its_sdk() {
 #[test]
 fn what_is_made_is_formatted_whatever_its_name() {
     let folder = Folder::new();
-    let long = "a-name-that-is-as-long-as-may-be";
+    let long = "a-name-as-long-as-one-may-be";
     for name in ["x", long] {
         ok(&folder, &["new", "module", name]);
         cargo(&folder.path(name), &["fmt", "--", "--check"]);

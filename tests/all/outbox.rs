@@ -73,6 +73,26 @@ async fn what_is_kept_is_there_after_a_restart_in_the_order_in_which_it_came() {
     assert_eq!(references, ["A-1", "A-2", "A-3"]);
 }
 
+/// Whoever delivers need not know in which of a tenant's databases a message is.
+#[tokio::test]
+async fn messages_of_a_module_with_a_database_of_its_own_are_found_and_removed() {
+    let payments = Payments::new();
+    let platform = shops(&payments).config("[modules.databases]\nshop = 'own'").start().await;
+    let (acme, other) = (platform.tenant("acme").await, platform.tenant("other").await);
+    assert!(messages(&platform, "acme").await.is_empty(), "before there is anything");
+    // Another module's, in the database that is shared.
+    acme.execute("DELETE FROM things", json!([])).await.ok();
+    for reference in ["A-1", "A-2"] {
+        assert_eq!(order(&acme, reference).await.status(), 202);
+    }
+    assert_eq!(order(&acme, "A-1").await.status(), 409, "undone with its message");
+    assert_eq!(messages(&platform, "acme").await.len(), 2);
+    assert!(messages(&platform, "other").await.is_empty());
+    assert_eq!(charge(&platform, &payments).await, 2);
+    assert!(messages(&platform, "acme").await.is_empty());
+    assert_eq!((total(&acme).await, total(&other).await), (json!(10), json!(0)));
+}
+
 /// On PostgreSQL a guest's role may insert, since the host does so in its transactions. It cannot see
 /// what is there, and what it inserts is thrown away.
 #[tokio::test]
