@@ -37,6 +37,9 @@ macro_rules! label {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// How many characters it has at most.
+            pub const LENGTH_MAX: usize = $length_max;
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -47,7 +50,7 @@ macro_rules! label {
             type Err = Error;
 
             fn from_str(text: &str) -> Result<Self> {
-                check_label($kind, text, $length_max)?;
+                check_label($kind, text, Self::LENGTH_MAX)?;
                 Ok(Self(text.into()))
             }
         }

@@ -328,10 +328,15 @@ impl GuestConnection {
         self.fetch_as_host(insert).await.map(|_| ()).map_err(explain)
     }
 
-    async fn messages(&mut self, limit: u32) -> Result<Vec<Stored>> {
+    /// Whether a message was ever kept here.
+    async fn has_outbox(&mut self) -> Result<bool> {
         let exists =
             sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'hostel_outbox' LIMIT 1");
-        if self.fetch_as_host(exists).await?.is_empty() {
+        Ok(!self.fetch_as_host(exists).await?.is_empty())
+    }
+
+    async fn messages(&mut self, limit: u32) -> Result<Vec<Stored>> {
+        if !self.has_outbox().await? {
             return Ok(Vec::new());
         }
         let query = sqlx::query(
@@ -352,6 +357,9 @@ impl GuestConnection {
     }
 
     async fn remove_messages(&mut self, ids: Vec<Vec<u8>>) -> Result<()> {
+        if !self.has_outbox().await? {
+            return Ok(());
+        }
         self.begin(Access::Write).await?;
         for id in ids {
             let delete = sqlx::query("DELETE FROM hostel_outbox WHERE id = $1").bind(id);

@@ -59,7 +59,7 @@ fn taken(name: &str) -> Option<&'static str> {
 /// What the person may have meant, where there is something.
 fn fitting(name: &str) -> Option<String> {
     let plain = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let cut: String = plain.trim_matches('-').chars().take(32).collect();
+    let cut: String = plain.trim_matches('-').chars().take(ModuleName::LENGTH_MAX).collect();
     let fitting = cut.trim_matches('-');
     let fits = fitting.parse::<ModuleName>().is_ok() && taken(fitting).is_none();
     fits.then(|| fitting.to_owned())
@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(fitting(name).as_deref(), expected, "{name:?}");
         }
         let long = fitting(&"ab-".repeat(20)).unwrap();
-        assert!(long.len() <= 32 && check(&long).is_ok());
+        assert!(long.len() <= ModuleName::LENGTH_MAX && check(&long).is_ok());
     }
 
     #[test]
