@@ -811,8 +811,11 @@ fn check_known(configured: &Configured, modules: &[Arc<ModuleVersion>]) -> Resul
     let is_known = |name: &str| modules.iter().any(|one| one.manifest.name.as_str() == name);
     let settings = configured.settings.keys().map(|name| ("settings", name.as_str()));
     let instances = configured.instances.keys().map(|name| ("modules.instances", name.as_str()));
-    let databases = configured.databases.keys().map(|name| ("modules.databases", name.as_str()));
-    match settings.chain(instances).chain(databases).find(|(_, name)| !is_known(name)) {
+    // It is said before the module comes, and still holds when it comes back.
+    for name in configured.databases.keys().filter(|name| !is_known(name.as_str())) {
+        tracing::warn!("`modules.databases.{name}`: there is no module `{name}` yet");
+    }
+    match settings.chain(instances).find(|(_, name)| !is_known(name)) {
         Some((section, name)) => {
             Err(Error::invalid(format!("`{section}.{name}`: there is no module `{name}`")))
         }

@@ -480,7 +480,9 @@ enum Neighbour {
     /// Another tenant.
     Tenant,
     /// The modules of its own tenant, which share a database, while it has its own.
-    Modules,
+    Sharing,
+    /// A module of its own tenant that has its own database.
+    Apart,
 }
 
 impl Neighbour {
@@ -488,7 +490,16 @@ impl Neighbour {
     fn slug(self) -> &'static str {
         match self {
             Self::Tenant => "canary",
-            Self::Modules => "hostile",
+            Self::Sharing | Self::Apart => "hostile",
+        }
+    }
+
+    /// Which of the two has its own database.
+    fn config(self) -> &'static str {
+        match self {
+            Self::Tenant => "",
+            Self::Sharing => "[modules.databases]\nhostile = 'own'",
+            Self::Apart => "[modules.databases]\nprobe = 'own'",
         }
     }
 }
@@ -522,7 +533,8 @@ impl Attacked {
 
     async fn on(config: &str, neighbour: Neighbour, scripts: &[&str]) -> Self {
         // The ids of tenants are known once they are there.
-        let platform = TestPlatform::configured(config).await;
+        let setup = TestPlatform::setup().config(config).config(neighbour.config());
+        let platform = setup.start().await;
         let hostile = platform.tenant("hostile").await;
         let (own, other) = match neighbour {
             Neighbour::Tenant => {
@@ -530,10 +542,15 @@ impl Attacked {
                 platform.tenant("canary").await.execute(INSERT, json!(["canary"])).await.ok();
                 (platform.schema("hostile").await, platform.schema("canary").await)
             }
-            Neighbour::Modules => {
+            Neighbour::Sharing => {
                 hostile.execute(INSERT, json!(["canary"])).await.ok();
                 let own = platform.schema_of("hostile", Some("hostile")).await;
                 (own, platform.schema("hostile").await)
+            }
+            Neighbour::Apart => {
+                hostile.execute(INSERT, json!(["canary"])).await.ok();
+                let other = platform.schema_of("hostile", Some("probe")).await;
+                (platform.schema("hostile").await, other)
             }
         };
         let id = other.trim_start_matches("t_").to_owned();
@@ -561,13 +578,14 @@ impl Attacked {
     }
 
     async fn own_unit(&self) -> SqliteConnection {
-        let module = (self.neighbour == Neighbour::Modules).then_some("hostile");
+        let module = (self.neighbour == Neighbour::Sharing).then_some("hostile");
         let path = self.platform.unit_of("hostile", module).await;
         SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
     }
 
     async fn other_unit(&self) -> SqliteConnection {
-        let path = self.platform.unit(self.neighbour.slug()).await;
+        let module = (self.neighbour == Neighbour::Apart).then_some("probe");
+        let path = self.platform.unit_of(self.neighbour.slug(), module).await;
         SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
     }
 
@@ -763,9 +781,10 @@ async fn no_migration_reaches_beyond_its_unit() {
     all_become_what_they_should(attacked, dialect()).await;
 }
 
-/// Nor does one of a module that has its own database reach what the others of its tenant share.
+/// Nor does one of a module that has its own database reach what the others of its tenant share, nor
+/// the other way round.
 #[tokio::test]
-async fn no_migration_reaches_from_a_modules_own_database_into_the_shared_one() {
+async fn no_migration_reaches_into_another_database_of_the_same_tenant() {
     let id = match superuser() {
         Some(_) => "'00000000-0000-7000-8000-000000000001'",
         None => "x'00000000000070008000000000000001'",
@@ -775,12 +794,13 @@ async fn no_migration_reaches_from_a_modules_own_database_into_the_shared_one() 
     let first = [(Applied, things.as_str())];
     let all = [&first[..], dialect()].concat();
     let scripts: Vec<&str> = all.iter().map(|(_, script)| *script).collect();
-    let apart = "[modules.databases]\nhostile = 'own'";
-    let attacked = Attacked::on(apart, Neighbour::Modules, &scripts).await;
-    // The unit is there before anybody looks.
-    attacked.hostile.get("/api/hostile/counter").await;
-    attacked.clock.set(attacked.clock.now_micros() + LATER);
-    all_become_what_they_should(attacked, &all).await;
+    for neighbour in [Neighbour::Sharing, Neighbour::Apart] {
+        let attacked = Attacked::on("", neighbour, &scripts).await;
+        // The unit is there before anybody looks.
+        attacked.hostile.get("/api/hostile/counter").await;
+        attacked.clock.set(attacked.clock.now_micros() + LATER);
+        all_become_what_they_should(attacked, &all).await;
+    }
 }
 
 async fn all_become_what_they_should(mut attacked: Attacked, expected: &[(Outcome, &str)]) {

@@ -258,9 +258,17 @@ async fn a_database_that_is_full_keeps_no_other_module_from_writing() {
     acme.post("/api/notes", json!({ "title": "There is room" })).await.ok();
 }
 
+/// The operator says so before the module comes: it is never served otherwise.
 #[tokio::test]
-async fn a_module_that_is_not_there_has_no_database() {
-    let refused = TestPlatform::setup().config(&kept("prove", "own")).try_start().await;
-    let error = refused.err().unwrap().to_string();
-    assert_eq!(error, "`modules.databases.prove`: there is no module `prove`");
+async fn a_module_that_comes_later_has_its_own_database_from_the_start() {
+    let platform = TestPlatform::configured(&kept("library", "own")).await;
+    let acme = platform.tenant("acme").await;
+    acme.execute(INSERT, json!(["row"])).await.ok();
+    let library = hostel::ModuleSource::file(hostel_tests::library()).unwrap();
+    platform.inner().install(library).await.unwrap();
+    let migrations = platform.inner().migrations();
+    let ran = migrations.run(&MigrationScope::default(), &MigrationGoal::UP, 1, &|_| {}).await;
+    assert!(ran.unwrap().failures.is_empty());
+    assert!(tables(&platform, "acme", Some("library")).await.contains(&"library_books".to_owned()));
+    assert_eq!(tables(&platform, "acme", None).await, ["notes", "things"]);
 }

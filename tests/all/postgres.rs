@@ -538,18 +538,24 @@ async fn the_bounds_of_a_unit_are_those_of_the_configuration() {
 /// was. Preparing the database again does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_roles_of_an_upgraded_server_are_the_platforms_again() {
-    let platform = TestPlatform::start().await;
-    platform.tenant("acme").await.execute(INSERT, json!([])).await.ok();
-    let schema = platform.schema("acme").await;
+    let platform = TestPlatform::configured("[modules.databases]\nnotes = 'own'").await;
+    let acme = platform.tenant("acme").await;
+    let note = json!({ "title": "First" });
+    acme.execute(INSERT, json!([])).await.ok();
+    acme.post("/api/notes", note.clone()).await.ok();
+    let schemas = [None, Some("notes")].map(|module| platform.schema_of("acme", module));
+    let schemas = futures_util::future::join_all(schemas).await;
+    let owners = schemas.iter().map(|schema| schema.replacen('t', "o", 1));
+    let roles: Vec<_> = schemas.iter().cloned().chain(owners).collect();
     let mut server = as_superuser(&platform).await;
     let url = platform.inner().config().database.url.clone().unwrap();
     let own: PgConnectOptions = url.expose().parse().unwrap();
-    let owner = schema.replacen('t', "o", 1);
     // As it is after an upgrade from 15, where it was none of them.
     let (name, guests) = (own.get_username(), format!("{}_guests", own.get_database().unwrap()));
+    let roles_of_units = roles.join(", ");
     let upgrade = format!(
-        "REVOKE {schema}, {owner}, {guests} FROM {name} CASCADE;
-         GRANT {guests} TO {schema}, {owner}"
+        "REVOKE {roles_of_units}, {guests} FROM {name} CASCADE;
+         GRANT {guests} TO {roles_of_units}"
     );
     sqlx::raw_sql(AssertSqlSafe(upgrade)).execute(&mut server).await.unwrap();
     let superuser = hostel::Secret::new(superuser().unwrap());
@@ -559,10 +565,12 @@ async fn the_roles_of_an_upgraded_server_are_the_platforms_again() {
     let platform = setup.start().await;
     // Its roles are changed, which only who made them may.
     platform.client("acme").execute(INSERT, json!([])).await.ok();
+    platform.client("acme").post("/api/notes", note).await.ok();
     platform.tenant("later").await.execute(INSERT, json!([])).await.ok();
     let slug = "acme".parse().unwrap();
     platform.inner().tenants().delete_now(&slug).await.unwrap();
-    let left = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1").bind(&schema);
+    let left = "SELECT 1 FROM pg_roles WHERE rolname = ANY (string_to_array($1, ', '))";
+    let left = sqlx::query(left).bind(&roles_of_units);
     assert!(left.fetch_optional(&mut server).await.unwrap().is_none());
 }
 

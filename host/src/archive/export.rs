@@ -14,7 +14,7 @@ use super::manifest::{
 use crate::call::{ModuleDatabase, Tenant, TenantStatus};
 use crate::capabilities::tenancy::wrong_status;
 use crate::database::{AppliedMigration, Dialect, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantSlug, UnitId};
 
 /// How long it is waited for connections.
@@ -40,7 +40,8 @@ impl Archives {
     /// are left out, and so is what was used.
     ///
     /// # Errors
-    /// `tenant-not-found`, `file-exists`, or `conflict` for a tenant of which parts are missing.
+    /// `tenant-not-found`, `file-exists`, or `conflict` for a tenant of which parts are missing, or of
+    /// which a module has tables in two databases.
     pub async fn export(&self, slug: &TenantSlug, file: &Path) -> Result<Exported> {
         let runtime = self.registry.runtime();
         let services = &runtime.services;
@@ -113,7 +114,16 @@ impl Archives {
             if unit.module.as_ref().is_some_and(|own| *own != module) {
                 continue;
             }
-            if manifest.modules.iter().all(|known| known.name != module) {
+            let known = manifest.modules.iter().find(|known| known.name == module);
+            if known.is_some_and(|known| known.database != database) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "tables-in-both",
+                    format!("module `{module}` has tables in both databases"),
+                )
+                .hint("with the configuration that nobody wants, `hostel migrate down` takes them away"));
+            }
+            if known.is_none() {
                 let version = served.iter().find(|served| served.manifest.name == module);
                 let version = version.map(|served| served.manifest.version.clone());
                 manifest.modules.push(ArchivedModule { name: module.clone(), version, database });

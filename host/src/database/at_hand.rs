@@ -1,10 +1,9 @@
 //! Units that are open, whichever database they are on, and the tenants whose units are gone.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::names::{ModuleName, TenantId, UnitId};
+use crate::names::{TenantId, UnitId};
 
 /// Removed tenants that are remembered: far more than there are calls that still run.
 const REMOVED_MAX: u64 = 100_000;
@@ -12,8 +11,6 @@ const REMOVED_MAX: u64 = 100_000;
 /// Units that are open, the most recently used ones.
 pub(super) struct UnitsAtHand<U> {
     units: moka::future::Cache<UnitId, Arc<U>>,
-    /// Modules of which a unit of their own was ever asked for: few, and the same for all tenants.
-    modules: RwLock<BTreeSet<ModuleName>>,
     /// Tenants whose units were removed. Calls that still run must not make them again.
     removed: moka::sync::Cache<TenantId, ()>,
 }
@@ -23,7 +20,6 @@ impl<U: Send + Sync + 'static> UnitsAtHand<U> {
     pub(super) fn new(open_max: u64) -> Self {
         Self {
             units: moka::future::Cache::new(open_max),
-            modules: RwLock::default(),
             removed: moka::sync::Cache::new(REMOVED_MAX),
         }
     }
@@ -41,29 +37,19 @@ impl<U: Send + Sync + 'static> UnitsAtHand<U> {
         id: &UnitId,
         opening: impl Future<Output = Result<Arc<U>, Error>>,
     ) -> Result<Arc<U>, Arc<Error>> {
-        if let Some(module) = &id.module {
-            self.note(module);
-        }
         self.units.try_get_with_by_ref(id, opening).await
-    }
-
-    fn note(&self, module: &ModuleName) {
-        let is_known = self.modules.read().unwrap_or_else(PoisonError::into_inner).contains(module);
-        if !is_known {
-            let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
-            modules.insert(module.clone());
-        }
     }
 
     /// Whether any of a tenant's units is open.
     pub(super) fn has_any(&self, tenant: TenantId) -> bool {
-        self.all_of(tenant).iter().any(|id| self.units.contains_key(id))
+        self.units.iter().any(|(id, _)| id.tenant == tenant)
     }
 
     /// Closes a tenant's units once nobody uses them: they open again with the limits of then.
     pub(super) async fn forget(&self, tenant: TenantId) {
-        for id in self.all_of(tenant) {
-            self.units.invalidate(&id).await;
+        let open: Vec<_> = self.units.iter().map(|(id, _)| id).collect();
+        for id in open.iter().filter(|id| id.tenant == tenant) {
+            self.units.invalidate(&**id).await;
         }
     }
 
@@ -75,13 +61,6 @@ impl<U: Send + Sync + 'static> UnitsAtHand<U> {
 
     pub(super) fn is_buried(&self, tenant: TenantId) -> bool {
         self.removed.contains_key(&tenant)
-    }
-
-    /// Those that it may have.
-    fn all_of(&self, tenant: TenantId) -> Vec<UnitId> {
-        let modules = self.modules.read().unwrap_or_else(PoisonError::into_inner);
-        let own = modules.iter().map(|module| UnitId::own(tenant, module.clone()));
-        own.chain([UnitId::shared(tenant)]).collect()
     }
 }
 

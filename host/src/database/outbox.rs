@@ -94,19 +94,29 @@ impl Outbox {
     }
 
     /// The oldest messages of a tenant that nobody has removed, at most `limit`, of all its units.
-    /// What a guest has put among them is removed.
+    /// What a guest has put among them is removed. A unit that cannot be read keeps nothing of the
+    /// others back.
     ///
     /// # Errors
-    /// When a unit cannot be read.
+    /// When none can be read.
     pub(crate) async fn pending(
         &self,
         tenant: TenantId,
         size_max: u64,
         limit: u32,
     ) -> Result<Vec<Message>> {
-        let mut pending = Vec::new();
-        for id in self.units.of_tenants(&[tenant]).await? {
-            pending.extend(self.pending_in(&id, size_max, limit).await?);
+        let (mut pending, mut failed) = (Vec::new(), Vec::new());
+        let units = self.units.of_tenants(&[tenant]).await?;
+        for id in &units {
+            match self.pending_in(id, size_max, limit).await {
+                Ok(messages) => pending.extend(messages),
+                Err(error) => failed.push(told(id, error)),
+            }
+        }
+        if failed.len() == units.len()
+            && let Some(error) = failed.pop()
+        {
+            return Err(error);
         }
         pending.sort_unstable_by_key(|message| message.id);
         pending.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -139,10 +149,10 @@ impl Outbox {
     }
 
     /// Removes messages that were delivered, or are not to be, whichever of the tenant's units has
-    /// them. Those that are gone stay so.
+    /// them. Those that are gone stay so. A unit that cannot be written keeps nothing in the others.
     ///
     /// # Errors
-    /// When a unit cannot be written.
+    /// When a unit that may have some cannot be written.
     pub(crate) async fn remove(
         &self,
         tenant: TenantId,
@@ -150,10 +160,17 @@ impl Outbox {
         messages: &[MessageId],
     ) -> Result<()> {
         let ids: Vec<_> = messages.iter().map(|id| id.0.as_bytes().to_vec()).collect();
+        let mut outcome = Ok(());
         for id in self.units.of_tenants(&[tenant]).await? {
-            self.units.unit(&id, size_max).await?.remove_messages(ids.clone()).await?;
+            if let Err(error) = self.remove_in(&id, size_max, ids.clone()).await {
+                outcome = Err(told(&id, error));
+            }
         }
-        Ok(())
+        outcome
+    }
+
+    async fn remove_in(&self, id: &UnitId, size_max: u64, messages: Vec<Vec<u8>>) -> Result<()> {
+        self.units.unit(id, size_max).await?.remove_messages(messages).await
     }
 
     fn sealed(&self, unit: &UnitId, message: &Message) -> Stored {
@@ -287,12 +304,23 @@ impl Unit {
     async fn remove_messages(&self, ids: Vec<Vec<u8>>) -> Result<()> {
         match self {
             Self::Sqlite(unit) => {
+                // Who writes may do so for long, and nobody waits for that where nothing is to be done.
+                if !unit.lease(later()).await?.has_any(&ids).await? {
+                    return Ok(());
+                }
                 let _writer = unit.writer(later()).await?;
                 unit.lease(later()).await?.remove_messages(ids).await
             }
             Self::Postgres(unit) => unit.remove_messages(ids).await,
         }
     }
+}
+
+/// Says in the log what is the matter with one of several units.
+fn told(unit: &UnitId, error: Error) -> Error {
+    let module = unit.module.as_ref().map(tracing::field::display);
+    tracing::warn!(tenant = %unit.tenant, module, cause = error.causes(), "an outbox: {error}");
+    error
 }
 
 /// The configuration bounds the wait.
@@ -335,6 +363,19 @@ impl GuestConnection {
         Ok(!self.fetch_as_host(exists).await?.is_empty())
     }
 
+    /// Whether any of these messages is here.
+    async fn has_any(&mut self, ids: &[Vec<u8>]) -> Result<bool> {
+        if self.has_outbox().await? {
+            for id in ids {
+                let asked = sqlx::query("SELECT 1 FROM hostel_outbox WHERE id = $1");
+                if !self.fetch_as_host(asked.bind(id.clone())).await?.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     async fn messages(&mut self, limit: u32) -> Result<Vec<Stored>> {
         if !self.has_outbox().await? {
             return Ok(Vec::new());
@@ -357,9 +398,6 @@ impl GuestConnection {
     }
 
     async fn remove_messages(&mut self, ids: Vec<Vec<u8>>) -> Result<()> {
-        if !self.has_outbox().await? {
-            return Ok(());
-        }
         self.begin(Access::Write).await?;
         for id in ids {
             let delete = sqlx::query("DELETE FROM hostel_outbox WHERE id = $1").bind(id);

@@ -28,7 +28,7 @@ use crate::capabilities::tenancy::{Quarantine, QuarantineQuery, wrong_status};
 use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
-use crate::runtime::migrations::Home;
+use crate::runtime::migrations::home;
 use crate::runtime::{
     Direction, Manifest, MigrationGoal, ModuleSource, ModuleVersion, Registry, Until,
 };
@@ -132,9 +132,8 @@ impl Migrations {
         };
         let (units, size_max) =
             (&runtime.services.units, runtime.limits_of(&tenant).1.database_max_bytes.get());
-        let home = Home::open(units, tenant.id, &identity, size_max).await?;
-        home.check_none_elsewhere(&manifest.name).await?;
-        Generator::new(manifest, Some((tenant.slug, &home.unit))).await
+        let unit = home(units, tenant.id, &identity, size_max).await?;
+        Generator::new(manifest, Some((tenant.slug, &unit))).await
     }
 
     /// The same, beside what the module's migrations make on an empty SQLite database.

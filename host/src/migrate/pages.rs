@@ -180,6 +180,10 @@ fn add_own(
     if here.is_empty() && !there.is_empty() {
         return Err(elsewhere(&module.identity.other_unit(tenant), name));
     }
+    if !there.is_empty() {
+        // Two hosts that are configured otherwise have made them at the same moment.
+        tracing::warn!(%tenant, module = name.as_str(), "there are tables in both databases");
+    }
     if !here.is_empty() {
         ledger.insert(name.to_string(), here);
     }
@@ -210,7 +214,7 @@ impl TenantTables {
         self.quarantines.iter().find(is_of)
     }
 
-    /// Closes the tenant's database, unless somebody had it open before: there are more of them than
+    /// Closes the tenant's databases, unless somebody had one open before: there are more of them than
     /// files that may be open.
     pub(super) async fn close(self) {
         if !self.was_open {

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use super::pages::{Pages, TenantTables};
 use super::{MigrationScope, Migrations};
 use crate::call::Tenant;
+use crate::database::Unit;
 use crate::error::{Error, Result};
 use crate::names::{ModuleName, TenantSlug};
-use crate::runtime::migrations::{self, Home, planned};
+use crate::runtime::migrations::{self, planned};
 use crate::runtime::{Direction, MigrationGoal, ModuleVersion, Registry};
 
 /// What a run came to.
@@ -219,8 +220,9 @@ impl Work {
                     tenants.hold(id, name, &module.migrations_digest).await?;
                 }
                 let units = &services.units;
-                let home = Home::open(units, id, &module.identity, tables.size_max).await?;
-                self.bring(module, &home, steps).await
+                let size_max = tables.size_max;
+                let unit = migrations::home(units, id, &module.identity, size_max).await?;
+                self.bring(module, &unit, steps).await
             }
             Err(error) => Err(error),
         };
@@ -248,12 +250,12 @@ impl Work {
     async fn bring(
         &self,
         module: &Arc<ModuleVersion>,
-        home: &Home<'_>,
+        unit: &Unit,
         steps: &mut Vec<MigratedStep>,
     ) -> Result<()> {
         // The operator's, who asked for it.
         let cpu = Arc::default();
-        let done = migrations::bring(module, home, &self.goal, &cpu).await;
+        let done = migrations::bring(module, unit, &self.goal, &cpu).await;
         let name = &module.manifest.name;
         let own = |migration| MigratedStep { module: name.clone(), migration };
         steps.extend(done.steps.into_iter().map(own));

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::manifest::named_twice;
-use super::migrations::Home;
 use super::registry::Registry;
 use super::tables::charged;
 use super::{MigrationGoal, ModuleSource, ModuleVersion, migrations};
@@ -143,12 +142,12 @@ impl Registry {
                 let units = &self.runtime().services.units;
                 let migrating = charged(Arc::clone(&before.account), async |cpu| {
                     let id = tenant.tenant.id;
-                    let home = Home::open(units, id, &version.identity, size_max).await?;
+                    let unit = migrations::home(units, id, &version.identity, size_max).await?;
                     if is_rehearsal {
-                        migrations::rehearse(version, &home.unit, &cpu).await
+                        migrations::rehearse(version, &unit, &cpu).await
                     } else {
                         // It waits for no tenant's: somebody waits for it, and for the next.
-                        migrations::bring(version, &home, &MigrationGoal::UP, &cpu).await.outcome
+                        migrations::bring(version, &unit, &MigrationGoal::UP, &cpu).await.outcome
                     }
                 });
                 migrating.await.map_err(|error| {

@@ -16,7 +16,6 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::limits::{Account, Metered};
-use super::migrations::Home;
 use super::registry::{TenantModule, TenantState};
 use super::{ModuleVersion, Runtime, migrations};
 use crate::capabilities::tenancy::Quarantine;
@@ -187,8 +186,8 @@ async fn bring_up_to_date(
     {
         return Ok(known);
     }
-    let home = Home::open(&services.units, tenant, &version.identity, size_max).await?;
-    match migrations::migrate(version, &home, cpu).await {
+    let unit = migrations::home(&services.units, tenant, &version.identity, size_max).await?;
+    match migrations::migrate(version, &unit, cpu).await {
         Ok(()) => {
             if known.is_some() {
                 tenants.release(tenant, module).await?;

@@ -1,7 +1,7 @@
-//! Long statements: few of them run at once, in turns that go around among the units.
+//! Long statements: few of them run at once, in turns that go around among the tenants.
 //!
 //! On the server, a guest's statement has the priority of everybody's, and nothing slows it down or
-//! halts it for a moment, as is done on SQLite. So what is long needs a turn. Each unit has some time
+//! halts it for a moment, as is done on SQLite. So what is long needs a turn. Each tenant has some time
 //! for which it needs none: a report now and then waits for nobody. What outlasts that is cancelled
 //! where it can be run again, which it then is in its turn. What only waits, for a lock or a disk, is
 //! not long.
@@ -25,15 +25,15 @@ use crate::turns::{Lane, Turn, Turns};
 
 /// When a statement is looked at for the first time: what ends before is not long.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
-/// How long it may compute from then on until it is looked at again. What is taken out of its unit's
+/// How long it may compute from then on until it is looked at again. What is taken out of its tenant's
 /// credit is a multiple of that.
 const PIECE: Duration = Duration::from_millis(50);
-/// How much longer a unit's statements may compute, all together, and need no turn.
+/// How much longer a tenant's statements may compute, all together, and need no turn.
 const CREDIT_MAX: Duration = Duration::from_millis(200);
-/// How long it takes until a unit has its credit again, in terms of what it spent. Each may have a
+/// How long it takes until a tenant has its credit again, in terms of what it spent. Each may have a
 /// thousandth of a processor for ever: what ten of them have together is not felt in a 99th percentile.
 const PAYBACK: u32 = 1_000;
-/// For how long a unit that has used up its credit has none, at most.
+/// For how long a tenant that has used up its credit has none, at most.
 const DEBT_MAX: Duration = Duration::from_secs(10);
 /// How long a statement that cannot be run again goes on without a turn.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ const TEXTS_MAX: usize = 1_000;
 /// What the server says of a statement that was cancelled.
 const CANCELLED: &str = "57014";
 
-/// One unit's long statements.
+/// One tenant's long statements, in whichever of its units.
 pub(super) struct LongStatements {
     turns: Arc<Turns>,
     lane: Arc<Lane>,
@@ -51,7 +51,7 @@ pub(super) struct LongStatements {
     /// How many have waited.
     waits: AtomicU32,
     began: Instant,
-    /// Microseconds after `began` when the unit has all of its credit.
+    /// Microseconds after `began` when the tenant has all of its credit.
     whole_at: AtomicU64,
     /// Texts that were short when they last ran.
     short: Mutex<HashSet<u64>>,
@@ -95,7 +95,7 @@ impl LongStatements {
         self.turns.try_take(&self.lane)
     }
 
-    /// Whether a statement needs a turn before it begins: the unit's credit is used up, and nobody knows
+    /// Whether a statement needs a turn before it begins: the tenant's credit is used up, and nobody knows
     /// that this one is short. Who goes on asking for such pays nothing back.
     fn needs_turn(&self, statement: &Prepared) -> bool {
         let needs = self.credit().is_zero() && !locked(&self.short).contains(&statement.text);
@@ -105,7 +105,7 @@ impl LongStatements {
         needs
     }
 
-    /// When the unit has all of its credit, if its debt is as large as it can be.
+    /// When the tenant has all of its credit, if its debt is as large as it can be.
     fn latest(&self) -> u64 {
         micros(self.began.elapsed() + CREDIT_MAX * PAYBACK + DEBT_MAX)
     }
@@ -120,7 +120,7 @@ impl LongStatements {
         }
     }
 
-    /// Takes `time` out of the unit's credit, which may become a debt.
+    /// Takes `time` out of the tenant's credit, which may become a debt.
     fn charge(&self, time: Duration) {
         let (now, latest) = (micros(self.began.elapsed()), self.latest());
         let price = micros(time.saturating_mul(PAYBACK));
@@ -163,7 +163,7 @@ impl Way {
 
 /// Watches over a statement that runs, or over those of a script as if they were one.
 pub(super) struct Pace {
-    unit: Arc<LongStatements>,
+    tenant: Arc<LongStatements>,
     /// None for a script, and for the end of a transaction: of these, nothing is known.
     statement: Option<Arc<Prepared>>,
     process: Arc<Process>,
@@ -186,25 +186,25 @@ impl Pace {
     /// [`Failure::GaveWay`] where it is to be run again in its turn, `unavailable` where that did not come
     /// in `time`.
     pub(super) async fn begin(
-        unit: &Arc<LongStatements>,
+        tenant: &Arc<LongStatements>,
         way: &mut Way,
         statement: &Arc<Prepared>,
         process: &Arc<Process>,
         time: Duration,
     ) -> Result<Self, Failure> {
         let mut turn = None;
-        if unit.needs_turn(statement) {
+        if tenant.needs_turn(statement) {
             match way {
                 Way::Again(Some(_)) => {}
-                Way::Again(none) => *none = Some(unit.try_turn().ok_or(Failure::GaveWay)?),
+                Way::Again(none) => *none = Some(tenant.try_turn().ok_or(Failure::GaveWay)?),
                 Way::Once => {
-                    let deadline = Instant::now() + time.min(unit.wait);
-                    turn = Some(unit.turn(deadline).await.map_err(Failure::Refused)?);
+                    let deadline = Instant::now() + time.min(tenant.wait);
+                    turn = Some(tenant.turn(deadline).await.map_err(Failure::Refused)?);
                 }
             }
         }
         let has_turn = turn.is_some() || way.has_turn();
-        let mut pace = Self::of_unknown(unit, way, process);
+        let mut pace = Self::of_unknown(tenant, way, process);
         pace.statement = Some(Arc::clone(statement));
         pace.turn = turn;
         if has_turn {
@@ -216,13 +216,13 @@ impl Pace {
     /// Begins with a script, or with the end of a transaction, which others may wait for: it needs a turn
     /// once it is long.
     pub(super) fn of_unknown(
-        unit: &Arc<LongStatements>,
+        tenant: &Arc<LongStatements>,
         way: &Way,
         process: &Arc<Process>,
     ) -> Self {
         let began = Instant::now();
         Self {
-            unit: Arc::clone(unit),
+            tenant: Arc::clone(tenant),
             statement: None,
             process: Arc::clone(process),
             began,
@@ -253,7 +253,7 @@ impl Pace {
                 Err(_) if Some(look) == deadline => return Err(Failure::Overdue),
                 Err(_) => {}
             }
-            let end = deadline.unwrap_or_else(|| Instant::now() + self.unit.wait);
+            let end = deadline.unwrap_or_else(|| Instant::now() + self.tenant.wait);
             let may_go_on = tokio::select! {
                 biased;
                 part = &mut part => return Ok(part),
@@ -265,11 +265,11 @@ impl Pace {
                 continue;
             }
             if !self.can_be_repeated {
-                let unit = Arc::clone(&self.unit);
+                let tenant = Arc::clone(&self.tenant);
                 tokio::select! {
                     biased;
                     part = &mut part => return Ok(part),
-                    turn = unit.turn(end.min(Instant::now() + PATIENCE)) => {
+                    turn = tenant.turn(end.min(Instant::now() + PATIENCE)) => {
                         if let Ok(turn) = turn {
                             self.turn = Some(turn);
                             continue;
@@ -284,7 +284,7 @@ impl Pace {
         }
     }
 
-    /// Looks at it: it goes on where it only waits, where its unit has credit, and where there is a turn.
+    /// Looks at it: it goes on where it only waits, where its tenant has credit, and where there is a turn.
     async fn may_go_on(&mut self) -> bool {
         if !self.process.is_computing().await {
             self.next_look = Some(Instant::now() + FIRST_LOOK);
@@ -295,14 +295,14 @@ impl Pace {
 
     fn may_compute(&mut self) -> bool {
         if std::mem::replace(&mut self.is_long, true) {
-            self.unit.charge(PIECE);
+            self.tenant.charge(PIECE);
         }
-        if !self.unit.credit().is_zero() {
+        if !self.tenant.credit().is_zero() {
             self.next_look = Some(Instant::now() + PIECE);
             return true;
         }
         self.next_look = None;
-        self.turn = self.unit.try_turn();
+        self.turn = self.tenant.try_turn();
         self.turn.is_some()
     }
 
@@ -362,14 +362,14 @@ impl Pace {
         self.has_ended = true;
     }
 
-    /// What it took in its turn is taken out of the unit's credit as a whole, once.
+    /// What it took in its turn is taken out of the tenant's credit as a whole, once.
     fn settle(&mut self) {
         let began = std::mem::replace(&mut self.began, Instant::now());
         if self.next_look.is_none() {
             let took = began.elapsed();
             if took >= FIRST_LOOK {
                 self.is_long = true;
-                self.unit.charge(took);
+                self.tenant.charge(took);
             }
         }
     }
@@ -380,9 +380,9 @@ impl Drop for Pace {
         self.settle();
         let Some(statement) = &self.statement else { return };
         if self.is_long {
-            self.unit.was_long(statement);
+            self.tenant.was_long(statement);
         } else if self.has_ended {
-            self.unit.was_short(statement);
+            self.tenant.was_short(statement);
         }
     }
 }

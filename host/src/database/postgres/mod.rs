@@ -77,8 +77,8 @@ pub(crate) struct Server {
     long: Arc<Turns>,
     /// Those of long migrations, which take minutes: they keep nobody's statements waiting.
     long_migrations: Arc<Turns>,
-    /// What a tenant's units share of all of these.
-    shares: moka::sync::Cache<TenantId, Arc<Share>>,
+    /// What a tenant's units have of all of these together, as long as any of them is open.
+    shares: Mutex<HashMap<TenantId, Weak<Share>>>,
     /// Connections that nobody uses; those used last are at the end.
     idle: Mutex<VecDeque<Idle>>,
     /// How many wait for a permit.
@@ -164,7 +164,7 @@ impl Server {
             permits: Arc::new(Semaphore::new(connections_max)),
             long: Turns::shared(sql.long_statements()),
             long_migrations: Turns::shared(sql.long_statements()),
-            shares: moka::sync::Cache::new(sql.units_open_max.get()),
+            shares: Mutex::default(),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
@@ -200,13 +200,18 @@ impl Server {
     }
 
     fn share_of(&self, tenant: TenantId) -> Arc<Share> {
-        self.shares.get_with(tenant, || {
-            Arc::new(Share {
-                kept: Lane::new(tenant, usize::MAX, usize::MAX, 1),
-                long: LongStatements::new(&self.long, tenant, self.wait),
-                migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
-            })
-        })
+        let mut shares = locked(&self.shares);
+        if let Some(share) = shares.get(&tenant).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Share {
+            kept: Lane::new(tenant, usize::MAX, usize::MAX, 1),
+            long: LongStatements::new(&self.long, tenant, self.wait),
+            migrations: LongStatements::new(&self.long_migrations, tenant, self.wait),
+        });
+        shares.insert(tenant, Arc::downgrade(&share));
+        share
     }
 
     /// How many long statements and migrations wait for their turn.
@@ -222,7 +227,6 @@ impl Server {
         for unit in self.of_tenants(&[tenant]).await? {
             self.roles.remove(&Names::of(&unit)).await?;
         }
-        self.shares.invalidate(&tenant);
         Ok(())
     }
 

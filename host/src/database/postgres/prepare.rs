@@ -192,7 +192,7 @@ async fn lost(connection: &mut PgConnection, platform: &str, database: &str) -> 
          LEFT JOIN pg_catalog.pg_roles g ON g.rolname = $2
          WHERE pg_catalog.current_setting('server_version_num')::int >= 160000
            AND NOT r.rolsuper
-           AND (r.oid = g.oid OR r.rolname ~ '^[to]_[0-9a-f]{32}$'
+           AND (r.oid = g.oid OR r.rolname ~ '^[to]_[0-9a-f]{32}(_|$)'
                 AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m
                             WHERE m.roleid = g.oid AND m.member = r.oid))
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m

@@ -2,7 +2,8 @@
 //! when a module is migrated, and a role that works with its rows.
 //!
 //! Roles log in with passwords derived from the platform key, so that nothing has to be kept. Names
-//! are made of ids alone: whoever reads the catalogue learns nothing of a tenant.
+//! are made of ids, and of a module's name where it has a unit of its own: whoever reads the catalogue
+//! learns nothing else of a tenant.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

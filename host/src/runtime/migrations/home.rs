@@ -5,52 +5,35 @@ use crate::database::{Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{ModuleName, TenantId, UnitId};
 
-/// The unit in which a module has its tables, or is to have them.
-pub(crate) struct Home<'a> {
-    pub(crate) unit: Unit,
-    /// Where they would be if the module were configured otherwise; nowhere for what is only tried.
-    other: Option<Other<'a>>,
-}
-
-struct Other<'a> {
-    units: &'a Units,
-    unit: UnitId,
+/// The unit in which a module has a tenant's tables, or is to have them: made when it is not there.
+///
+/// # Errors
+/// `tables-elsewhere` where it has them in the other unit, and none in this one: who began anew here
+/// would serve the tenant as if its rows were lost. When a unit cannot be read or made.
+pub(crate) async fn home(
+    units: &Units,
+    tenant: TenantId,
+    module: &ModuleIdentity,
     size_max: u64,
+) -> Result<Unit> {
+    let (here, there) = (module.unit(tenant), module.other_unit(tenant));
+    // The other is not asked where it does not matter: it may be one that cannot be read.
+    if !has_tables(units, &here, size_max, &module.name).await?
+        && has_tables(units, &there, size_max, &module.name).await?
+    {
+        return Err(elsewhere(&there, &module.name));
+    }
+    units.unit(&here, size_max).await
 }
 
-impl<'a> Home<'a> {
-    /// A tenant's, made when it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub(crate) async fn open(
-        units: &'a Units,
-        tenant: TenantId,
-        module: &ModuleIdentity,
-        size_max: u64,
-    ) -> Result<Self> {
-        let unit = units.unit(&module.unit(tenant), size_max).await?;
-        Ok(Self { unit, other: Some(Other { units, unit: module.other_unit(tenant), size_max }) })
-    }
-
-    /// A unit that is nobody's.
-    pub(super) fn scratch(unit: Unit) -> Self {
-        Self { unit, other: None }
-    }
-
-    /// Asked before a module's first tables are made here.
-    ///
-    /// # Errors
-    /// `tables-elsewhere` where it has some in the other unit: who began anew here would serve the
-    /// tenant as if its rows were lost.
-    pub(crate) async fn check_none_elsewhere(&self, module: &ModuleName) -> Result<()> {
-        let Some(Other { units, unit, size_max }) = &self.other else { return Ok(()) };
-        let ledger = units.ledger(unit, *size_max).await?.unwrap_or_default();
-        match ledger.iter().any(|row| row.module == module.as_str()) {
-            true => Err(elsewhere(unit, module)),
-            false => Ok(()),
-        }
-    }
+async fn has_tables(
+    units: &Units,
+    unit: &UnitId,
+    size_max: u64,
+    module: &ModuleName,
+) -> Result<bool> {
+    let ledger = units.ledger(unit, size_max).await?.unwrap_or_default();
+    Ok(ledger.iter().any(|row| row.module == module.as_str()))
 }
 
 /// That a module's tables are in `unit`, which is not the one that the configuration says.
@@ -61,7 +44,7 @@ pub(crate) fn elsewhere(unit: &UnitId, module: &ModuleName) -> Error {
     };
     let cause = format!(
         "the tenant's tables of `{module}` are in {there}, and `modules.databases.{module}` says \
-         \"{configured}\": restore that, or export the tenant before the change and import it after"
+         \"{configured}\": restore that, or move the tenant (docs/tenants.md)"
     );
     let message = "the module's tables are elsewhere than the configuration says";
     Error::new(ErrorKind::Unavailable, "tables-elsewhere", message).because(cause)

@@ -12,7 +12,7 @@ mod trial;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::home::{Home, elsewhere};
+pub(crate) use self::home::{elsewhere, home};
 pub(crate) use self::seen::{Seen, migrate_as_seen};
 pub(crate) use self::trial::{Trial, bring_scratch, rehearsed};
 use super::manifest::Script;
@@ -96,15 +96,11 @@ pub(crate) struct Done {
 ///
 /// # Errors
 /// `unavailable`, code `migration-failed` or `migration-changed`: the unit stays at the last step that succeeded.
-pub(super) async fn migrate(
-    module: &ModuleVersion,
-    home: &Home<'_>,
-    cpu: &Arc<CpuTime>,
-) -> Result<()> {
+pub(super) async fn migrate(module: &ModuleVersion, unit: &Unit, cpu: &Arc<CpuTime>) -> Result<()> {
     let (mut precedence, mut steps) = (Precedence::GivesWay, Vec::new());
     loop {
         let (manifest, goal) = (&module.manifest, MigrationGoal::UP);
-        match go(manifest, home, precedence, &goal, cpu, &mut steps).await {
+        match go(manifest, unit, precedence, &goal, cpu, &mut steps).await {
             // Others are waited for with neither a transaction open nor a connection.
             Err(error) if sql::is_for_its_turn(&error) => precedence = Precedence::InTurn,
             ended => return ended,
@@ -116,19 +112,19 @@ pub(super) async fn migrate(
 /// the migration that failed.
 pub(crate) async fn bring(
     module: &ModuleVersion,
-    home: &Home<'_>,
+    unit: &Unit,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
 ) -> Done {
     let mut steps = Vec::new();
     let first = Precedence::Operator;
-    let outcome = go(&module.manifest, home, first, goal, cpu, &mut steps).await;
+    let outcome = go(&module.manifest, unit, first, goal, cpu, &mut steps).await;
     Done { steps, outcome }
 }
 
 async fn go(
     manifest: &Manifest,
-    home: &Home<'_>,
+    unit: &Unit,
     precedence: Precedence,
     goal: &MigrationGoal,
     cpu: &Arc<CpuTime>,
@@ -140,7 +136,7 @@ async fn go(
     }
     let deadline = Instant::now() + WAIT_MAX;
     let mut migrator = loop {
-        match home.unit.migrator(precedence, deadline).await {
+        match unit.migrator(precedence, deadline).await {
             // Others have their turn first, however long that takes.
             Err(error) if error.code() == BUSY && Instant::now() < deadline => {}
             found => break found?,
@@ -150,9 +146,6 @@ async fn go(
     let applied = migrator.applied(name.as_str()).await?;
     if planned(migrations, &applied, migrator.dialect(), goal)?.is_empty() {
         return migrator.tables_may_have_changed().await;
-    }
-    if applied.is_empty() {
-        home.check_none_elsewhere(name).await?;
     }
     let outcome = loop {
         match step(manifest, goal, &mut migrator, cpu).await {

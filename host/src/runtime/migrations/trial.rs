@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Home, STEP_TIMEOUT, WAIT_MAX, go, planned, run, unknown};
+use super::{STEP_TIMEOUT, WAIT_MAX, go, planned, run, unknown};
 use crate::capabilities::sql;
 use crate::database::{Allowance, Layout, Migrator, Precedence, Unit};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,8 +17,7 @@ use crate::runtime::{Manifest, MigrationGoal};
 pub(crate) async fn bring_scratch(manifest: &Manifest, unit: &Unit) -> Result<()> {
     let (cpu, mut steps) = (Arc::<CpuTime>::default(), Vec::new());
     let (first, goal) = (Precedence::Operator, MigrationGoal::UP);
-    let home = Home::scratch(unit.clone());
-    let brought = go(manifest, &home, first, &goal, &cpu, &mut steps).await;
+    let brought = go(manifest, unit, first, &goal, &cpu, &mut steps).await;
     brought.map_err(|error| {
         let message = "the module's own migrations cannot be applied to an empty SQLite database";
         Error::invalid(message).because(error)
