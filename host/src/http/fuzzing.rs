@@ -1,8 +1,12 @@
 //! What fuzz targets throw bytes at: how a request is read. What must hold is asserted here.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use percent_encoding::percent_decode_str;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::arrival::{Arrival, Client, ForwardedBy, Network};
 use super::{HttpConfig, compress, conditional, cors, incoming, json, path};
@@ -86,8 +90,68 @@ pub fn document(bytes: &[u8]) {
         }
         (Err(error), Ok(document)) if error.code() == json::DUPLICATE_KEY => {
             let place = error.subject().expect("it has a place");
-            assert!(document.pointer(place).is_some(), "nothing is at {place}");
+            let (object, key) = place.rsplit_once('/').expect("a place begins with `/`");
+            let all: Node = serde_json::from_slice(bytes).expect("it was parsed before");
+            assert!(all.has_twice(object, key), "{document}: no key is twice at {place}");
         }
         _ => {}
+    }
+}
+
+/// A document with all that is in it: of two members with one key, a value of `serde_json` has the
+/// last alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Node {
+    Items(Vec<Node>),
+    Members(Members),
+    Leaf(IgnoredAny),
+}
+
+struct Members(Vec<(String, Node)>);
+
+impl Node {
+    /// Whether a key is twice in an object at that place (RFC 6901): there may be several.
+    fn has_twice(&self, place: &str, key: &str) -> bool {
+        let named = |it: &str| it.replace('~', "~0").replace('/', "~1");
+        let Some(place) = place.strip_prefix('/') else {
+            let Self::Members(Members(members)) = self else { return false };
+            return members.iter().filter(|(name, _)| named(name) == key).count() > 1;
+        };
+        let (first, rest) = place.split_at(place.find('/').unwrap_or(place.len()));
+        match self {
+            Self::Members(Members(members)) => members
+                .iter()
+                .any(|(name, member)| named(name) == first && member.has_twice(rest, key)),
+            Self::Items(items) => {
+                let item = first.parse().ok().and_then(|index: usize| items.get(index));
+                item.is_some_and(|item| item.has_twice(rest, key))
+            }
+            Self::Leaf(_) => false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(All)
     }
 }

@@ -217,6 +217,7 @@ mod tests {
             (r#"{"a":1,"\u0061":2}"#, "/a"),
             (r#"[{"a/b":1,"a/b":2}]"#, "/0/a~1b"),
             (r#"{"a":{},"a":"#, "/a"),
+            (r#"{"e":{"b":[0,{"c":1,"\u0063":2.5}]},"e":""}"#, "/e/b/1/c"),
         ] {
             assert_eq!(refused(text), Some((DUPLICATE_KEY, pointer.to_owned())), "{text}");
         }
