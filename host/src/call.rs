@@ -171,6 +171,14 @@ impl ModuleDatabase {
             Self::Own => "own",
         }
     }
+
+    /// The unit in which a module keeps a tenant's rows.
+    pub(crate) fn unit(self, tenant: TenantId, module: &ModuleName) -> UnitId {
+        match self {
+            Self::Shared => UnitId::shared(tenant),
+            Self::Own => UnitId::own(tenant, module.clone()),
+        }
+    }
 }
 
 impl fmt::Display for ModuleDatabase {
@@ -195,18 +203,7 @@ pub struct ModuleIdentity {
 impl ModuleIdentity {
     /// The unit in which it keeps a tenant's rows.
     pub(crate) fn unit(&self, tenant: TenantId) -> UnitId {
-        match self.database {
-            ModuleDatabase::Shared => UnitId::shared(tenant),
-            ModuleDatabase::Own => UnitId::own(tenant, self.name.clone()),
-        }
-    }
-
-    /// The one in which it would keep them if it were configured otherwise.
-    pub(crate) fn other_unit(&self, tenant: TenantId) -> UnitId {
-        match self.database {
-            ModuleDatabase::Shared => UnitId::own(tenant, self.name.clone()),
-            ModuleDatabase::Own => UnitId::shared(tenant),
-        }
+        self.database.unit(tenant, &self.name)
     }
 }
 

@@ -147,6 +147,14 @@ impl UnitId {
     pub(crate) const fn own(tenant: TenantId, module: ModuleName) -> Self {
         Self { tenant, module: Some(module) }
     }
+
+    /// The other one in which `module` could keep the same tenant's rows.
+    pub(crate) fn other(&self, module: &ModuleName) -> Self {
+        match self.module {
+            None => Self::own(self.tenant, module.clone()),
+            Some(_) => Self::shared(self.tenant),
+        }
+    }
 }
 
 /// A request's id, in every log line and every error.

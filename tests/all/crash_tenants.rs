@@ -35,7 +35,7 @@ pub(crate) async fn ended(mut child: Child) -> ExitStatus {
 }
 
 /// Whether anything of a unit is there: a folder, or a schema and roles.
-async fn is_left(platform: &TestPlatform, id: &str) -> bool {
+pub(crate) async fn is_left(platform: &TestPlatform, id: &str) -> bool {
     let Some(url) = &platform.inner().config().database.url else {
         return platform.data("tenants").join(id).exists();
     };

@@ -47,9 +47,10 @@ impl<U: Send + Sync + 'static> UnitsAtHand<U> {
 
     /// Closes a tenant's units once nobody uses them: they open again with the limits of then.
     pub(super) async fn forget(&self, tenant: TenantId) {
-        let open: Vec<_> = self.units.iter().map(|(id, _)| id).collect();
-        for id in open.iter().filter(|id| id.tenant == tenant) {
-            self.units.invalidate(&**id).await;
+        let open = self.units.iter().map(|(id, _)| id);
+        let own: Vec<_> = open.filter(|id| id.tenant == tenant).collect();
+        for id in own {
+            self.units.invalidate(&*id).await;
         }
     }
 

@@ -4,8 +4,8 @@
 //! This room only opens, hardens and hands out connections; what guests may ask of them is
 //! `capabilities/sql`. `outbox.rs` keeps what is to be delivered with the rows that it belongs to;
 //! `transfer/` carries a unit's rows to another one. `unit.rs` is what others see, whichever database
-//! there is, `at_hand.rs` those that are open, and `layout/` what its tables are; `words.rs` is SQL as a text. `units.rs`, `guard.rs`,
-//! `functions.rs`, `memory.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
+//! there is, `at_hand.rs` those that are open, and `layout/` what its tables are; `words.rs` is SQL as
+//! a text. `units.rs`, `guard.rs`, `functions.rs`, `memory.rs` and `temporary.rs` are SQLite's side, `postgres/` is PostgreSQL's.
 
 mod at_hand;
 mod bus;

@@ -34,6 +34,11 @@ use crate::names::{TenantId, UnitId};
 
 /// Statements of which a connection remembers something; modules have tens of them.
 const STATEMENTS_KNOWN_MAX: usize = 500;
+/// How the file of the unit that modules share is called.
+const SHARED: &str = "tenant.db";
+/// The folder of those that modules have for themselves, and how their names end.
+const OWN: &str = "modules";
+const OWN_SUFFIX: &str = ".db";
 
 /// What a column's declared type says beyond how SQLite stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +114,6 @@ pub(crate) struct Units {
     /// Where their long statements take turns.
     moments: Arc<Moments>,
 }
-
-/// How the file of the unit that modules share is called.
-const SHARED: &str = "tenant.db";
-/// The folder of those that modules have for themselves, and how their names end.
-const OWN: &str = "modules";
-const OWN_SUFFIX: &str = ".db";
 
 impl Units {
     /// Units below `folder`, one folder per tenant.

@@ -113,6 +113,7 @@ struct Members(Vec<(String, Node)>);
 impl Node {
     /// Whether a key is twice in an object at that place (RFC 6901): there may be several.
     fn has_twice(&self, place: &str, key: &str) -> bool {
+        // Not the host's own words for it: a mistake there is to be seen here.
         let named = |it: &str| it.replace('~', "~0").replace('/', "~1");
         let Some(place) = place.strip_prefix('/') else {
             let Self::Members(Members(members)) = self else { return false };

@@ -23,7 +23,6 @@ pub use self::run::{
     MigratedStep, MigrationFailure, MigrationProgress, MigrationReport, TenantMigrated,
 };
 pub use self::status::{AppliedStep, ModuleTables, TablesState};
-use crate::call::ModuleIdentity;
 use crate::capabilities::tenancy::{Quarantine, QuarantineQuery, wrong_status};
 use crate::database::Dialect;
 use crate::error::{Error, Result};
@@ -124,15 +123,9 @@ impl Migrations {
             return Err(wrong_status(&tenant, "active or suspended"));
         }
         let manifest = self.manifest_of(module).await?;
-        let identity = ModuleIdentity {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            trust: module.trust,
-            database: self.registry.database_of(&manifest.name),
-        };
-        let (units, size_max) =
-            (&runtime.services.units, runtime.limits_of(&tenant).1.database_max_bytes.get());
-        let unit = home(units, tenant.id, &identity, size_max).await?;
+        let here = self.registry.unit_of(tenant.id, &manifest.name);
+        let size_max = runtime.limits_of(&tenant).1.database_max_bytes.get();
+        let unit = home(&runtime.services.units, &here, &manifest.name, size_max).await?;
         Generator::new(manifest, Some((tenant.slug, &unit))).await
     }
 

@@ -178,7 +178,7 @@ fn add_own(
         ModuleDatabase::Own => (own, ledger.remove(name.as_str()).unwrap_or_default()),
     };
     if here.is_empty() && !there.is_empty() {
-        return Err(elsewhere(&module.identity.other_unit(tenant), name));
+        return Err(elsewhere(&module.identity.unit(tenant).other(name), name));
     }
     if !there.is_empty() {
         // Two hosts that are configured otherwise have made them at the same moment.

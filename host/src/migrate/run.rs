@@ -219,9 +219,9 @@ impl Work {
                     // First: else calls would apply again what is taken back here.
                     tenants.hold(id, name, &module.migrations_digest).await?;
                 }
-                let units = &services.units;
-                let size_max = tables.size_max;
-                let unit = migrations::home(units, id, &module.identity, size_max).await?;
+                // Whether its tables are elsewhere was looked at before.
+                let here = module.identity.unit(id);
+                let unit = services.units.unit(&here, tables.size_max).await?;
                 self.bring(module, &unit, steps).await
             }
             Err(error) => Err(error),

@@ -141,8 +141,9 @@ impl Registry {
                 let size_max = tenant.limits.database_max_bytes.get();
                 let units = &self.runtime().services.units;
                 let migrating = charged(Arc::clone(&before.account), async |cpu| {
-                    let id = tenant.tenant.id;
-                    let unit = migrations::home(units, id, &version.identity, size_max).await?;
+                    let here = version.identity.unit(tenant.tenant.id);
+                    let name = &version.manifest.name;
+                    let unit = migrations::home(units, &here, name, size_max).await?;
                     if is_rehearsal {
                         migrations::rehearse(version, &unit, &cpu).await
                     } else {

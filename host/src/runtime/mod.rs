@@ -93,6 +93,13 @@ pub(crate) struct Configured {
     pub(crate) settings: HashMap<String, HashMap<String, serde_json::Value>>,
 }
 
+impl Configured {
+    /// Where a module keeps its rows, whether it is served or not.
+    pub(crate) fn database_of(&self, module: &ModuleName) -> ModuleDatabase {
+        self.databases.get(module).copied().unwrap_or_default()
+    }
+}
+
 /// `[modules.grants]`: capabilities by trust. System modules may import everything.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]

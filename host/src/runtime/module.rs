@@ -76,7 +76,7 @@ impl Runtime {
                 name: manifest.name.clone(),
                 version: manifest.version.clone(),
                 trust: source.trust,
-                database: configured.databases.get(&manifest.name).copied().unwrap_or_default(),
+                database: configured.database_of(&manifest.name),
             }),
             routes: RouteTable::new(&manifest.routes).map_err(in_file)?,
             instances: configured.instances.get(&manifest.name).copied().unwrap_or_default(),

@@ -15,13 +15,13 @@ use super::instance::Resident;
 use super::limits::{Account, TenantCpu};
 use super::tables::Tables;
 use super::{Configured, ModuleVersion, Runtime, manifest};
-use crate::call::{Budget, CallContext, ModuleDatabase, Principal, Tenant};
+use crate::call::{Budget, CallContext, Principal, Tenant};
 use crate::capabilities::settings;
 use crate::capabilities::tenancy::TenantSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitsConfig, Plans};
 use crate::metering::Meter;
-use crate::names::{ModuleName, RequestId, TenantId, TenantSlug};
+use crate::names::{ModuleName, RequestId, TenantId, TenantSlug, UnitId};
 use crate::turns::Lane;
 
 /// Tenants that are kept at hand. Others are looked up again; nothing is lost.
@@ -106,9 +106,9 @@ impl Registry {
         self.modules.load_full()
     }
 
-    /// Where a module keeps its rows, whether it is served or not.
-    pub(crate) fn database_of(&self, module: &ModuleName) -> ModuleDatabase {
-        self.configured.databases.get(module).copied().unwrap_or_default()
+    /// The unit in which a module keeps a tenant's rows, whether it is served or not.
+    pub(crate) fn unit_of(&self, tenant: TenantId, module: &ModuleName) -> UnitId {
+        self.configured.database_of(module).unit(tenant, module)
     }
 
     /// The tenant of that slug.

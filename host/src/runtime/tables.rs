@@ -186,7 +186,8 @@ async fn bring_up_to_date(
     {
         return Ok(known);
     }
-    let unit = migrations::home(&services.units, tenant, &version.identity, size_max).await?;
+    let here = version.identity.unit(tenant);
+    let unit = migrations::home(&services.units, &here, module, size_max).await?;
     match migrations::migrate(version, &unit, cpu).await {
         Ok(()) => {
             if known.is_some() {

@@ -1,29 +1,30 @@
 //! Where a module's tables are: in the unit that the configuration says, and in no other.
 
-use crate::call::{ModuleDatabase, ModuleIdentity};
+use crate::call::ModuleDatabase;
 use crate::database::{Unit, Units};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::{ModuleName, TenantId, UnitId};
+use crate::names::{ModuleName, UnitId};
 
-/// The unit in which a module has a tenant's tables, or is to have them: made when it is not there.
+/// The unit `here`, in which a module has a tenant's tables, or is to have them: made when it is not
+/// there.
 ///
 /// # Errors
 /// `tables-elsewhere` where it has them in the other unit, and none in this one: who began anew here
 /// would serve the tenant as if its rows were lost. When a unit cannot be read or made.
 pub(crate) async fn home(
     units: &Units,
-    tenant: TenantId,
-    module: &ModuleIdentity,
+    here: &UnitId,
+    module: &ModuleName,
     size_max: u64,
 ) -> Result<Unit> {
-    let (here, there) = (module.unit(tenant), module.other_unit(tenant));
+    let there = here.other(module);
     // The other is not asked where it does not matter: it may be one that cannot be read.
-    if !has_tables(units, &here, size_max, &module.name).await?
-        && has_tables(units, &there, size_max, &module.name).await?
+    if !has_tables(units, here, size_max, module).await?
+        && has_tables(units, &there, size_max, module).await?
     {
-        return Err(elsewhere(&there, &module.name));
+        return Err(elsewhere(&there, module));
     }
-    units.unit(&here, size_max).await
+    units.unit(here, size_max).await
 }
 
 async fn has_tables(

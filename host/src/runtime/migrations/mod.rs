@@ -1,8 +1,8 @@
 //! Brings a tenant's unit to the schema that a module expects, or back to an earlier one.
 //!
-//! A module's tables are in one unit of a tenant's (`home.rs`). Each step is a transaction of its own, in which the ledger is read before anything is done: so it
-//! does not matter who else does the same at that moment, nor where it is cut short. Only what
-//! PostgreSQL builds concurrently is done beside that transaction, and again by whoever comes after one
+//! A module's tables are in one unit of a tenant's (`home.rs`). Each step is a transaction of its own,
+//! in which the ledger is read before anything is done: so it does not matter who else does the same
+//! at that moment, nor where it is cut short. Only what PostgreSQL builds concurrently is done beside that transaction, and again by whoever comes after one
 //! that was cut short.
 
 mod home;
@@ -90,7 +90,7 @@ pub(crate) struct Done {
     pub(crate) outcome: Result<()>,
 }
 
-/// Applies what the ledger of the module's unit lacks. Safe to run at once from several processes, and again after
+/// Applies what the unit's ledger lacks. Safe to run at once from several processes, and again after
 /// it was cut short. What is long gives way to others'. What SQLite uses on a processor is added to
 /// `cpu`.
 ///
