@@ -84,9 +84,13 @@ pub(crate) fn footprint_of(process: u32) -> anyhow::Result<Footprint> {
     Ok(Footprint { rss_bytes: pages * rustix::param::page_size() as u64, files })
 }
 
-/// Ends this process when the one that started it does.
-pub(crate) fn end_with_parent() -> anyhow::Result<()> {
+/// Makes this process a server's: it ends when the one that started it does, and has a session of its own.
+///
+/// Where the kernel shares processors by sessions, as `sched_autogroup_enabled` says, it would else have
+/// to share its part with the load, as nothing does that a service manager starts.
+pub(crate) fn be_a_server() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::setsid()?;
     Ok(())
 }
 

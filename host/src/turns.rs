@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -38,6 +39,8 @@ pub(crate) struct Lane {
     /// Its place in the order of those who wait, which changes with the queues locked. Kept while nobody
     /// waits: it is no nearer for having had no one waiting for a moment.
     pass: AtomicU64,
+    /// How many have waited.
+    waits: AtomicU32,
 }
 
 /// The right to run. It goes back when dropped.
@@ -85,7 +88,17 @@ impl Lane {
             waiting_max,
             weight,
             pass: AtomicU64::new(0),
+            waits: AtomicU32::new(0),
         })
+    }
+
+    /// How long the next one waits who is to wait for `max`: from three quarters to all of that. Hundreds
+    /// that came at once would else be told at once, and come again at once, for ever: so they spread.
+    pub(crate) fn patience(&self, max: Duration) -> Duration {
+        const PARTS: u32 = 128;
+
+        let number = self.waits.fetch_add(1, Ordering::Relaxed) % PARTS;
+        max - max / 4 * number / PARTS
     }
 
     /// Whether the tenant runs as many as it may.
@@ -296,6 +309,8 @@ fn take_one(counter: &AtomicUsize, step: impl Fn(usize) -> Option<usize>) -> boo
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -355,6 +370,14 @@ mod tests {
             next = Box::pin(turns.take(&quick).unwrap());
         }
         panic!("it was passed twice");
+    }
+
+    #[test]
+    fn those_who_came_at_once_do_not_all_go_at_once() {
+        let (lane, max) = (lane(9, 1), Duration::from_secs(4));
+        let waits: HashSet<Duration> = (0..100).map(|_| lane.patience(max)).collect();
+        assert_eq!(waits.len(), 100);
+        assert!(waits.iter().all(|wait| (max / 4 * 3..=max).contains(wait)));
     }
 
     #[test]

@@ -399,6 +399,31 @@ async fn a_password_that_was_changed_is_set_again() {
     walls.are_whole("a changed password").await;
 }
 
+/// A dump of a database that is restored into a new one brings all schemas, and no grant on the database.
+#[tokio::test]
+async fn who_may_no_longer_connect_is_let_in_again() {
+    let walls = Walls::new().await;
+    let mut server = as_superuser(&walls.platform).await;
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&mut server).await.unwrap();
+    let shut = format!(r#"REVOKE CONNECT ON DATABASE "{database}" FROM "{database}_guests""#);
+    sqlx::raw_sql(AssertSqlSafe(shut)).execute(&mut server).await.unwrap();
+    let may_connect =
+        format!("SELECT has_database_privilege('{}', current_database(), 'CONNECT')", walls.schema);
+    let may_connect = || sqlx::query_scalar::<_, bool>(AssertSqlSafe(may_connect.clone()));
+    assert!(!may_connect().fetch_one(&mut server).await.unwrap());
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
+    sqlx::query(end).bind(&walls.schema).execute(&mut server).await.unwrap();
+    // The first may meet the connection that was ended.
+    eventually("the other tenant is served", async || {
+        let answer = walls.other.query("SELECT name FROM things", json!([])).await;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
+    assert!(may_connect().fetch_one(&mut server).await.unwrap());
+    walls.are_whole("a lost grant").await;
+}
+
 /// Gives rows for as long as they are taken.
 const NUMBERS: &str =
     "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c";

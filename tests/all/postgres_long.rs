@@ -260,6 +260,55 @@ async fn a_long_migration_gives_way_and_is_done_once() {
     }
 }
 
+/// Dozens of long statements that begin at once would keep everybody, and the host too, from what there is
+/// of a processor. Neither is one trusted for long that was short with other values.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_statements_that_begin_together_do_not_run_together() {
+    const COUNT_TO: &str =
+        "SELECT count(*) AS n FROM generate_series(1, $1::bigint) a, generate_series(1, 1000000) b";
+    /// On trial, and one with its turn.
+    const AT_ONCE: i64 = 2 * 2 + 1;
+
+    let neighbours = Neighbours::new(60_000).await;
+    let mut attackers = Vec::new();
+    for number in 0..5 {
+        let attacker = neighbours.platform.tenant(&format!("attacker-{number}")).await;
+        attacker.query(COUNT_TO, json!([0])).await.ok();
+        attackers.push(attacker);
+    }
+    let mut server = as_superuser(&neighbours.platform).await;
+    // The first time they have credit, the second time none.
+    for (statement, values) in [(ENDLESS, json!([])), (COUNT_TO, json!([1_000_000]))] {
+        let attacks = attackers.iter().flat_map(|attacker| std::iter::repeat_n(attacker, 4));
+        let asked: Vec<Asked> = attacks
+            .map(|attacker| {
+                let (attacker, values) = (attacker.clone(), values.clone());
+                meanwhile(async move { attacker.query(statement, values).await })
+            })
+            .collect();
+        let running = format!(
+            "SELECT count(*), count(*) FILTER (WHERE {LONG}) FROM pg_stat_activity
+             WHERE datname = current_database() AND starts_with(usename, 't_') AND {ANY}"
+        );
+        let mut most = 0;
+        eventually("one has its turn, and the others wait for theirs", async || {
+            let running = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(running.clone()));
+            let (all, long) = running.fetch_one(&mut server).await.unwrap();
+            most = most.max(all);
+            (all == 1 && long == 1).then_some(())
+        })
+        .await;
+        assert!(most <= AT_ONCE, "{most} at once: {statement}");
+        // Who has begun nothing waits for nobody.
+        assert_eq!(count(&neighbours.other).await, 1);
+        assert!(asked.iter().all(Asked::waits));
+        drop(asked);
+        for attacker in ["attacker-0", "attacker-1", "attacker-2", "attacker-3", "attacker-4"] {
+            neighbours.is_quiet(attacker).await;
+        }
+    }
+}
+
 /// The wait for a turn is one of those that are bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_that_does_not_come_is_not_waited_for_for_ever() {

@@ -227,7 +227,7 @@ const SWAPPED: &str = "swapped in ";
 
 /// Is a server until it is killed: one worker, and on one core, alike for all subjects.
 pub(crate) fn serve(subject: Subject, data: &Path, setup: &Setup) -> anyhow::Result<()> {
-    cpu::end_with_parent()?;
+    cpu::be_a_server()?;
     if !setup.all_cores {
         cpu::pin(SERVER_CORE)?;
     }

@@ -105,6 +105,15 @@ impl Drop for Present {
     }
 }
 
+/// What else may compute on this machine for those who are served.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Neighbours {
+    /// All is done in this process.
+    None,
+    /// It may be on another machine, which nobody tells.
+    DatabaseServer,
+}
+
 /// Where long calls go on.
 pub(crate) struct Heavy {
     turns: Arc<Turns>,
@@ -120,16 +129,25 @@ impl Heavy {
         self.turns.waiting()
     }
 
-    /// One thread for each processor.
-    pub(super) fn new(calls: Arc<AtomicUsize>) -> Result<Self> {
+    /// One thread for each processor, or for all but one where others of this machine need some, too.
+    ///
+    /// A low priority lets threads of this process pass. Between it and a database's server the kernel
+    /// shares processors by groups (services, containers, sessions), in which priorities count for
+    /// nothing: with all processors busy here, a read on PostgreSQL waited for tens of milliseconds at
+    /// times (`hostel-bench hostile-neighbour --database postgres --attack lock`).
+    pub(super) fn new(calls: Arc<AtomicUsize>, neighbours: Neighbours) -> Result<Self> {
         let processors = std::thread::available_parallelism()?.get();
+        let at_once = match neighbours {
+            Neighbours::None => processors,
+            Neighbours::DatabaseServer => (processors - 1).max(1),
+        };
         let threads = Builder::new_multi_thread()
-            .worker_threads(processors)
+            .worker_threads(at_once)
             .thread_name("hostel-heavy")
             .on_thread_start(give_way)
             .enable_all()
             .build()?;
-        Ok(Self { turns: Turns::for_moments(processors), calls, threads: Some(threads) })
+        Ok(Self { turns: Turns::for_moments(at_once), calls, threads: Some(threads) })
     }
 
     /// Lets `call` go on here until it ends. Dropped, it is stopped at its next tick.
@@ -228,7 +246,7 @@ mod tests {
     /// Whether a tenant has long calls after one that computed for twice [`LIGHT_MAX`], and through
     /// which so many bytes went.
     async fn is_long(bytes: u64) -> bool {
-        let heavy = Heavy::new(Arc::default()).unwrap();
+        let heavy = Heavy::new(Arc::default(), Neighbours::None).unwrap();
         let calls = LongCalls::new(TenantId::new(), 1);
         let computing = Box::pin(async {
             let stopwatch = Stopwatch::start();

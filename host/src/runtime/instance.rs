@@ -215,7 +215,8 @@ impl Runtime {
     }
 
     async fn wait_for_turn(&self, tenant: &TenantState, deadline: Instant) -> Result<Turn> {
-        let until = deadline.min(Instant::now() + tenant.limits.queue_timeout_ms.as_millis());
+        let patience = tenant.lane.patience(tenant.limits.queue_timeout_ms.as_millis());
+        let until = deadline.min(Instant::now() + patience);
         let waited = match self.turns.take(&tenant.lane) {
             Ok(waiting) => tokio::time::timeout_at(until.into(), waiting).await.ok(),
             Err(NoTurn::QueueFull) => None,

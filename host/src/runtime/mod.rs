@@ -35,7 +35,7 @@ pub use self::described_entity::{
     ColumnType, Entity, EntityCheck, EntityColumn, EntityReference, NamedColumns, OnDelete,
 };
 pub use self::engine::RuntimeConfig;
-use self::heavy::Heavy;
+use self::heavy::{Heavy, Neighbours};
 pub use self::install::Installed;
 pub(crate) use self::instance::{ANSWER_HEAD_MAX_BYTES, answer_too_large};
 pub use self::instance::{Answer, Body, Outcome, Request, Streamed};
@@ -49,6 +49,7 @@ pub use self::registry::{Registry, TenantModule, TenantState};
 pub use self::routes::Match;
 pub use self::validate::{Inspection, RequestedImport};
 use crate::call::{ModuleDatabase, Tenant, Trust};
+use crate::database::Dialect;
 use crate::error::{Error, Result};
 use crate::limits::{LimitsConfig, Plans};
 use crate::metering::locked;
@@ -221,9 +222,13 @@ impl Runtime {
         }
         let engine = engine::Engine::new(config, limits, grants, &services)?;
         let artefacts = artefacts::Artefacts::new(artefacts, artefact_key, &engine.wasmtime)?;
+        let neighbours = match services.units.dialect() {
+            Dialect::Sqlite => Neighbours::None,
+            Dialect::Postgres => Neighbours::DatabaseServer,
+        };
         Ok(Self {
             turns: Turns::shared(config.calls_max.as_usize()),
-            heavy: Heavy::new(Arc::clone(&engine.long_calls))?,
+            heavy: Heavy::new(Arc::clone(&engine.long_calls), neighbours)?,
             idle_permits: Arc::new(tokio::sync::Semaphore::new(
                 config.idle_instances_max.as_usize(),
             )),

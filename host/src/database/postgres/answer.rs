@@ -2,7 +2,6 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use fallible_iterator::FallibleIterator as _;
@@ -19,8 +18,6 @@ pub(crate) struct Prepared {
     pub(super) name: String,
     /// Stands for its text.
     pub(super) text: u64,
-    /// Whether this connection has told its unit that it is short.
-    pub(super) is_known: AtomicBool,
     /// The types of its parameters.
     pub(crate) parameters: Vec<Type>,
     /// The columns of its rows, if it has any.

@@ -5,10 +5,13 @@
 //! for which it needs none: a report now and then waits for nobody. What outlasts that is cancelled
 //! where it can be run again, which it then is in its turn. What only waits, for a lock or a disk, is
 //! not long.
+//!
+//! Until it is known to be short, a statement is on trial, and only some are at once: dozens of long ones
+//! that begin together would leave nobody the processor time to find out that they are.
 
 use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,11 @@ const CREDIT_MAX: Duration = Duration::from_millis(200);
 /// How long it takes until a tenant has its credit again, in terms of what it spent. Each may have a
 /// thousandth of a processor for ever: what ten of them have together is not felt in a 99th percentile.
 const PAYBACK: u32 = 1_000;
+/// Statements on trial at once, for each processor of the server: those that are short end in a moment.
+const TRIALS_PER_PROCESSOR: usize = 2;
+/// How much slower a statement is taken to be because of others that compute, at most. A server on which
+/// all statements are slow has no long ones; but who attacks with many is found out no later than this.
+const CROWD_MAX: usize = 4;
 /// For how long a tenant that has used up its credit has none, at most.
 const DEBT_MAX: Duration = Duration::from_secs(10);
 /// How long a statement that cannot be run again goes on without a turn.
@@ -42,14 +50,43 @@ const TEXTS_MAX: usize = 1_000;
 /// What the server says of a statement that was cancelled.
 const CANCELLED: &str = "57014";
 
+/// What the statements of all tenants share on one server.
+pub(super) struct LongTurns {
+    turns: Arc<Turns>,
+    trials: Arc<Turns>,
+    processors: usize,
+}
+
+impl LongTurns {
+    /// For as many long statements at once, on a server that has one processor more.
+    pub(super) fn new(long_statements: usize) -> Self {
+        let processors = long_statements + 1;
+        Self {
+            turns: Turns::shared(long_statements),
+            trials: Turns::for_moments(TRIALS_PER_PROCESSOR * processors),
+            processors,
+        }
+    }
+
+    /// How many wait for a turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.turns.waiting()
+    }
+
+    /// What a statement has had of a processor, of those that so many share.
+    fn part_of(&self, time: Duration, computing: usize) -> Duration {
+        let crowd = computing.clamp(self.processors, CROWD_MAX * self.processors);
+        time.mul_f64(self.processors as f64 / crowd as f64)
+    }
+}
+
 /// One tenant's long statements, in whichever of its units.
 pub(super) struct LongStatements {
-    turns: Arc<Turns>,
+    all: Arc<LongTurns>,
     lane: Arc<Lane>,
+    on_trial: Arc<Lane>,
     /// How long they wait for a turn.
     wait: Duration,
-    /// How many have waited.
-    waits: AtomicU32,
     began: Instant,
     /// Microseconds after `began` when the tenant has all of its credit.
     whole_at: AtomicU64,
@@ -58,13 +95,14 @@ pub(super) struct LongStatements {
 }
 
 impl LongStatements {
-    /// None yet, of one of those who share `turns`.
-    pub(super) fn new(turns: &Arc<Turns>, tenant: TenantId, wait: Duration) -> Arc<Self> {
+    /// None yet, of one of those who share all turns.
+    pub(super) fn new(all: &Arc<LongTurns>, tenant: TenantId, wait: Duration) -> Arc<Self> {
+        let lane = || Lane::new(tenant, usize::MAX, usize::MAX, 1);
         Arc::new(Self {
-            turns: Arc::clone(turns),
-            lane: Lane::new(tenant, usize::MAX, usize::MAX, 1),
+            all: Arc::clone(all),
+            lane: lane(),
+            on_trial: lane(),
             wait,
-            waits: AtomicU32::new(0),
             began: Instant::now(),
             whole_at: AtomicU64::new(0),
             short: Mutex::default(),
@@ -76,33 +114,46 @@ impl LongStatements {
     /// # Errors
     /// `unavailable` when others' statements did not end in time.
     pub(super) async fn turn(&self, deadline: Instant) -> Result<Turn> {
-        let deadline = deadline.min(Instant::now() + self.next_wait());
-        let waiting = self.turns.take(&self.lane).map_err(|_| no_turn())?;
-        timeout_at(deadline.into(), waiting).await.map_err(|_| no_turn())
-    }
-
-    /// From three quarters to all of what is configured. Hundreds that come at once would else be told at
-    /// once, and come again at once: so they spread.
-    fn next_wait(&self) -> Duration {
-        const PARTS: u32 = 128;
-
-        let number = self.waits.fetch_add(1, Ordering::Relaxed) % PARTS;
-        self.wait - self.wait / 4 * number / PARTS
+        let patience = self.lane.patience(self.wait);
+        Self::one_of(&self.all.turns, &self.lane, deadline.min(Instant::now() + patience)).await
     }
 
     /// A turn, if there is one.
     fn try_turn(&self) -> Option<Turn> {
-        self.turns.try_take(&self.lane)
+        self.all.turns.try_take(&self.lane)
     }
 
-    /// Whether a statement needs a turn before it begins: the tenant's credit is used up, and nobody knows
-    /// that this one is short. Who goes on asking for such pays nothing back.
-    fn needs_turn(&self, statement: &Prepared) -> bool {
-        let needs = self.credit().is_zero() && !locked(&self.short).contains(&statement.text);
-        if needs {
-            self.whole_at.fetch_max(self.latest(), Ordering::Relaxed);
+    /// A place among those on trial, in the same way.
+    async fn trial(&self, deadline: Instant) -> Result<Turn> {
+        match self.all.trials.try_take(&self.on_trial) {
+            Some(trial) => Ok(trial),
+            None => Self::one_of(&self.all.trials, &self.on_trial, deadline).await,
         }
-        needs
+    }
+
+    async fn one_of(turns: &Arc<Turns>, lane: &Arc<Lane>, deadline: Instant) -> Result<Turn> {
+        let waiting = turns.take(lane).map_err(|_| no_turn())?;
+        timeout_at(deadline.into(), waiting).await.map_err(|_| no_turn())
+    }
+
+    /// Whether a statement was short when it last ran.
+    fn is_short(&self, statement: &Prepared) -> bool {
+        locked(&self.short).contains(&statement.text)
+    }
+
+    /// What a statement needs before it begins. Who goes on asking for what needs a turn pays nothing
+    /// back.
+    fn needs(&self, is_short: bool) -> Needs {
+        let has_credit = !self.credit().is_zero();
+        match (is_short, has_credit) {
+            (true, true) => Needs::Nothing,
+            // What has been short may be long with other values.
+            (true, false) | (false, true) => Needs::Trial,
+            (false, false) => {
+                self.whole_at.fetch_max(self.latest(), Ordering::Relaxed);
+                Needs::Turn
+            }
+        }
     }
 
     /// When the tenant has all of its credit, if its debt is as large as it can be.
@@ -130,19 +181,27 @@ impl LongStatements {
     }
 
     fn was_short(&self, statement: &Prepared) {
-        // Each connection tells of a text once, while nobody asks for it.
-        if !statement.is_known.swap(true, Ordering::Relaxed) || self.credit().is_zero() {
-            let mut short = locked(&self.short);
-            if short.len() >= TEXTS_MAX {
-                short.clear();
-            }
-            short.insert(statement.text);
+        let mut short = locked(&self.short);
+        if short.len() >= TEXTS_MAX {
+            short.clear();
         }
+        short.insert(statement.text);
     }
 
     fn was_long(&self, statement: &Prepared) {
         locked(&self.short).remove(&statement.text);
     }
+}
+
+/// What a statement needs before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// It is short, and its tenant has credit.
+    Nothing,
+    /// A place among those of which it is to be found out.
+    Trial,
+    /// A turn: the tenant's credit is used up, and nobody knows that this one is short.
+    Turn,
 }
 
 /// What becomes of a connection's statements that need a turn and have none.
@@ -166,10 +225,16 @@ pub(super) struct Pace {
     tenant: Arc<LongStatements>,
     /// None for a script, and for the end of a transaction: of these, nothing is known.
     statement: Option<Arc<Prepared>>,
+    /// Whether it was short when it last ran.
+    was_short: bool,
     process: Arc<Process>,
     began: Instant,
+    /// When it was looked at, or began.
+    looked: Instant,
     /// When it is looked at next; never where it has a turn.
     next_look: Option<Instant>,
+    /// What it has had of a processor until it was looked at.
+    computed: Duration,
     can_be_repeated: bool,
     /// Whether it was cancelled because it had no turn.
     was_cancelled: bool,
@@ -177,6 +242,8 @@ pub(super) struct Pace {
     has_ended: bool,
     /// Its own; it may be part of what has one.
     turn: Option<Turn>,
+    /// Its place among those on trial, until something is known.
+    trial: Option<Turn>,
 }
 
 impl Pace {
@@ -192,21 +259,29 @@ impl Pace {
         process: &Arc<Process>,
         time: Duration,
     ) -> Result<Self, Failure> {
-        let mut turn = None;
-        if tenant.needs_turn(statement) {
+        let (mut turn, mut trial) = (None, None);
+        let deadline = Instant::now() + time.min(tenant.wait);
+        let mut is_short = tenant.is_short(statement);
+        let mut needs = tenant.needs(is_short);
+        if needs == Needs::Trial && !way.has_turn() {
+            trial = Some(tenant.trial(deadline).await.map_err(Failure::Refused)?);
+            // Meanwhile, others of its tenant may have used up the credit, or shown that it is long.
+            is_short = tenant.is_short(statement);
+            needs = tenant.needs(is_short);
+        }
+        if needs == Needs::Turn {
+            trial = None;
             match way {
                 Way::Again(Some(_)) => {}
                 Way::Again(none) => *none = Some(tenant.try_turn().ok_or(Failure::GaveWay)?),
-                Way::Once => {
-                    let deadline = Instant::now() + time.min(tenant.wait);
-                    turn = Some(tenant.turn(deadline).await.map_err(Failure::Refused)?);
-                }
+                Way::Once => turn = Some(tenant.turn(deadline).await.map_err(Failure::Refused)?),
             }
         }
         let has_turn = turn.is_some() || way.has_turn();
         let mut pace = Self::of_unknown(tenant, way, process);
         pace.statement = Some(Arc::clone(statement));
-        pace.turn = turn;
+        pace.was_short = is_short;
+        (pace.turn, pace.trial) = (turn, trial);
         if has_turn {
             pace.next_look = None;
         }
@@ -224,14 +299,18 @@ impl Pace {
         Self {
             tenant: Arc::clone(tenant),
             statement: None,
+            was_short: false,
             process: Arc::clone(process),
             began,
+            looked: began,
             next_look: (!way.has_turn()).then(|| began + FIRST_LOOK),
+            computed: Duration::ZERO,
             can_be_repeated: matches!(way, Way::Again(_)),
             was_cancelled: false,
             is_long: false,
             has_ended: false,
             turn: None,
+            trial: None,
         }
     }
 
@@ -286,19 +365,31 @@ impl Pace {
 
     /// Looks at it: it goes on where it only waits, where its tenant has credit, and where there is a turn.
     async fn may_go_on(&mut self) -> bool {
-        if !self.process.is_computing().await {
-            self.next_look = Some(Instant::now() + FIRST_LOOK);
+        let Some(computing) = self.process.computes_among().await else {
+            self.looked = Instant::now();
+            self.next_look = Some(self.looked + FIRST_LOOK);
+            // It may wait for one that is to be on trial.
+            self.trial = None;
             return true;
-        }
-        self.may_compute()
+        };
+        self.may_compute(computing)
     }
 
-    fn may_compute(&mut self) -> bool {
+    /// The same, where it is one of so many that have computed since it was looked at.
+    fn may_compute(&mut self, computing: usize) -> bool {
+        let now = Instant::now();
+        let since = now - std::mem::replace(&mut self.looked, now);
+        let spent = self.tenant.all.part_of(since, computing);
+        self.computed += spent;
+        if self.computed < FIRST_LOOK {
+            self.next_look = Some(now + PIECE);
+            return true;
+        }
         if std::mem::replace(&mut self.is_long, true) {
-            self.tenant.charge(PIECE);
+            self.tenant.charge(spent);
         }
         if !self.tenant.credit().is_zero() {
-            self.next_look = Some(Instant::now() + PIECE);
+            self.next_look = Some(now + PIECE);
             return true;
         }
         self.next_look = None;
@@ -313,7 +404,7 @@ impl Pace {
     /// cancelled.
     pub(super) fn go_on(&mut self) -> Result<(), Failure> {
         let is_due = self.next_look.is_some_and(|look| look <= Instant::now());
-        if self.was_cancelled || (is_due && !self.may_compute()) {
+        if self.was_cancelled || (is_due && !self.may_compute(1)) {
             return Err(Failure::GaveWay);
         }
         Ok(())
@@ -344,15 +435,16 @@ impl Pace {
     pub(super) fn run_again(&mut self) {
         self.settle();
         self.is_long = false;
+        self.trial = None;
         self.next_look = self.next_look.map(|_| self.began + FIRST_LOOK);
     }
 
     /// Others are waited for, and it needs no turn meanwhile.
     pub(super) async fn pause<T>(&mut self, others: impl Future<Output = T>) -> T {
         self.settle();
-        self.turn = None;
+        (self.turn, self.trial) = (None, None);
         let done = others.await;
-        self.began = Instant::now();
+        self.begin_again();
         self.next_look = Some(self.began + FIRST_LOOK);
         done
     }
@@ -364,14 +456,17 @@ impl Pace {
 
     /// What it took in its turn is taken out of the tenant's credit as a whole, once.
     fn settle(&mut self) {
-        let began = std::mem::replace(&mut self.began, Instant::now());
-        if self.next_look.is_none() {
-            let took = began.elapsed();
-            if took >= FIRST_LOOK {
-                self.is_long = true;
-                self.tenant.charge(took);
-            }
+        let took = self.began.elapsed();
+        if self.next_look.is_none() && took >= FIRST_LOOK {
+            self.is_long = true;
+            self.tenant.charge(took);
         }
+        self.begin_again();
+    }
+
+    fn begin_again(&mut self) {
+        self.began = Instant::now();
+        (self.looked, self.computed) = (self.began, Duration::ZERO);
     }
 }
 
@@ -381,7 +476,7 @@ impl Drop for Pace {
         let Some(statement) = &self.statement else { return };
         if self.is_long {
             self.tenant.was_long(statement);
-        } else if self.has_ended {
+        } else if self.has_ended && !self.was_short {
             self.tenant.was_short(statement);
         }
     }
@@ -394,32 +489,59 @@ fn no_turn() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use futures_util::FutureExt as _;
 
     use super::*;
 
     fn unit() -> Arc<LongStatements> {
-        LongStatements::new(&Turns::shared(1), TenantId::new(), Duration::ZERO)
+        LongStatements::new(&Arc::new(LongTurns::new(1)), TenantId::new(), Duration::ZERO)
     }
 
     fn statement(text: u64) -> Prepared {
-        let is_known = AtomicBool::new(false);
-        Prepared { name: String::new(), text, is_known, parameters: vec![], columns: vec![] }
+        Prepared { name: String::new(), text, parameters: vec![], columns: vec![] }
     }
 
     #[test]
     fn who_has_used_up_its_credit_needs_a_turn_but_for_what_is_short() {
-        let (unit, short, other) = (unit(), statement(1), statement(2));
-        assert_eq!(unit.credit(), CREDIT_MAX);
-        unit.was_short(&short);
-        assert!(!unit.needs_turn(&other));
+        let unit = unit();
+        assert_eq!((unit.needs(true), unit.needs(false)), (Needs::Nothing, Needs::Trial));
         unit.charge(CREDIT_MAX + PIECE);
-        assert!(unit.needs_turn(&other) && !unit.needs_turn(&short));
-        unit.was_long(&short);
-        assert!(unit.needs_turn(&short));
-        // It is told of again, though this connection has told of it before.
-        unit.was_short(&short);
-        assert!(!unit.needs_turn(&short));
+        assert_eq!((unit.needs(true), unit.needs(false)), (Needs::Trial, Needs::Turn));
+    }
+
+    #[test]
+    fn a_statement_is_what_it_was_when_it_last_ran() {
+        let (unit, statement, other) = (unit(), statement(1), statement(2));
+        unit.was_short(&statement);
+        assert!(unit.is_short(&statement) && !unit.is_short(&other));
+        unit.was_long(&statement);
+        assert!(!unit.is_short(&statement));
+    }
+
+    #[test]
+    fn a_statement_among_many_has_had_a_part_but_no_less_than_a_quarter() {
+        let (of_two, time) = (LongTurns::new(1), Duration::from_millis(100));
+        let parts = [1, 2, 4, 8, 800].map(|computing| of_two.part_of(time, computing).as_millis());
+        assert_eq!(parts, [100, 100, 50, 25, 25]);
+    }
+
+    #[tokio::test]
+    async fn some_are_on_trial_at_once_and_tenants_go_around() {
+        let all = Arc::new(LongTurns::new(1));
+        let [greedy, modest] =
+            [(); 2].map(|()| LongStatements::new(&all, TenantId::new(), Duration::ZERO));
+        let soon = || Instant::now() + Duration::from_secs(60);
+        let mut trials = Vec::new();
+        for _ in 0..2 * TRIALS_PER_PROCESSOR {
+            trials.push(greedy.trial(soon()).await.unwrap());
+        }
+        assert!(greedy.trial(Instant::now()).await.is_err());
+        let mut waiting = (0..9).map(|_| Box::pin(greedy.trial(soon()))).collect::<Vec<_>>();
+        assert!(futures_util::future::select_all(&mut waiting).now_or_never().is_none());
+        let mut modest = Box::pin(modest.trial(soon()));
+        assert!((&mut modest).now_or_never().is_none());
+        trials.truncate(2);
+        assert!(modest.now_or_never().is_some(), "it is next, or the one after");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) use self::answer::{Prepared, Refusal, Row, Step};
 use self::connection::Login;
 pub(crate) use self::connection::{Begin, Bounds, Connection};
 use self::endpoint::Endpoint;
-use self::long::{LongStatements, Way};
+use self::long::{LongStatements, LongTurns, Way};
 pub use self::prepare::Preparation;
 use self::roles::{Names, Role, Roles};
 pub(crate) use self::statements::{is_concurrent, of_migration as migration_statements};
@@ -73,10 +73,9 @@ pub(crate) struct Server {
     permits: Arc<Semaphore>,
     /// Those of connections that are kept while a guest does other things: fewer than there may be.
     keepers: Arc<Turns>,
-    /// Those of long statements.
-    long: Arc<Turns>,
-    /// Those of long migrations, which take minutes: they keep nobody's statements waiting.
-    long_migrations: Arc<Turns>,
+    long: Arc<LongTurns>,
+    /// Migrations take minutes: they keep nobody's statements waiting.
+    long_migrations: Arc<LongTurns>,
     /// What a tenant's units have of all of these together, as long as any of them is open.
     shares: Mutex<HashMap<TenantId, Weak<Share>>>,
     /// Connections that nobody uses; those used last are at the end.
@@ -162,8 +161,8 @@ impl Server {
             connections_per_unit_max: sql.connections_per_unit_max.as_usize(),
             keepers: Turns::shared(connections_max - connections_max.div_ceil(KEPT_FREE)),
             permits: Arc::new(Semaphore::new(connections_max)),
-            long: Turns::shared(sql.long_statements()),
-            long_migrations: Turns::shared(sql.long_statements()),
+            long: Arc::new(LongTurns::new(sql.long_statements())),
+            long_migrations: Arc::new(LongTurns::new(sql.long_statements())),
             shares: Mutex::default(),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -291,7 +290,7 @@ impl Server {
         let permit = self.permit(deadline).await?;
         let role = &login.role;
         let password = self.roles.password(role);
-        let mut was_reset = false;
+        let (mut was_reset, mut was_let_in) = (false, false);
         let inner = loop {
             let connecting = Wire::connect(&self.endpoint, role, &password);
             let connecting = tokio::time::timeout_at(deadline.into(), connecting);
@@ -305,6 +304,10 @@ impl Server {
                 "28P01" if !was_reset => {
                     was_reset = true;
                     self.roles.reset_password(role).await?;
+                }
+                "42501" if !was_let_in => {
+                    was_let_in = true;
+                    self.roles.let_guests_in().await?;
                 }
                 // No room: neither for this role nor for anybody.
                 "53300" if Instant::now() + ROOM_INTERVAL < deadline => {

@@ -16,15 +16,19 @@ impl Process {
         Self { id, role, platform }
     }
 
-    /// Whether the statement that runs there computes, or writes down what it has no memory for: it
-    /// neither waits for a lock, nor for a disk, nor for us. Where the server does not tell, it does.
-    pub(super) async fn is_computing(&self) -> bool {
-        let asked = sqlx::query_scalar(
-            "SELECT wait_event_type IS NULL OR wait_event LIKE 'BufFile%'
-             FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND usename = $2",
+    /// Among how many that compute on the server, itself included, the statement that runs there computes,
+    /// or writes down what it has no memory for; none where it waits for a lock, for a disk, or for us.
+    /// Those of which the server does not tell compute.
+    pub(super) async fn computes_among(&self) -> Option<usize> {
+        let asked = sqlx::query_as(
+            "SELECT pg_catalog.count(*), pg_catalog.bool_or(pid = $1 AND usename = $2) IS TRUE
+             FROM pg_catalog.pg_stat_activity
+             WHERE (wait_event_type IS NULL OR wait_event LIKE 'BufFile%')
+               AND pid <> pg_catalog.pg_backend_pid()",
         );
-        let asked = asked.bind(self.id).bind(&self.role).fetch_optional(&self.platform).await;
-        asked.ok().flatten().unwrap_or(false)
+        let asked = asked.bind(self.id).bind(&self.role).fetch_one(&self.platform).await;
+        let (computing, is_computing): (i64, bool) = asked.ok()?;
+        is_computing.then(|| usize::try_from(computing).unwrap_or(usize::MAX))
     }
 
     /// Ends it, whatever runs there.

@@ -449,6 +449,13 @@ impl Roles {
         Ok(())
     }
 
+    /// Lets roles connect to this database again, where it took the place of another: what is restored from
+    /// a dump has all its schemas, and knows of no grant on the database before it.
+    pub(super) async fn let_guests_in(&self) -> Result<()> {
+        ensure_guests(&self.platform).await?;
+        Ok(())
+    }
+
     /// Gives a role its own password again, after somebody changed it.
     pub(super) async fn reset_password(&self, role: &str) -> Result<()> {
         let statement = format!("ALTER ROLE {role} PASSWORD '{}'", self.verifier(role));
@@ -460,25 +467,31 @@ impl Roles {
 /// The role that all units' roles are members of, quoted, and made when it is not there: it may connect
 /// to this database, and that is all.
 pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
+    // There may be one of another database that had this name: all that holds for a database goes with it.
     let row = sqlx::query(
-        "SELECT current_database()::text,
-                EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = current_database() || $1)",
+        "SELECT current_database()::text, r.oid IS NOT NULL,
+                r.oid IS NOT NULL
+                AND pg_catalog.has_database_privilege(r.oid, current_database(), 'CONNECT')
+         FROM (VALUES (current_database() || $1)) AS wanted (name)
+         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = wanted.name",
     )
     .bind(GUESTS_SUFFIX)
     .fetch_one(platform)
     .await?;
-    let database: String = row.try_get(0)?;
+    let (database, is_there, may_connect): (String, bool, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let guests = quoted(&guests_of(&database));
-    if !row.try_get::<bool, _>(1)? {
-        let script = format!(
-            "CREATE ROLE {guests} NOLOGIN; GRANT CONNECT ON DATABASE {} TO {guests}",
-            quoted(&database)
-        );
+    if !is_there {
+        let script = format!("CREATE ROLE {guests} NOLOGIN");
         let made = sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await;
         // Another process may have been quicker.
         if !made.as_ref().is_err_and(is_duplicate) {
             made?;
         }
+    }
+    if !may_connect {
+        let script = format!("GRANT CONNECT ON DATABASE {} TO {guests}", quoted(&database));
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await?;
     }
     Ok(guests)
 }

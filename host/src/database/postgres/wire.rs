@@ -11,7 +11,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::{Buf as _, BytesMut};
 use fallible_iterator::FallibleIterator as _;
@@ -175,13 +174,8 @@ impl Wire {
                 _ => return Err(unexpected().into()),
             }
         }
-        let mut prepared = Prepared {
-            name,
-            text: hashed(text),
-            is_known: AtomicBool::new(false),
-            parameters: Vec::new(),
-            columns: Vec::new(),
-        };
+        let mut prepared =
+            Prepared { name, text: hashed(text), parameters: Vec::new(), columns: Vec::new() };
         for id in parameters {
             prepared.parameters.push(self.type_of(id).await?);
         }
