@@ -19,7 +19,7 @@ use tokio::time::timeout_at;
 
 use super::super::units::Failure;
 use super::answer::{Fault, Prepared};
-use super::process::Process;
+use super::process::{Load, Process};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metering::locked;
 use crate::names::TenantId;
@@ -38,8 +38,8 @@ const CREDIT_MAX: Duration = Duration::from_millis(200);
 const PAYBACK: u32 = 1_000;
 /// Statements on trial at once, for each processor of the server: those that are short end in a moment.
 const TRIALS_PER_PROCESSOR: usize = 2;
-/// How much slower a statement is taken to be because of others that compute, at most. A server on which
-/// all statements are slow has no long ones; but who attacks with many is found out no later than this.
+/// How much slower a statement on trial is taken to be because of others that compute, at most. On a
+/// server that has too much to do, what is short is not long; but what is long is found out.
 const CROWD_MAX: usize = 4;
 /// For how long a tenant that has used up its credit has none, at most.
 const DEBT_MAX: Duration = Duration::from_secs(10);
@@ -68,14 +68,14 @@ impl LongTurns {
         }
     }
 
-    /// How many wait for a turn.
+    /// How many wait, for a turn or to be on trial.
     pub(super) fn waiting(&self) -> usize {
-        self.turns.waiting()
+        self.turns.waiting() + self.trials.waiting()
     }
 
     /// What a statement has had of a processor, of those that so many share.
-    fn part_of(&self, time: Duration, computing: usize) -> Duration {
-        let crowd = computing.clamp(self.processors, CROWD_MAX * self.processors);
+    fn part_of(&self, time: Duration, all: usize) -> Duration {
+        let crowd = all.clamp(self.processors, CROWD_MAX * self.processors);
         time.mul_f64(self.processors as f64 / crowd as f64)
     }
 }
@@ -114,8 +114,7 @@ impl LongStatements {
     /// # Errors
     /// `unavailable` when others' statements did not end in time.
     pub(super) async fn turn(&self, deadline: Instant) -> Result<Turn> {
-        let patience = self.lane.patience(self.wait);
-        Self::one_of(&self.all.turns, &self.lane, deadline.min(Instant::now() + patience)).await
+        self.one_of(&self.all.turns, &self.lane, deadline).await
     }
 
     /// A turn, if there is one.
@@ -125,13 +124,24 @@ impl LongStatements {
 
     /// A place among those on trial, in the same way.
     async fn trial(&self, deadline: Instant) -> Result<Turn> {
-        match self.all.trials.try_take(&self.on_trial) {
+        match self.try_trial() {
             Some(trial) => Ok(trial),
-            None => Self::one_of(&self.all.trials, &self.on_trial, deadline).await,
+            None => self.one_of(&self.all.trials, &self.on_trial, deadline).await,
         }
     }
 
-    async fn one_of(turns: &Arc<Turns>, lane: &Arc<Lane>, deadline: Instant) -> Result<Turn> {
+    /// A place among those on trial, if there is one.
+    fn try_trial(&self) -> Option<Turn> {
+        self.all.trials.try_take(&self.on_trial)
+    }
+
+    async fn one_of(
+        &self,
+        turns: &Arc<Turns>,
+        lane: &Arc<Lane>,
+        deadline: Instant,
+    ) -> Result<Turn> {
+        let deadline = deadline.min(Instant::now() + lane.patience(self.wait));
         let waiting = turns.take(lane).map_err(|_| no_turn())?;
         timeout_at(deadline.into(), waiting).await.map_err(|_| no_turn())
     }
@@ -350,7 +360,7 @@ impl Pace {
                     part = &mut part => return Ok(part),
                     turn = tenant.turn(end.min(Instant::now() + PATIENCE)) => {
                         if let Ok(turn) = turn {
-                            self.turn = Some(turn);
+                            (self.turn, self.trial) = (Some(turn), None);
                             continue;
                         }
                     }
@@ -360,28 +370,43 @@ impl Pace {
             // Until that is done: later, it could be another statement that is cancelled.
             let cancelling = timeout_at(end.into(), self.process.cancel());
             cancelling.await.map_err(|_| Failure::Overdue)?;
+            // It ends in a moment, unless the server does not do what it is asked.
+            let moment = end.min(Instant::now() + FIRST_LOOK);
+            if let Ok(part) = timeout_at(moment.into(), &mut part).await {
+                return Ok(part);
+            }
+            self.trial = None;
         }
     }
 
     /// Looks at it: it goes on where it only waits, where its tenant has credit, and where there is a turn.
     async fn may_go_on(&mut self) -> bool {
-        let Some(computing) = self.process.computes_among().await else {
-            self.looked = Instant::now();
-            self.next_look = Some(self.looked + FIRST_LOOK);
-            // It may wait for one that is to be on trial.
-            self.trial = None;
-            return true;
-        };
-        self.may_compute(computing)
+        match self.process.load().await {
+            Load::Computing { all } => self.may_compute(all),
+            load => {
+                self.looked = Instant::now();
+                self.next_look = Some(self.looked + FIRST_LOOK);
+                if matches!(load, Load::Waiting) {
+                    // It may wait for one that is to be on trial.
+                    self.trial = None;
+                }
+                true
+            }
+        }
     }
 
     /// The same, where it is one of so many that have computed since it was looked at.
-    fn may_compute(&mut self, computing: usize) -> bool {
+    fn may_compute(&mut self, all: usize) -> bool {
         let now = Instant::now();
         let since = now - std::mem::replace(&mut self.looked, now);
-        let spent = self.tenant.all.part_of(since, computing);
+        // It may have given its place back, or have needed none while it was short.
+        self.trial = self.trial.take().or_else(|| self.tenant.try_trial());
+        let spent = match self.trial {
+            Some(_) => self.tenant.all.part_of(since, all),
+            None => since,
+        };
         self.computed += spent;
-        if self.computed < FIRST_LOOK {
+        if self.trial.is_some() && self.computed < FIRST_LOOK {
             self.next_look = Some(now + PIECE);
             return true;
         }
@@ -394,6 +419,9 @@ impl Pace {
         }
         self.next_look = None;
         self.turn = self.tenant.try_turn();
+        if self.turn.is_some() {
+            self.trial = None;
+        }
         self.turn.is_some()
     }
 

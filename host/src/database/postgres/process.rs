@@ -10,25 +10,47 @@ pub(super) struct Process {
     platform: PlatformDatabase,
 }
 
+/// What a statement does that runs.
+pub(super) enum Load {
+    /// It computes, or writes down what it has no memory for, as one of `all` that others than the platform
+    /// have on the server.
+    Computing {
+        /// Itself included, where the server tells.
+        all: usize,
+    },
+    /// It waits for a lock, for a disk, or for us.
+    Waiting,
+    /// The server could not be asked.
+    Unknown,
+}
+
 impl Process {
     /// That of this number, where `role` is logged in.
     pub(super) fn new(id: i32, role: String, platform: PlatformDatabase) -> Self {
         Self { id, role, platform }
     }
 
-    /// Among how many that compute on the server, itself included, the statement that runs there computes,
-    /// or writes down what it has no memory for; none where it waits for a lock, for a disk, or for us.
-    /// Those of which the server does not tell compute.
-    pub(super) async fn computes_among(&self) -> Option<usize> {
+    /// What the statement does that runs there. One of which the server does not tell computes.
+    pub(super) async fn load(&self) -> Load {
         let asked = sqlx::query_as(
-            "SELECT pg_catalog.count(*), pg_catalog.bool_or(pid = $1 AND usename = $2) IS TRUE
+            "SELECT pg_catalog.bool_or(pid = $1 AND usename = $2) IS TRUE,
+                    pg_catalog.count(*) FILTER (WHERE state = 'active' AND usename <> current_user)
              FROM pg_catalog.pg_stat_activity
-             WHERE (wait_event_type IS NULL OR wait_event LIKE 'BufFile%')
-               AND pid <> pg_catalog.pg_backend_pid()",
+             WHERE wait_event_type IS NULL OR wait_event LIKE 'BufFile%'",
         );
         let asked = asked.bind(self.id).bind(&self.role).fetch_one(&self.platform).await;
-        let (computing, is_computing): (i64, bool) = asked.ok()?;
-        is_computing.then(|| usize::try_from(computing).unwrap_or(usize::MAX))
+        let (is_computing, all): (bool, i64) = match asked {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::debug!(%error, "a statement cannot be looked at");
+                return Load::Unknown;
+            }
+        };
+        if is_computing {
+            Load::Computing { all: usize::try_from(all).unwrap_or(usize::MAX) }
+        } else {
+            Load::Waiting
+        }
     }
 
     /// Ends it, whatever runs there.

@@ -467,33 +467,55 @@ impl Roles {
 /// The role that all units' roles are members of, quoted, and made when it is not there: it may connect
 /// to this database, and that is all.
 pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
-    // There may be one of another database that had this name: all that holds for a database goes with it.
-    let row = sqlx::query(
-        "SELECT current_database()::text, r.oid IS NOT NULL,
-                r.oid IS NOT NULL
-                AND pg_catalog.has_database_privilege(r.oid, current_database(), 'CONNECT')
-         FROM (VALUES (current_database() || $1)) AS wanted (name)
-         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = wanted.name",
-    )
-    .bind(GUESTS_SUFFIX)
-    .fetch_one(platform)
-    .await?;
-    let (database, is_there, may_connect): (String, bool, bool) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let guests = quoted(&guests_of(&database));
-    if !is_there {
-        let script = format!("CREATE ROLE {guests} NOLOGIN");
-        let made = sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await;
-        // Another process may have been quicker.
-        if !made.as_ref().is_err_and(is_duplicate) {
-            made?;
+    let mut attempts_left = GUESTS_ATTEMPTS_MAX;
+    loop {
+        attempts_left -= 1;
+        let (database, state) = guests_state(platform).await?;
+        let (guests, quoted_database) = (quoted(&guests_of(&database)), quoted(&database));
+        // One message, and so one transaction.
+        let let_in = format!("GRANT CONNECT ON DATABASE {quoted_database} TO {guests}");
+        let script = match state {
+            Guests::MayConnect => return Ok(guests),
+            // One of another database that had this name: what holds for a database goes with it.
+            Guests::ShutOut => let_in,
+            Guests::Absent => format!("CREATE ROLE {guests} NOLOGIN; {let_in}"),
+        };
+        match sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await {
+            Ok(_) => return Ok(guests),
+            // Others, here or in another process, do the same: who comes second is refused.
+            Err(error) if attempts_left > 0 => {
+                tracing::debug!(%error, "who may connect is looked at once more");
+            }
+            Err(error) => return Err(error),
         }
     }
-    if !may_connect {
-        let script = format!("GRANT CONNECT ON DATABASE {} TO {guests}", quoted(&database));
-        sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await?;
-    }
-    Ok(guests)
+}
+
+/// How often it is tried to let guests connect.
+const GUESTS_ATTEMPTS_MAX: u32 = 5;
+
+/// The role that all units' roles are members of.
+enum Guests {
+    Absent,
+    ShutOut,
+    MayConnect,
+}
+
+/// The database that this is, and what its guests may.
+async fn guests_state(platform: &PlatformDatabase) -> Result<(String, Guests), sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT current_database()::text,
+                pg_catalog.has_database_privilege(r.oid, current_database(), 'CONNECT')
+         FROM (VALUES (current_database() || $1)) AS wanted (name)
+         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = wanted.name",
+    );
+    let row = row.bind(GUESTS_SUFFIX).fetch_one(platform).await?;
+    let state = match row.try_get(1)? {
+        None => Guests::Absent,
+        Some(false) => Guests::ShutOut,
+        Some(true) => Guests::MayConnect,
+    };
+    Ok((row.try_get(0)?, state))
 }
 
 /// The name of the role that all units' roles in `database` are members of.
@@ -504,9 +526,4 @@ pub(super) fn guests_of(database: &str) -> String {
 /// One of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(|refusal| refusal.code())
-}
-
-fn is_duplicate(error: &sqlx::Error) -> bool {
-    // It exists, or comes into being at this moment.
-    code_of(error).is_some_and(|code| ["42710", "23505"].contains(&&*code))
 }
