@@ -195,6 +195,18 @@ impl Walls {
         Self { platform, acme, other, schema }
     }
 
+    /// Ends the other tenant's connections, and waits until it is served all the same.
+    async fn other_logs_in_again(&self, server: &mut PgConnection) {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
+        sqlx::query(end).bind(&self.schema).execute(server).await.unwrap();
+        // The first may meet the connection that was ended.
+        eventually("the other tenant is served", async || {
+            let answer = self.other.query("SELECT name FROM things", json!([])).await;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
+    }
+
     async fn are_whole(&self, after: &str) {
         for (client, name) in [(&self.acme, "own"), (&self.other, "canary")] {
             let rows = client.query("SELECT name, amount FROM things", json!([])).await.ok();
@@ -388,14 +400,7 @@ async fn a_password_that_was_changed_is_set_again() {
     let mut server = as_superuser(&walls.platform).await;
     let change = format!("ALTER ROLE {} PASSWORD 'another'", walls.schema);
     sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut server).await.unwrap();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
-    sqlx::query(end).bind(&walls.schema).execute(&mut server).await.unwrap();
-    // The first may meet the connection that was ended.
-    eventually("the other tenant is served", async || {
-        let answer = walls.other.query("SELECT name FROM things", json!([])).await;
-        (answer.status() == 200).then_some(())
-    })
-    .await;
+    walls.other_logs_in_again(&mut server).await;
     walls.are_whole("a changed password").await;
 }
 
@@ -412,14 +417,7 @@ async fn who_may_no_longer_connect_is_let_in_again() {
         format!("SELECT has_database_privilege('{}', current_database(), 'CONNECT')", walls.schema);
     let may_connect = || sqlx::query_scalar::<_, bool>(AssertSqlSafe(may_connect.clone()));
     assert!(!may_connect().fetch_one(&mut server).await.unwrap());
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
-    sqlx::query(end).bind(&walls.schema).execute(&mut server).await.unwrap();
-    // The first may meet the connection that was ended.
-    eventually("the other tenant is served", async || {
-        let answer = walls.other.query("SELECT name FROM things", json!([])).await;
-        (answer.status() == 200).then_some(())
-    })
-    .await;
+    walls.other_logs_in_again(&mut server).await;
     assert!(may_connect().fetch_one(&mut server).await.unwrap());
     walls.are_whole("a lost grant").await;
 }
