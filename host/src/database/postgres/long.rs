@@ -28,8 +28,7 @@ use crate::turns::{Lane, Turn, Turns};
 
 /// When a statement is looked at for the first time: what ends before is not long.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
-/// How long it may compute from then on until it is looked at again. What is taken out of its tenant's
-/// credit is a multiple of that.
+/// How long it goes on computing from then on until it is looked at again, and its tenant's credit charged.
 const PIECE: Duration = Duration::from_millis(50);
 /// How much longer a tenant's statements may compute, all together, and need no turn.
 const CREDIT_MAX: Duration = Duration::from_millis(200);
@@ -360,7 +359,7 @@ impl Pace {
                     part = &mut part => return Ok(part),
                     turn = tenant.turn(end.min(Instant::now() + PATIENCE)) => {
                         if let Ok(turn) = turn {
-                            (self.turn, self.trial) = (Some(turn), None);
+                            self.go_on_in(turn);
                             continue;
                         }
                     }
@@ -418,11 +417,14 @@ impl Pace {
             return true;
         }
         self.next_look = None;
-        self.turn = self.tenant.try_turn();
-        if self.turn.is_some() {
-            self.trial = None;
-        }
-        self.turn.is_some()
+        let Some(turn) = self.tenant.try_turn() else { return false };
+        self.go_on_in(turn);
+        true
+    }
+
+    /// It has its turn, and needs no place among those on trial.
+    fn go_on_in(&mut self, turn: Turn) {
+        (self.turn, self.trial) = (Some(turn), None);
     }
 
     /// Goes on with the next statement of a script.

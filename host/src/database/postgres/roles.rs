@@ -27,10 +27,8 @@ const CONNECTIONS_SPARE: u64 = 4;
 /// How the role that all units' roles are members of is called, after its database.
 const GUESTS_SUFFIX: &str = "_guests";
 
-/// How often a unit is tried to be removed.
-const REMOVE_ATTEMPTS_MAX: u32 = 5;
-/// How often ledgers are tried to be read, while units are removed.
-const READ_ATTEMPTS_MAX: u32 = 5;
+/// How often something is tried at which others may be at the same time.
+const ATTEMPTS_MAX: u32 = 5;
 /// Tables and the like that are removed in one transaction.
 const REMOVED_AT_ONCE: i64 = 50;
 /// What removes some of a schema's tables, views, sequences and types. Those made last come first, as
@@ -300,17 +298,8 @@ impl Roles {
     /// What the ledgers of these units say, by schema; none of those that are not there. A ledger is
     /// the platform's own table, and no guest can put another in its place.
     pub(super) async fn ledgers(&self, units: &[Names]) -> Result<HashMap<String, Vec<LedgerRow>>> {
-        let mut attempts_left = READ_ATTEMPTS_MAX;
-        loop {
-            attempts_left -= 1;
-            match self.try_ledgers(units).await {
-                // One of them was removed after it had been found.
-                Err(error) if attempts_left > 0 && code_of(&error).is_some() => {
-                    tracing::debug!(%error, "ledgers are to be read once more");
-                }
-                read => return Ok(read?),
-            }
-        }
+        // One of them may be removed after it has been found.
+        Ok(retried("reading ledgers", is_refusal, || self.try_ledgers(units)).await?)
     }
 
     async fn try_ledgers(
@@ -405,17 +394,8 @@ impl Roles {
 
     /// Removes a unit: its schema, whatever is in it, and its roles.
     pub(super) async fn remove(&self, names: &Names) -> Result<()> {
-        let mut attempts_left = REMOVE_ATTEMPTS_MAX;
-        loop {
-            attempts_left -= 1;
-            match self.try_remove(names).await {
-                // Another process may remove the same: each waits for the other, and fails.
-                Err(error) if attempts_left > 0 => {
-                    tracing::debug!(%error, "a unit is to be removed once more");
-                }
-                ended => return Ok(ended?),
-            }
-        }
+        // Another process may remove the same: each waits for the other, and fails.
+        Ok(retried("removing a unit", |_| true, || self.try_remove(names)).await?)
     }
 
     async fn try_remove(&self, names: &Names) -> Result<(), sqlx::Error> {
@@ -466,33 +446,25 @@ impl Roles {
 
 /// The role that all units' roles are members of, quoted, and made when it is not there: it may connect
 /// to this database, and that is all.
-pub(super) async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
-    let mut attempts_left = GUESTS_ATTEMPTS_MAX;
-    loop {
-        attempts_left -= 1;
-        let (database, state) = guests_state(platform).await?;
-        let (guests, quoted_database) = (quoted(&guests_of(&database)), quoted(&database));
-        // One message, and so one transaction.
-        let let_in = format!("GRANT CONNECT ON DATABASE {quoted_database} TO {guests}");
-        let script = match state {
-            Guests::MayConnect => return Ok(guests),
-            // One of another database that had this name: what holds for a database goes with it.
-            Guests::ShutOut => let_in,
-            Guests::Absent => format!("CREATE ROLE {guests} NOLOGIN; {let_in}"),
-        };
-        match sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await {
-            Ok(_) => return Ok(guests),
-            // Others, here or in another process, do the same: who comes second is refused.
-            Err(error) if attempts_left > 0 => {
-                tracing::debug!(%error, "who may connect is looked at once more");
-            }
-            Err(error) => return Err(error),
-        }
-    }
+async fn ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
+    // Others may do the same: who comes second is refused.
+    retried("letting guests in", is_refusal, || try_ensure_guests(platform)).await
 }
 
-/// How often it is tried to let guests connect.
-const GUESTS_ATTEMPTS_MAX: u32 = 5;
+async fn try_ensure_guests(platform: &PlatformDatabase) -> Result<String, sqlx::Error> {
+    let (database, state) = guests_state(platform).await?;
+    let (guests, database) = (quoted(&guests_of(&database)), quoted(&database));
+    let let_in = format!("GRANT CONNECT ON DATABASE {database} TO {guests}");
+    let script = match state {
+        Guests::MayConnect => return Ok(guests),
+        // One of another database that had this name: what holds for a database goes with it.
+        Guests::ShutOut => let_in,
+        // One message, and so one transaction.
+        Guests::Absent => format!("CREATE ROLE {guests} NOLOGIN; {let_in}"),
+    };
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(platform).await?;
+    Ok(guests)
+}
 
 /// The role that all units' roles are members of.
 enum Guests {
@@ -521,6 +493,27 @@ async fn guests_state(platform: &PlatformDatabase) -> Result<(String, Guests), s
 /// The name of the role that all units' roles in `database` are members of.
 pub(super) fn guests_of(database: &str) -> String {
     format!("{database}{GUESTS_SUFFIX}")
+}
+
+/// Tries something up to [`ATTEMPTS_MAX`] times, as long as it fails in a way in which others may have
+/// caused it that are at the same, here or in another process.
+async fn retried<T, F: Future<Output = Result<T, sqlx::Error>>>(
+    what: &str,
+    may_pass: impl Fn(&sqlx::Error) -> bool,
+    attempt: impl Fn() -> F,
+) -> Result<T, sqlx::Error> {
+    for _ in 1..ATTEMPTS_MAX {
+        match attempt().await {
+            Err(error) if may_pass(&error) => tracing::debug!(%error, "{what}: once more"),
+            ended => return ended,
+        }
+    }
+    attempt().await
+}
+
+/// Whether the server answered, and said no.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    code_of(error).is_some()
 }
 
 /// One of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
